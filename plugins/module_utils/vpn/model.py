@@ -1,0 +1,264 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator declares, as frozen values. ``declaration`` reads them from plain data; ``rules`` judges them.
+
+Durations are seconds, traffic is kilobytes (1024 octets, RFC 2407 §4.5), everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .algorithms import Authentication, Encryption, KeyGroup
+from .selectors import Address, Network, Selector
+
+
+class IkeVersion(Enum):
+    V1 = 1
+    V2 = 2
+
+
+class Mode(Enum):
+    """IKEv1 Phase 1 mode (RFC 2409 §5)."""
+
+    MAIN = "main"
+    AGGRESSIVE = "aggressive"
+    MAIN_FALLBACK_AGGRESSIVE = "main-fallback-aggressive"
+
+
+class CredentialMethod(Enum):
+    PSK = "psk"
+    HEX_PSK = "hex-psk"
+    CERTIFICATE = "certificate"
+
+
+class IdentityKind(Enum):
+    """The four kinds of Phase 1 identifier; ``ip-address`` covers both families."""
+
+    IP_ADDRESS = "ip-address"
+    DOMAIN_NAME = "domain-name"
+    DOMAIN_INFORMATION = "domain-information"
+    X500_NAME = "x500-name"
+
+
+class Start(Enum):
+    """When a gateway brings its tunnels up."""
+
+    BOOT = "boot"
+    TRAFFIC = "traffic"
+    ANSWER = "answer"
+
+
+class Direction(Enum):
+    """Which way traffic may flow on a tunnel route."""
+
+    BOTH = "both"
+    LOCAL_TO_REMOTE = "local-to-remote"
+    REMOTE_TO_LOCAL = "remote-to-local"
+
+    @property
+    def mirrored(self) -> Direction:
+        return _MIRRORED[self]
+
+
+_MIRRORED = {Direction.BOTH: Direction.BOTH, Direction.LOCAL_TO_REMOTE: Direction.REMOTE_TO_LOCAL,
+             Direction.REMOTE_TO_LOCAL: Direction.LOCAL_TO_REMOTE}
+
+
+class Protocol(Enum):
+    """Phase 2 protocol; the values are IANA's IPsec protocol identifiers as RFC 7296 §3.3.1 numbers them."""
+
+    AH = 2
+    ESP = 3
+
+
+class DataPlaneChoice(Enum):
+    AUTO = "auto"
+    KERNEL = "kernel"
+    USERSPACE = "userspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Octets that must appear nowhere: its text forms hide them, its comparison is the caller's duty."""
+
+    octets: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return "<secret>"
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A Phase 1 transform. ``sa_life`` is seconds."""
+
+    name: str
+    authentication: Authentication
+    encryption: Encryption
+    key_group: KeyGroup
+    sa_life: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expiration:
+    """Force key expiration: seconds, kilobytes, or both; at least one is set."""
+
+    seconds: int | None
+    kilobytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A Phase 2 proposal. AH has no encryption; an AEAD has no authentication."""
+
+    name: str
+    protocol: Protocol
+    authentication: Authentication | None
+    encryption: Encryption | None
+    expiration: Expiration
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    kind: IdentityKind
+    value: str
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One end of an endpoint pair. ``address`` is None where it is dynamic."""
+
+    address: Address | None
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPair:
+    local: Endpoint
+    remote: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """``secret`` is None where only the existence of a key is known (a declaration without its secrets)."""
+
+    method: CredentialMethod
+    secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadPeerDetection:
+    """``idle`` seconds without traffic from the peer before it is asked, ``retries`` before it is dead."""
+
+    idle: int = 20
+    retries: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """IKE keep-alive (IKEv1, between two gateways of the same make): seconds between messages, failures allowed."""
+
+    interval: int = 30
+    failures: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Phase 1 with one peer. ``nat_keep_alive`` is seconds; ``mode`` and ``keep_alive`` belong to IKEv1."""
+
+    name: str
+    version: IkeVersion
+    credential: Credential
+    endpoints: tuple[EndpointPair, ...]
+    transforms: tuple[Transform, ...]
+    mode: Mode | None = None
+    nat_traversal: bool = True
+    nat_keep_alive: int = 20
+    dead_peer_detection: DeadPeerDetection | None = DeadPeerDetection()
+    keep_alive: KeepAlive | None = None
+    start: Start = Start.BOOT
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A tunnel route: the Phase 2 identifiers, always a pair."""
+
+    local: Selector
+    remote: Selector
+    direction: Direction = Direction.BOTH
+
+    @property
+    def mirrored(self) -> Route:
+        return Route(self.remote, self.local, self.direction.mirrored)
+
+    def __str__(self) -> str:
+        arrow = {Direction.BOTH: "<->", Direction.LOCAL_TO_REMOTE: "->", Direction.REMOTE_TO_LOCAL: "<-"}
+        return f"{self.local} {arrow[self.direction]} {self.remote}"
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualInterface:
+    """A route-based tunnel's interface."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    metric: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Phase 2: routes secured under one gateway. ``pfs`` is the key group of Perfect Forward Secrecy, or None."""
+
+    name: str
+    gateway: str
+    routes: tuple[Route, ...]
+    proposals: tuple[Proposal, ...]
+    pfs: KeyGroup | None
+    dataplane: DataPlaneChoice = DataPlaneChoice.AUTO
+    interface: VirtualInterface | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a side runs on: ``linux`` or an appliance's model, with its firmware version where it has one."""
+
+    model: str = "linux"
+    firmware: str | None = None
+
+    @property
+    def is_linux(self) -> bool:
+        return self.model == "linux"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One site's whole declaration."""
+
+    name: str
+    gateways: tuple[Gateway, ...] = ()
+    tunnels: tuple[Tunnel, ...] = ()
+    platform: Platform = Platform()
+    managed: bool = True
+
+    def gateway(self, name: str) -> Gateway:
+        """Raises KeyError."""
+        for gateway in self.gateways:
+            if gateway.name == name:
+                return gateway
+        raise KeyError(name)
+
+    def tunnels_of(self, gateway: str) -> tuple[Tunnel, ...]:
+        return tuple(tunnel for tunnel in self.tunnels if tunnel.gateway == gateway)
+
+
+__all__ = [
+    "Address", "Credential", "CredentialMethod", "DataPlaneChoice", "DeadPeerDetection", "Direction", "Endpoint",
+    "EndpointPair", "Expiration", "Gateway", "Identity", "IdentityKind", "IkeVersion", "KeepAlive", "Mode", "Network",
+    "Platform", "Proposal", "Protocol", "Route", "Secret", "Selector", "Side", "Start", "Transform", "Tunnel",
+    "VirtualInterface",
+]
