@@ -1,0 +1,106 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every data plane does. The daemon speaks to this and to nothing below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol as Interface
+from typing import TypeAlias
+
+from ..security_association import ChildSa, SocketAddress
+from ..vpn.model import Protocol, Route
+from ..vpn.selectors import Address
+
+
+class DataPlaneError(Exception):
+    """An operation on the data plane failed; the text says which, on what, and what would mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Whether a data plane can serve on this host; ``missing`` names, in words, what it lacks."""
+
+    available: bool
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """One tunnel route that must never travel in clear: the policies that stand whether or not an SA is there."""
+
+    tunnel: str
+    route: Route
+    reqid: int
+    protocol: Protocol
+    local: Address
+    remote: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What an SA pair has carried. Octets are of inner packets."""
+
+    packets_in: int = 0
+    octets_in: int = 0
+    packets_out: int = 0
+    octets_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Traffic matched a protection that has no outbound SA."""
+
+    reqid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """An SA reached its soft (rekey now) or hard (gone) limit of octets."""
+
+    spi_in: int
+    hard: bool
+
+
+DataPlaneEvent: TypeAlias = Acquire | Expired
+
+
+class DataPlane(Interface):
+    """A kernel's or our own ESP. Every method is synchronous, quick, and raises DataPlaneError."""
+
+    name: str
+    #: True where SAs are always UDP encapsulated, so that sessions must negotiate encapsulation.
+    always_encapsulates: bool
+
+    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
+        """Take over or clear away what an earlier run of the daemon left, and begin to hear events."""
+
+    def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
+        """An inbound SPI that nothing on this host uses, at least 256 (RFC 4303 §2.1)."""
+
+    def protect(self, protection: Protection) -> None:
+        """Install the route's policies. Until an SA is there its traffic is dropped, in both directions."""
+
+    def unprotect(self, protection: Protection) -> None: ...
+
+    def add_inbound(self, child: ChildSa) -> None:
+        """Begin to accept what the peer sends on ``spi_in``."""
+
+    def add_outbound(self, child: ChildSa) -> None:
+        """Begin to send on ``spi_out``; it takes the place of the same route's earlier outbound SA."""
+
+    def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
+        """The outer path changed (a NAT mapping moved): keep keys, sequence numbers and replay window."""
+
+    def remove(self, child: ChildSa) -> None:
+        """Forget both directions; the protection stays. Removing what is gone is no error."""
+
+    def counters(self, child: ChildSa) -> Counters: ...
+
+    def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        """A datagram from the NAT traversal port that is ESP (RFC 3948 §2.1), where the daemon's socket got it."""
+
+    def stop(self, keep_protection: bool) -> None:
+        """Remove the SAs, and the protections unless they are to be kept (a restart: nothing may leak meanwhile)."""

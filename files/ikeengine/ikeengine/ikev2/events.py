@@ -1,0 +1,86 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a session tells the daemon. Each event is a value; the daemon drains them after every input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..security_association import ChildSa, SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class IkeEstablished:
+    """Phase 1 is up. ``suite`` is as the operator writes it: ``AES-256/SHA2-256/group 14``."""
+
+    gateway: str
+    spi_i: bytes
+    spi_r: bytes
+    initiator: bool
+    suite: str
+
+
+@dataclass(frozen=True, slots=True)
+class IkeRekeyed:
+    gateway: str
+    old_spi_i: bytes
+    spi_i: bytes
+    spi_r: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IkeClosed:
+    """``reason`` is a sentence for the operator."""
+
+    gateway: str
+    spi_i: bytes
+    spi_r: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInbound:
+    """Install the inbound SA of ``child`` now."""
+
+    child: ChildSa
+
+
+@dataclass(frozen=True, slots=True)
+class ChildOutbound:
+    """Install the outbound SA of ``child`` now: the peer is known to have its inbound one."""
+
+    child: ChildSa
+    replaces: ChildSa | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRemoved:
+    """Remove both directions of ``child``. ``reason`` is a sentence for the operator."""
+
+    child: ChildSa
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildMoved:
+    """The peer's path changed; ``child`` already holds the new one."""
+
+    child: ChildSa
+    local: SocketAddress
+    remote: SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A negotiation failed. ``reason`` names what differs and what would mend it; ``notify`` is the wire's word."""
+
+    gateway: str
+    tunnel: str | None
+    notify: str | None
+    reason: str
+
+
+Event: TypeAlias = (IkeEstablished | IkeRekeyed | IkeClosed | ChildInbound | ChildOutbound | ChildRemoved | ChildMoved
+                    | Failed)
