@@ -1,0 +1,220 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon's UDP sockets: ports 500 and 4500 of both address families.
+
+The sockets are bound to the wildcard and carry packet information (RFC 3542 §6; IP_PKTINFO for IPv4), so that every
+datagram knows the local address that it was sent to, and an answer leaves from that address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import glob
+import os
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from ..security_association import Datagram, SocketAddress
+from ..vpn.selectors import Address
+
+IKE_PORT = 500
+NAT_TRAVERSAL_PORT = 4500
+NON_ESP_MARKER = bytes(4)  # RFC 3948 §2.2
+KEEP_ALIVE = b"\xff"  # RFC 3948 §2.3
+_LARGEST = 65535
+_IP_PKTINFO = 8  # absent from the socket module of Python 3.11
+_IN_PKTINFO = struct.Struct("=i4s4s")  # struct in_pktinfo: ifindex, spec_dst, addr
+_IN6_PKTINFO = struct.Struct("=16si")  # struct in6_pktinfo: addr, ifindex
+_BOUND = 128  # datagrams taken from one socket before the others get their turn
+
+
+class PortTaken(Exception):
+    """Another process holds a port that IKE needs; the text names both."""
+
+
+@dataclass
+class UdpCounters:
+    """Datagrams that never reached a session or a data plane, and those that could not leave."""
+
+    malformed: int = 0
+    send_failed: int = 0
+
+
+class UdpSockets:
+    """Owns the sockets. ``on_ike`` gets IKE datagrams without marker, ``on_esp`` ESP, ``on_idle`` ends each batch."""
+
+    def __init__(self, on_ike: Callable[[Datagram], None],
+                 on_esp: Callable[[bytes, SocketAddress, SocketAddress], None], on_idle: Callable[[], None],
+                 on_send_error: Callable[[SocketAddress, OSError], None],
+                 ports: tuple[int, int] = (IKE_PORT, NAT_TRAVERSAL_PORT)) -> None:
+        self.counters = UdpCounters()
+        self._on_ike = on_ike
+        self._on_esp = on_esp
+        self._on_idle = on_idle
+        self._on_send_error = on_send_error
+        self._ports = ports
+        self._sockets: dict[tuple[int, int], socket.socket] = {}
+
+    def open(self) -> None:
+        """Bind all of them. Raises PortTaken, and OSError for what else can go wrong.
+
+        A host without IPv6 gets the IPv4 ones only.
+        """
+        try:
+            for port in self._ports:
+                self._sockets[4, port] = _bound(socket.AF_INET, port)
+                try:
+                    self._sockets[6, port] = _bound(socket.AF_INET6, port)
+                except OSError as error:
+                    if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                        raise
+        except BaseException:
+            self.close()
+            raise
+
+    def sockets(self) -> list[tuple[int, int, socket.socket]]:
+        """Address family's version (4 or 6), port and socket of each, for what a data plane must set on them."""
+        return [(version, port, sock) for (version, port), sock in self._sockets.items()]
+
+    @property
+    def nat_traversal_port(self) -> int:
+        return self._ports[1]
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to hear."""
+        for (_, port), sock in self._sockets.items():
+            receive = self._receive_marked if port == self.nat_traversal_port else self._receive_plain
+            loop.add_reader(sock, receive, sock, port)
+
+    def close(self) -> None:
+        for sock in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+
+    def detach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear no more; what is still to be said can be sent until ``close``."""
+        for sock in self._sockets.values():
+            loop.remove_reader(sock)
+
+    def send_ike(self, datagram: Datagram) -> None:
+        """Send; on the NAT traversal port the marker goes in front, except of a keep-alive (RFC 3948 §2.3)."""
+        marked = datagram.local.port == self.nat_traversal_port and datagram.data != KEEP_ALIVE
+        self.send(NON_ESP_MARKER + datagram.data if marked else datagram.data, datagram.local, datagram.remote)
+
+    def send(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        """Send ``data`` as it is. A failure is counted and told, and then the network's loss like any other."""
+        sock = self._sockets.get((remote.address.version, local.port))
+        try:
+            if sock is None:
+                raise OSError(errno.EAFNOSUPPORT, f"no socket for UDP port {local.port} of "
+                                                  f"IPv{remote.address.version}")
+            sock.sendmsg((data,), _source(local.address), 0, (str(remote.address), remote.port))
+        except OSError as error:
+            self.counters.send_failed += 1
+            self._on_send_error(remote, error)
+
+    def _receive_plain(self, sock: socket.socket, port: int) -> None:
+        for data, local, remote in self._drain(sock, port):
+            self._on_ike(Datagram(local, remote, data))
+        self._on_idle()
+
+    def _receive_marked(self, sock: socket.socket, port: int) -> None:
+        for data, local, remote in self._drain(sock, port):
+            if data[:4] == NON_ESP_MARKER:
+                self._on_ike(Datagram(local, remote, data[4:]))
+            elif len(data) > 4:
+                self._on_esp(data, local, remote)
+            elif data != KEEP_ALIVE:
+                self.counters.malformed += 1
+        self._on_idle()
+
+    def _drain(self, sock: socket.socket, port: int) -> list[tuple[bytes, SocketAddress, SocketAddress]]:
+        batch: list[tuple[bytes, SocketAddress, SocketAddress]] = []
+        while len(batch) < _BOUND:
+            try:
+                data, ancillary, _, sender = sock.recvmsg(_LARGEST, 64)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:  # an ICMP error of an earlier datagram, told here by Linux: not about a new one
+                continue
+            local = _destination(ancillary)
+            if local is None:
+                self.counters.malformed += 1
+                continue
+            batch.append((data, _socket_address(local, port), _socket_address(sender[0], sender[1])))
+        return batch
+
+
+def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            sock.bind(("", port))
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            sock.bind(("::", port))
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            holder = _holder(port)
+            raise PortTaken(f"UDP port {port} is taken{f' by {holder}' if holder else ''}: stop the other IKE daemon "
+                            f"first (ss -lnup 'sport = :{port}' shows it)") from None
+        if error.errno == errno.EACCES:
+            raise PermissionError(error.errno, f"binding UDP port {port} needs the capability CAP_NET_BIND_SERVICE"
+                                  ) from None
+        raise
+    return sock
+
+
+def _destination(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
+    """The packed local address out of a datagram's packet information."""
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            return data[8:12]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            return data[:16]
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _socket_address(address: bytes | str, port: int) -> SocketAddress:
+    return SocketAddress(ip_address(address), port)
+
+
+@lru_cache(maxsize=256)
+def _source(local: Address) -> tuple[tuple[int, int, bytes], ...]:
+    """Ancillary data that makes a datagram leave from ``local``; the unspecified address leaves it to the kernel."""
+    if isinstance(local, IPv4Address):
+        return ((socket.IPPROTO_IP, _IP_PKTINFO, _IN_PKTINFO.pack(0, local.packed, bytes(4))),)
+    index = socket.if_nametoindex(local.scope_id) if isinstance(local, IPv6Address) and local.scope_id else 0
+    return ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _IN6_PKTINFO.pack(local.packed, index)),)
+
+
+def _holder(port: int) -> str | None:
+    """``charon (pid 321)``: who has bound the UDP port, as far as /proc lets us see."""
+    inodes = set()
+    for table in ("/proc/net/udp", "/proc/net/udp6"):
+        try:
+            with open(table, encoding="ascii") as rows:
+                inodes |= {row.split()[9] for row in list(rows)[1:] if row.split()[1].endswith(f":{port:04X}")}
+        except OSError:
+            continue
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) not in wanted:
+                continue
+            pid = link.split("/")[2]
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as name:
+                return f"{name.read().strip()} (pid {pid})"
+        except OSError:
+            continue
+    return None
