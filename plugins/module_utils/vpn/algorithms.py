@@ -126,8 +126,8 @@ def _cbc(name: str, bits: int, v2: int, v1: int, doi: int, block: int, kernel: s
     return Encryption(name, bits, v2, v1, doi, block, block, 0, 0, False, fixed, kernel, strength, _IKE_AND_ESP)
 
 
-def _aead(name: str, bits: int, v2: int, doi: int | None, kernel: str, fixed: bool = False, salt: int = 4) -> Encryption:
-    return Encryption(name, bits, v2, None, doi, 8, 1, 16, salt, True, fixed, kernel, Strength.STRONG, _IKEV2_AND_ESP)
+def _aead(name: str, bits: int, v2: int, doi: int | None, kernel: str, fixed: bool = False) -> Encryption:
+    return Encryption(name, bits, v2, None, doi, 8, 1, 16, 4, True, fixed, kernel, Strength.STRONG, _IKEV2_AND_ESP)
 
 
 ENCRYPTIONS: tuple[Encryption, ...] = (

@@ -237,13 +237,19 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One site's whole declaration."""
+    """One site's whole declaration.
+
+    ``managed`` says that ikeengine runs there. ``transforms`` and ``proposals`` are all that stand in the declaration,
+    used or not; what is in force hangs on the gateways and tunnels, so these two count for nothing in comparisons.
+    """
 
     name: str
     gateways: tuple[Gateway, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
     platform: Platform = Platform()
     managed: bool = True
+    transforms: tuple[Transform, ...] = field(default=(), compare=False)
+    proposals: tuple[Proposal, ...] = field(default=(), compare=False)
 
     def gateway(self, name: str) -> Gateway:
         """Raises KeyError."""

@@ -31,6 +31,8 @@ class Selector:
         Raises ValueError with a sentence that says what is wrong with the text.
         """
         text = text.strip()
+        if "%" in text:
+            raise ValueError("an address with a scope means nothing to the peer")
         first, dash, last = (part.strip() for part in text.partition("-"))
         if dash:
             return cls.between(ipaddress.ip_address(first), ipaddress.ip_address(last))

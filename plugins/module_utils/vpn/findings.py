@@ -1,0 +1,58 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong, in one sentence that names the field, the values, the rule and the change that would mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(Enum):
+    """An ERROR stops a play before any host is touched; a WARNING never does."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule broken once.
+
+    Between two sides ``where`` names them (``gateway hq<->branch``), ``field`` is what they disagree on, and ``left``
+    and ``right`` say what each has. About a declaration's own text ``where`` is empty, ``field`` is the path
+    (``gateways[branch].start``) and ``left`` says what stands there (``is 'bot'``). No part ever holds a secret.
+    """
+
+    code: str
+    severity: Severity
+    field: str
+    left: str
+    right: str
+    rule: str
+    fix: str
+    where: str = ""
+    sites: tuple[str, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
+
+    @property
+    def message(self) -> str:
+        values = ", ".join(value for value in (self.left, self.right) if value)
+        if self.where:
+            subject = ": ".join(part for part in (self.where, self.field, values) if part)
+        else:
+            subject = "".join(f"{site}: " for site in self.sites) + f"{self.field} {values}"
+        return f"{subject}: {self.rule}. {self.fix}."
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data for a module's result or a JSON report."""
+        return {"code": self.code, "severity": self.severity.value, "where": self.where, "field": self.field,
+                "left": self.left, "right": self.right, "rule": self.rule, "fix": self.fix,
+                "sites": list(self.sites), "message": self.message}
+
+    def __str__(self) -> str:
+        return self.message

@@ -1,0 +1,107 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a site's machine can do: appliances by model and firmware, and ikeengine of this version.
+
+Sources: WatchGuard, "About IPSec VPN Negotiations" for the models without SHA-2; Fireware's release notes for the
+firmware in which an ability came.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from . import algorithms
+from .algorithms import Authentication, Encryption, KeyGroup
+from .model import CredentialMethod, IdentityKind, IkeVersion, Protocol
+from .reading import Misfit, nearest, text
+
+_WITHOUT_SHA2 = ("21", "22", "23", "505", "510", "520", "530", "515", "525", "535", "545", "810", "820", "830", "1050",
+                 "2050")
+_XTM = re.compile(r"(?:watchguard[ _-]*)?xtm[ _-]*(\d{1,4}[a-z]*)", re.ASCII | re.IGNORECASE)
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
+_FIRMWARE = re.compile(r"[vV]?(\d{1,4}(?:\.\d{1,4}){0,3})", re.ASCII)
+
+MODELS_WITHOUT_SHA2 = frozenset(f"XTM {number}" for number in _WITHOUT_SHA2)
+"""Their cryptographic acceleration lacks SHA-2; every other model has it."""
+
+SHA2 = "SHA-2"
+IKEV2 = "IKEv2"
+AES_GCM = "AES-GCM"
+IPV6_ENDPOINTS = "IPv6 endpoints"
+HEX_PSK = "hex pre-shared keys"
+GROUP_21 = "key group 21"
+
+FIRMWARE_SINCE = {SHA2: "11.8", IKEV2: "11.11.2", AES_GCM: "12.2", IPV6_ENDPOINTS: "12.4", HEX_PSK: "12.6",
+                  GROUP_21: "12.10"}
+"""The Fireware version in which an appliance learned each ability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a daemon negotiates."""
+
+    versions: frozenset[IkeVersion]
+    methods: frozenset[CredentialMethod]
+    identities: frozenset[IdentityKind]
+    encryptions: frozenset[Encryption]
+    authentications: frozenset[Authentication]
+    key_groups: frozenset[KeyGroup]
+    protocols: frozenset[Protocol]
+    endpoint_pairs: int
+
+
+IKEENGINE = Engine(
+    versions=frozenset({IkeVersion.V2}),
+    methods=frozenset({CredentialMethod.PSK, CredentialMethod.HEX_PSK}),
+    identities=frozenset({IdentityKind.IP_ADDRESS, IdentityKind.DOMAIN_NAME, IdentityKind.DOMAIN_INFORMATION}),
+    encryptions=frozenset(map(algorithms.encryption, (
+        "AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-192", "AES-GCM-256"))),
+    authentications=frozenset(map(algorithms.authentication, ("SHA1", "SHA2-256", "SHA2-384", "SHA2-512"))),
+    key_groups=frozenset(map(algorithms.key_group, (14, 15, 16, 19, 20, 21, 31))),
+    protocols=frozenset({Protocol.ESP}),
+    endpoint_pairs=1,
+)
+"""What ikeengine of this version negotiates."""
+
+
+def parse_model(value: object) -> str:
+    """``linux``, or an appliance's model in its usual form (``XTM 505``, ``Firebox T45``). Raises Misfit."""
+    model = text(value)
+    if model.lower() == "linux":
+        return "linux"
+    if match := _XTM.fullmatch(model):
+        return f"XTM {match[1].upper()}"
+    if nearest(model, ("linux",)) or not _MODEL.fullmatch(model):
+        raise Misfit("a platform is linux or an appliance's model", "Write linux, or a model such as XTM 505")
+    return model
+
+
+def parse_firmware(value: object) -> str:
+    """A version such as ``12.5.3``, without the ``v`` that some write. Raises Misfit."""
+    match = _FIRMWARE.fullmatch(str(value).strip()) if isinstance(value, (str, int)) else None
+    if match is None:
+        raise Misfit("a firmware version is numbers joined by dots", "Write it in quotes, such as '12.5.3'")
+    return match[1]
+
+
+def has_ability(firmware: str | None, ability: str) -> bool:
+    """Whether that firmware, where it is known, has one of the abilities of FIRMWARE_SINCE."""
+    return firmware is None or _numbers(firmware) >= _numbers(FIRMWARE_SINCE[ability])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _check() -> None:
+    """Raises ValueError where the data above contradicts itself."""
+    if len(MODELS_WITHOUT_SHA2) != 16:
+        raise ValueError(f"sixteen models lack SHA-2, not {len(MODELS_WITHOUT_SHA2)}")
+    for ability, version in FIRMWARE_SINCE.items():
+        if not _FIRMWARE.fullmatch(version):
+            raise ValueError(f"{ability} came with no firmware version: {version!r}")
+
+
+_check()

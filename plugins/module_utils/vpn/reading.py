@@ -1,0 +1,276 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes a declaration's fields apart, one at a time, and remembers every one that does not fit.
+
+Nothing here raises for what an operator wrote: each misfit becomes a finding with the field's path, and reading goes
+on with a stand-in, so that one run names all errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import TypeVar
+
+from .findings import Finding, Severity
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_E = TypeVar("_E", bound=Enum)
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_TRUE = frozenset({"yes", "true", "on", "1"})
+_FALSE = frozenset({"no", "false", "off", "0"})
+
+
+class Misfit(ValueError):
+    """A value that a field cannot take. ``state`` says what is there where the value itself must not be shown."""
+
+    def __init__(self, rule: str, fix: str, *, code: str = "invalid-value", state: str = "") -> None:
+        super().__init__(rule)
+        self.rule, self.fix, self.code, self.state = rule, fix, code, state
+
+
+class Misfits:
+    """All misfits of one declaration, as findings in the order of reading."""
+
+    def __init__(self, site: str) -> None:
+        self.findings: list[Finding] = []
+        self._sites = (site,) if site else ()
+
+    def add(self, path: str, misfit: Misfit, state: str) -> None:
+        self.findings.append(Finding(f"declaration-{misfit.code}", Severity.ERROR, path, state, "", misfit.rule,
+                                     misfit.fix, sites=self._sites))
+
+
+class Fields:
+    """One mapping of a declaration and the path to it.
+
+    With ``hidden`` no value of it and no unknown field is ever quoted: ``{psk:secret}`` is a field to YAML.
+    """
+
+    def __init__(self, data: object, path: str, known: Sequence[str], misfits: Misfits, hidden: bool = False) -> None:
+        self.path, self._misfits, self._hidden = path, misfits, hidden
+        self._data: dict[object, object] = {}
+        try:
+            given = mapping(data)
+        except Misfit as misfit:
+            misfits.add(path, misfit, misfit.state)
+            self._sound = False
+            return
+        self._sound = True
+        for key, value in given.items():
+            if key not in known:
+                self._unknown(key, known)
+            elif value is not None:
+                self._data[key] = value
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._data
+
+    def take(self, name: str, parse: Callable[[object], _T], otherwise: _D, *, required: bool = False) -> _T | _D:
+        """The field's value, or ``otherwise`` where it is absent or does not fit; a misfit is remembered."""
+        if name not in self._data:
+            if required and self._sound:
+                self.report(name, Misfit("this field is required", f"Set {name}", code="missing-field",
+                                         state="is missing"))
+            return otherwise
+        try:
+            return parse(self._data[name])
+        except Misfit as misfit:
+            self.report(name, misfit, self._data[name])
+            return otherwise
+
+    def section(self, name: str, known: Sequence[str], *, hidden: bool = False) -> Fields:
+        """The mapping under that name; an empty one where it is absent or no mapping."""
+        return Fields(self._data.get(name, {}), self._at(name), known, self._misfits, hidden or self._hidden)
+
+    def sections(self, name: str, known: Sequence[str], *, named: bool = True,
+                 required: bool = False) -> Iterator[Fields]:
+        """Each mapping of the list under that name. Where they are ``named``, a name stands only once and in paths."""
+        seen: set[str] = set()
+        for index, element in enumerate(self.listed(name, required=required)):
+            path = f"{self._at(name)}[{index}]"
+            label = element.get("name") if named and isinstance(element, Mapping) else None
+            if isinstance(label, (str, int)) and _NAME.fullmatch(str(label)):
+                path = f"{self._at(name)}[{label}]"
+                if str(label) in seen:
+                    self._misfits.add(path, Misfit("names are unique in their list", "Rename one of the two",
+                                                   code="duplicate-name"), "is declared twice")
+                seen.add(str(label))
+            yield Fields(element, path, known, self._misfits, self._hidden)
+
+    def each(self, name: str, parse: Callable[[object], _T], *, required: bool = False) -> tuple[_T, ...]:
+        """Every element that fits of the list under that name; the others are remembered."""
+        fitting: list[_T] = []
+        for index, element in enumerate(self.listed(name, required=required)):
+            try:
+                fitting.append(parse(element))
+            except Misfit as misfit:
+                self.report(f"{name}[{index}]", misfit, element)
+        return tuple(fitting)
+
+    def listed(self, name: str, *, required: bool = False) -> Sequence[object]:
+        """The list under that name, not empty where it is ``required``."""
+        elements = self.take(name, sequence, None, required=required)
+        if elements is not None and not elements and required:
+            self.report(name, Misfit("at least one is required", f"Add an entry to {name}", state="is empty"))
+        return elements or ()
+
+    def report(self, name: str, misfit: Misfit, value: object = None) -> None:
+        state = misfit.state or ("is not valid" if self._hidden else f"is {shown(value)}")
+        self._misfits.add(self._at(name), misfit, state)
+
+    def _at(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
+    def _unknown(self, key: object, known: Sequence[str]) -> None:
+        near = nearest(key, known) if isinstance(key, str) else None
+        fields = f"the fields here are {', '.join(known)}"
+        if self._hidden:
+            fix = f"Did you mean {near}? Write {near}" if near else "Remove the field that is none of them"
+            self._misfits.add(self.path, Misfit(fields, fix, code="unknown-field"), "has an unknown field")
+            return
+        fix = f"Did you mean {near}? Write {near} or remove it" if near else f"Remove {shown(key)}"
+        self._misfits.add(self._at(shown(key) if not isinstance(key, str) or not _NAME.fullmatch(key) else key),
+                  Misfit(fields, fix, code="unknown-field"), "is unknown")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that somebody who wrote ``word`` most likely meant."""
+    folded = {name.lower(): name for name in known}
+    matches = difflib.get_close_matches(word.lower(), folded, n=1)
+    return folded[matches[0]] if matches else None
+
+
+def shown(value: object) -> str:
+    """A value as an error message quotes it: short, and the kind only where it is no scalar."""
+    if isinstance(value, (str, int, float)):
+        text = repr(str(value)) if isinstance(value, str) else str(value)
+        return text if len(text) <= 66 else f"{text[:60]}...'"
+    return _kind(value)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes or no"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, Sequence) else f"a {type(value).__name__}"
+
+
+def mapping(value: object) -> Mapping[object, object]:
+    if isinstance(value, Mapping):
+        return value
+    raise Misfit("a mapping of fields is needed here", "Write it as fields with values", code="wrong-type",
+                 state=f"is {_kind(value)}")
+
+
+def sequence(value: object) -> Sequence[object]:
+    if isinstance(value, (list, tuple)):
+        return value
+    raise Misfit("a list is needed here", "Write it as a list", code="wrong-type", state=f"is {_kind(value)}")
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Misfit("text is needed here", "Write it as text, in quotes", code="wrong-type",
+                     state=f"is {_kind(value)}")
+    if not value.strip():
+        raise Misfit("text is needed here", "Write a value", state="is empty")
+    return value.strip()
+
+
+def name(value: object) -> str:
+    label = str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
+    if not _NAME.fullmatch(label):
+        raise Misfit("a name has 1 to 64 of the characters A-Z a-z 0-9 . _ -", "Choose such a name")
+    return label
+
+
+def flag(value: object) -> bool:
+    folded = str(value).strip().lower() if isinstance(value, (str, int)) else ""
+    if folded not in _TRUE | _FALSE:
+        raise Misfit("it is neither yes nor no", "Write true or false")
+    return folded in _TRUE
+
+
+def number(low: int, high: int) -> Callable[[object], int]:
+    """A parser of whole numbers from ``low`` to ``high``, also in text form."""
+    return measured(int, low, high, str, "a whole number")
+
+
+def measured(parse: Callable[[str | int], int], low: int, high: int, form: Callable[[int], str],
+             what: str) -> Callable[[object], int]:
+    """A parser of amounts that ``parse`` reads and ``form`` writes, from ``low`` to ``high``."""
+
+    def read(value: object) -> int:
+        fix = f"Write {what} from {form(low)} to {form(high)}"
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise Misfit(f"{what} is needed here", fix, code="wrong-type")
+        try:
+            amount = parse(value)
+        except ValueError as error:
+            reason = f"{what} is needed here" if parse is int else str(error)
+            raise Misfit(reason, fix) from None
+        if not low <= amount <= high:
+            raise Misfit(f"it is not between {form(low)} and {form(high)}", fix)
+        return amount
+
+    return read
+
+
+def choice(kind: type[_E], word: Callable[[_E], object] = lambda member: member.value) -> Callable[[object], _E]:
+    """A parser of one member of an enumeration, by its ``word``."""
+    words = {str(word(member)): member for member in kind}
+    folded = {text.lower(): member for text, member in words.items()}
+
+    def read(value: object) -> _E:
+        given = str(value).strip().lower().replace("_", "-")
+        if given not in folded:
+            near = nearest(given, words)
+            raise Misfit(f"it is none of {', '.join(words)}",
+                         f"Write {near}" if near else f"Write one of {', '.join(words)}")
+        return folded[given]
+
+    return read
+
+
+def or_none(parse: Callable[[object], _T]) -> Callable[[object], _T | None]:
+    """The same parser, to which the word ``none`` means None."""
+    return lambda value: None if isinstance(value, str) and value.strip().lower() == "none" else parse(value)
+
+
+def row(lookup: Callable[[str], _T], names: Sequence[str], what: str) -> Callable[[object], _T]:
+    """A parser of a table's row by name; ``lookup`` raises KeyError."""
+
+    def read(value: object) -> _T:
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise Misfit(f"it is no {what}", f"Write one of {', '.join(names)}", code="wrong-type")
+        try:
+            return lookup(str(value))
+        except KeyError:
+            near = nearest(str(value), names)
+            raise Misfit(f"it is no {what}", f"Write {near}" if near else f"Write one of {', '.join(names)}") from None
+
+    return read
+
+
+def sentence(parse: Callable[[str], _T], fix: str) -> Callable[[object], _T]:
+    """A parser of text by a function whose ValueError says what is wrong."""
+
+    def read(value: object) -> _T:
+        try:
+            return parse(text(value))
+        except Misfit:
+            raise
+        except ValueError as error:
+            raise Misfit(str(error), fix) from None
+
+    return read
