@@ -132,7 +132,7 @@ class Bed:
             ip(f"address add {machine}/{network.prefixlen} dev {self.bridge}")
         addresses = dict(zip(self.hosts, free, strict=False))
         for number, (name, host) in enumerate(self.hosts.items()):
-            # Four octets of the network make a port's name that no other bed has.
+            # The network's last octet makes a port's name that no other bed has.
             port = f"tbp{int(network.network_address) & 0xFF}-{number}"
             ip(
                 f"link add {port} type veth peer name mgmt netns {host.namespace.name}",
@@ -223,9 +223,8 @@ class Bed:
             run(["ip", "link", "delete", link], check=False)
         shutil.rmtree(self.control_folder, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-        for parent in (self.folder.parent, self.folder.parent.parent):
-            with suppress(OSError):
-                parent.rmdir()
+        with suppress(OSError):
+            self.folder.parent.rmdir()
 
     def _cgroups(self) -> list[Path]:
         root = cgroup_root()
