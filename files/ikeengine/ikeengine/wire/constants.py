@@ -1,0 +1,215 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Numbers of the message framing: RFC 7296 §3 and IANA's "Internet Key Exchange Version 2 (IKEv2) Parameters".
+
+Algorithms are not here: the table of algorithms has their numbers.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class PayloadType(IntEnum):
+    """RFC 7296 §3.2, RFC 7383 §2.5."""
+
+    NONE = 0
+    SA = 33
+    KE = 34
+    ID_I = 35
+    ID_R = 36
+    CERT = 37
+    CERTREQ = 38
+    AUTH = 39
+    NONCE = 40
+    NOTIFY = 41
+    DELETE = 42
+    VENDOR_ID = 43
+    TS_I = 44
+    TS_R = 45
+    ENCRYPTED = 46
+    CONFIGURATION = 47
+    EAP = 48
+    ENCRYPTED_FRAGMENT = 53
+
+
+class ExchangeType(IntEnum):
+    """RFC 7296 §3.1."""
+
+    IKE_SA_INIT = 34
+    IKE_AUTH = 35
+    CREATE_CHILD_SA = 36
+    INFORMATIONAL = 37
+
+
+class HeaderFlag(IntEnum):
+    """Bits of the IKE header's flags (RFC 7296 §3.1)."""
+
+    INITIATOR = 0x08
+    HIGHER_VERSION = 0x10
+    RESPONSE = 0x20
+
+
+class ProtocolId(IntEnum):
+    """RFC 7296 §3.3.1; NONE in notifications that concern no SA (§3.10)."""
+
+    NONE = 0
+    IKE = 1
+    AH = 2
+    ESP = 3
+
+
+class TransformType(IntEnum):
+    """RFC 7296 §3.3.2; KE is the Diffie-Hellman group under its name since RFC 9370."""
+
+    ENCR = 1
+    PRF = 2
+    INTEG = 3
+    KE = 4
+    ESN = 5
+
+
+class IdType(IntEnum):
+    """RFC 7296 §3.5."""
+
+    IPV4_ADDR = 1
+    FQDN = 2
+    RFC822_ADDR = 3
+    IPV6_ADDR = 5
+    DER_ASN1_DN = 9
+    DER_ASN1_GN = 10
+    KEY_ID = 11
+
+
+class CertificateEncoding(IntEnum):
+    """RFC 7296 §3.6, without what it leaves unspecified; OCSP is RFC 4806."""
+
+    PKCS7_WRAPPED_X509 = 1
+    X509_SIGNATURE = 4
+    CERTIFICATE_REVOCATION_LIST = 7
+    X509_HASH_AND_URL = 12
+    X509_BUNDLE_HASH_AND_URL = 13
+    OCSP_CONTENT = 14
+    RAW_PUBLIC_KEY = 15
+
+
+class AuthMethod(IntEnum):
+    """RFC 7296 §3.8, RFC 4754, RFC 6467, RFC 7619, RFC 7427."""
+
+    RSA_SIGNATURE = 1
+    SHARED_KEY = 2
+    DSS_SIGNATURE = 3
+    ECDSA_SHA2_256_P256 = 9
+    ECDSA_SHA2_384_P384 = 10
+    ECDSA_SHA2_512_P521 = 11
+    GENERIC_SECURE_PASSWORD = 12
+    NULL = 13
+    DIGITAL_SIGNATURE = 14
+
+
+class TrafficSelectorType(IntEnum):
+    """RFC 7296 §3.13.1."""
+
+    IPV4_ADDR_RANGE = 7
+    IPV6_ADDR_RANGE = 8
+
+
+class ConfigurationType(IntEnum):
+    """RFC 7296 §3.15."""
+
+    REQUEST = 1
+    REPLY = 2
+    SET = 3
+    ACK = 4
+
+
+class NotifyType(IntEnum):
+    """RFC 7296 §3.10.1 and its companions; below 16384 they report errors, from there on status."""
+
+    UNSUPPORTED_CRITICAL_PAYLOAD = 1
+    INVALID_IKE_SPI = 4
+    INVALID_MAJOR_VERSION = 5
+    INVALID_SYNTAX = 7
+    INVALID_MESSAGE_ID = 9
+    INVALID_SPI = 11
+    NO_PROPOSAL_CHOSEN = 14
+    INVALID_KE_PAYLOAD = 17
+    AUTHENTICATION_FAILED = 24
+    SINGLE_PAIR_REQUIRED = 34
+    NO_ADDITIONAL_SAS = 35
+    INTERNAL_ADDRESS_FAILURE = 36
+    FAILED_CP_REQUIRED = 37
+    TS_UNACCEPTABLE = 38
+    INVALID_SELECTORS = 39
+    UNACCEPTABLE_ADDRESSES = 40  # RFC 4555
+    UNEXPECTED_NAT_DETECTED = 41  # RFC 4555
+    USE_ASSIGNED_HOA = 42  # RFC 5026
+    TEMPORARY_FAILURE = 43
+    CHILD_SA_NOT_FOUND = 44
+    INVALID_GROUP_ID = 45  # G-IKEv2
+    AUTHORIZATION_FAILED = 46
+    STATE_NOT_FOUND = 47  # RFC 9370
+
+    INITIAL_CONTACT = 16384
+    SET_WINDOW_SIZE = 16385
+    ADDITIONAL_TS_POSSIBLE = 16386
+    IPCOMP_SUPPORTED = 16387
+    NAT_DETECTION_SOURCE_IP = 16388
+    NAT_DETECTION_DESTINATION_IP = 16389
+    COOKIE = 16390
+    USE_TRANSPORT_MODE = 16391
+    HTTP_CERT_LOOKUP_SUPPORTED = 16392
+    REKEY_SA = 16393
+    ESP_TFC_PADDING_NOT_SUPPORTED = 16394
+    NON_FIRST_FRAGMENTS_ALSO = 16395
+    MOBIKE_SUPPORTED = 16396  # RFC 4555, up to NO_NATS_ALLOWED
+    ADDITIONAL_IP4_ADDRESS = 16397
+    ADDITIONAL_IP6_ADDRESS = 16398
+    NO_ADDITIONAL_ADDRESSES = 16399
+    UPDATE_SA_ADDRESSES = 16400
+    COOKIE2 = 16401
+    NO_NATS_ALLOWED = 16402
+    AUTH_LIFETIME = 16403  # RFC 4478
+    MULTIPLE_AUTH_SUPPORTED = 16404  # RFC 4739
+    ANOTHER_AUTH_FOLLOWS = 16405  # RFC 4739
+    REDIRECT_SUPPORTED = 16406  # RFC 5685
+    REDIRECT = 16407  # RFC 5685
+    REDIRECTED_FROM = 16408  # RFC 5685
+    TICKET_LT_OPAQUE = 16409  # RFC 5723, up to TICKET_OPAQUE
+    TICKET_REQUEST = 16410
+    TICKET_ACK = 16411
+    TICKET_NACK = 16412
+    TICKET_OPAQUE = 16413
+    LINK_ID = 16414  # RFC 5739
+    USE_WESP_MODE = 16415  # RFC 5840
+    ROHC_SUPPORTED = 16416  # RFC 5857
+    EAP_ONLY_AUTHENTICATION = 16417  # RFC 5998
+    CHILDLESS_IKEV2_SUPPORTED = 16418  # RFC 6023
+    QUICK_CRASH_DETECTION = 16419  # RFC 6290
+    IKEV2_MESSAGE_ID_SYNC_SUPPORTED = 16420  # RFC 6311, up to IPSEC_REPLAY_COUNTER_SYNC
+    IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED = 16421
+    IKEV2_MESSAGE_ID_SYNC = 16422
+    IPSEC_REPLAY_COUNTER_SYNC = 16423
+    SECURE_PASSWORD_METHODS = 16424  # RFC 6467
+    PSK_PERSIST = 16425  # RFC 6631
+    PSK_CONFIRM = 16426  # RFC 6631
+    ERX_SUPPORTED = 16427  # RFC 6867
+    IFOM_CAPABILITY = 16428
+    IKEV2_FRAGMENTATION_SUPPORTED = 16430  # RFC 7383
+    SIGNATURE_HASH_ALGORITHMS = 16431  # RFC 7427
+    CLONE_IKE_SA_SUPPORTED = 16432  # RFC 7791
+    CLONE_IKE_SA = 16433  # RFC 7791
+    PUZZLE = 16434  # RFC 8019
+    USE_PPK = 16435  # RFC 8784
+    PPK_IDENTITY = 16436  # RFC 8784
+    NO_PPK_AUTH = 16437  # RFC 8784
+    INTERMEDIATE_EXCHANGE_SUPPORTED = 16438  # RFC 9242
+    IP4_ALLOWED = 16439  # RFC 8983
+    IP6_ALLOWED = 16440  # RFC 8983
+    ADDITIONAL_KEY_EXCHANGE = 16441  # RFC 9370
+    USE_AGGFRAG = 16442  # RFC 9347
+
+    @property
+    def is_error(self) -> bool:
+        return self < 16384

@@ -1,0 +1,188 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE messages: the header, the chain of payloads, and the Encrypted payload's frame (RFC 7296 §3.1, §3.2, §3.14)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from struct import Struct
+from typing import TypeAlias, TypeVar
+
+from .authentication import Authentication
+from .certificate import Certificate, CertificateRequest
+from .configuration import Configuration
+from .constants import PayloadType
+from .delete import Delete
+from .eap import Eap
+from .errors import MalformedMessage, UnsupportedCriticalPayload, UnsupportedMajorVersion, WireError
+from .header import HEADER_SIZE, Header, decode_header
+from .identification import IdentificationInitiator, IdentificationResponder
+from .key_exchange import KeyExchange
+from .nonce import Nonce
+from .notify import Notify
+from .security_association import SecurityAssociation
+from .traffic_selectors import TrafficSelectorsInitiator, TrafficSelectorsResponder
+from .unknown import UnknownPayload
+from .vendor_id import VendorId
+
+_KnownPayload: TypeAlias = (
+    SecurityAssociation
+    | KeyExchange
+    | IdentificationInitiator
+    | IdentificationResponder
+    | Certificate
+    | CertificateRequest
+    | Authentication
+    | Nonce
+    | Notify
+    | Delete
+    | VendorId
+    | TrafficSelectorsInitiator
+    | TrafficSelectorsResponder
+    | Configuration
+    | Eap
+)
+Payload: TypeAlias = _KnownPayload | UnknownPayload
+_P = TypeVar("_P", bound=Payload)
+
+MAX_PAYLOADS = 128
+"""Far above what any exchange needs: several certificates, and a notification per address of a peer."""
+
+_GENERIC_HEADER = Struct(">BBH")
+_CRITICAL = 0x80
+_MAX_BODY_SIZE = 0xFFFF - _GENERIC_HEADER.size
+_MAJOR_VERSION = 2
+
+_KNOWN: tuple[type[_KnownPayload], ...] = _KnownPayload.__args__
+_DECODERS: dict[int, Callable[[bytes], _KnownPayload]] = {known.type: known.decode_body for known in _KNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """The Encrypted payload as received (§3.14).
+
+    ``first_payload`` is the type of the first payload inside. ``body`` is IV, ciphertext and ICV, and begins at
+    ``offset`` of the message; what stands before it is authenticated as well (RFC 5282 §5.1).
+    """
+
+    first_payload: int
+    body: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message in the order of the wire; ``payloads`` are those in clear."""
+
+    header: Header
+    payloads: tuple[Payload, ...]
+    encrypted: Encrypted | None
+
+
+def decode_message(data: bytes) -> Message:
+    """One datagram, without a non-ESP marker. Raises WireError, by kind."""
+    header = decode_header(data)
+    if header.major != _MAJOR_VERSION:
+        raise UnsupportedMajorVersion(header.major)
+    payloads, encrypted = _decode_chain(header.next_payload, data, HEADER_SIZE)
+    return Message(header, payloads, encrypted)
+
+
+def decode_payloads(first_type: int, data: bytes | memoryview) -> tuple[Payload, ...]:
+    """A chain of payloads that fills ``data``, as inside an Encrypted payload. Raises WireError, by kind."""
+    payloads, encrypted = _decode_chain(first_type, bytes(data), 0)
+    if encrypted is not None:
+        raise MalformedMessage("an Encrypted payload inside another")
+    return payloads
+
+
+def encode_payloads(payloads: Iterable[Payload]) -> tuple[int, bytes]:
+    """The first payload's type, and the octets of the chain. Raises WireError for a payload that is too large."""
+    chain: list[bytes] = []
+    following: int = PayloadType.NONE
+    for payload in reversed(tuple(payloads)):
+        body = payload.encode_body()
+        if len(body) > _MAX_BODY_SIZE:
+            raise WireError(f"a body of {len(body)} octets does not fit into payload type {payload.type}")
+        chain += (body, _GENERIC_HEADER.pack(following, 0, _GENERIC_HEADER.size + len(body)))
+        following = payload.type
+    chain.reverse()
+    return following, b"".join(chain)
+
+
+def encode_message(
+    *, spi_i: bytes, spi_r: bytes, exchange: int, flags: int, message_id: int, payloads: Iterable[Payload]
+) -> bytes:
+    """A message in clear."""
+    first_type, chain = encode_payloads(payloads)
+    header = Header(spi_i, spi_r, first_type, exchange, flags, message_id, HEADER_SIZE + len(chain))
+    return header.encode() + chain
+
+
+def encode_encrypted_prefix(
+    *, spi_i: bytes, spi_r: bytes, exchange: int, flags: int, message_id: int, first_payload: int, body_size: int
+) -> bytes:
+    """All that stands before the IV: the IKE header and the Encrypted payload's generic header.
+
+    The caller appends IV, ciphertext and ICV, ``body_size`` octets. Raises WireError when they are too many.
+    """
+    if body_size > _MAX_BODY_SIZE:
+        raise WireError(f"a body of {body_size} octets does not fit into an Encrypted payload")
+    size = _GENERIC_HEADER.size + body_size
+    header = Header(spi_i, spi_r, PayloadType.ENCRYPTED, exchange, flags, message_id, HEADER_SIZE + size)
+    return header.encode() + _GENERIC_HEADER.pack(first_payload, 0, size)
+
+
+def first(payloads: Iterable[Payload], cls: type[_P]) -> _P | None:
+    """The first payload of a class."""
+    for payload in payloads:
+        if isinstance(payload, cls):
+            return payload
+    return None
+
+
+def all_of(payloads: Iterable[Payload], cls: type[_P]) -> tuple[_P, ...]:
+    """All payloads of a class, in order."""
+    return tuple([payload for payload in payloads if isinstance(payload, cls)])
+
+
+def notify(payloads: Iterable[Payload], notify_type: int) -> Notify | None:
+    """The first notification of a type."""
+    for payload in payloads:
+        if isinstance(payload, Notify) and payload.notify_type == notify_type:
+            return payload
+    return None
+
+
+def _decode_chain(kind: int, data: bytes, offset: int) -> tuple[tuple[Payload, ...], Encrypted | None]:
+    payloads: list[Payload] = []
+    end = len(data)
+    while kind != PayloadType.NONE:
+        if len(payloads) == MAX_PAYLOADS:
+            raise MalformedMessage(f"more than {MAX_PAYLOADS} payloads")
+        body_start = offset + _GENERIC_HEADER.size
+        if body_start > end:
+            raise MalformedMessage(f"payload type {kind} is announced at octet {offset}, where the message ends")
+        following, flags, length = _GENERIC_HEADER.unpack_from(data, offset)
+        stop = offset + length
+        if stop < body_start or stop > end:
+            raise MalformedMessage(f"payload type {kind} of {length} octets does not fit at octet {offset}")
+        body = data[body_start:stop]
+        decode = _DECODERS.get(kind)
+        if decode is not None:  # the critical bit of a known type means nothing (§3.2)
+            payloads.append(decode(body))
+        elif kind == PayloadType.ENCRYPTED:
+            if stop != end:
+                raise MalformedMessage("payloads after the Encrypted payload, which has to be the last")
+            return tuple(payloads), Encrypted(following, body, body_start)
+        elif flags & _CRITICAL:
+            raise UnsupportedCriticalPayload(kind)
+        else:
+            payloads.append(UnknownPayload(kind, body))
+        kind = following
+        offset = stop
+    if offset != end:
+        raise MalformedMessage(f"{end - offset} octets after the last payload")
+    return tuple(payloads), None
