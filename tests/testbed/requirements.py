@@ -71,7 +71,7 @@ def _tun() -> str:
     except PermissionError:
         return "" if os.geteuid() != 0 else "/dev/net/tun that may be opened: the userspace data plane needs it"
     except OSError as error:
-        return f"/dev/net/tun, which is {error.strerror.lower()}: the userspace data plane needs the kernel's TUN driver"
+        return f"/dev/net/tun ({os.strerror(error.errno or 0)}): the userspace data plane needs the kernel's TUN driver"
     return ""
 
 

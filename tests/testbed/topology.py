@@ -12,19 +12,20 @@ import ipaddress
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from . import STATE
+from . import CHECKOUT, STATE
 from .command import run
 from .host import Host, Init, cgroup_root
 from .network import NAMESPACES, Namespace, ip, links
 
 # RFC 5737: a documentation range. Each bed has a sixteenth of it, for ssh between the machine and its hosts.
-MANAGEMENT = ipaddress.ip_network("203.0.113.0/24")
+MANAGEMENT = ipaddress.IPv4Network("203.0.113.0/24")
 # The demo's addresses are written in an inventory, so it has a part of its own.
 FIRST = "demo"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")
@@ -75,6 +76,11 @@ class Bed:
         return self.folder / "ssh_config"
 
     @property
+    def environment_file(self) -> Path:
+        """`environment`, to be read by a shell."""
+        return self.folder / "environment"
+
+    @property
     def control_folder(self) -> Path:
         """Where ssh keeps its master connections: a socket's path is short, and a checkout's may not be."""
         return Path(f"/run/testbed-{self.name}")
@@ -87,9 +93,10 @@ class Bed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What Ansible's environment has to say to reach the hosts: how to log in, and to pipeline."""
+        """What Ansible's environment has to say: where the collection is, how to log in, and to pipeline."""
         return {
-            "ANSIBLE_SSH_COMMON_ARGS": f"-F {self.ssh_config}",
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "build" / "collections"),
+            "ANSIBLE_SSH_COMMON_ARGS": f"-F {shlex.quote(str(self.ssh_config))}",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.control_folder),
             "ANSIBLE_PIPELINING": "true",
         }
@@ -148,7 +155,7 @@ class Bed:
             for link in listed
             for address in link.get("addr_info", [])
         ]
-        first, *others = MANAGEMENT.subnets(new_prefix=28)
+        first, *others = (ipaddress.IPv4Network(part) for part in MANAGEMENT.subnets(new_prefix=28))
         candidates = [first] if self.name == FIRST else others
         for candidate in candidates:
             if not any(candidate.overlaps(network) for network in taken):
@@ -189,8 +196,7 @@ class Bed:
         known = [f"{name},{addresses[name]} {host.host_key}" for name, host in self.hosts.items()]
         (self.folder / "ssh" / "known_hosts").write_text("\n".join(known) + "\n")
         (self.folder / "ssh_config").write_text(
-            "".join(f"Host {name}\n  HostName {address}\n" for name, address in addresses.items())
-            + "Host *\n"
+            "".join(f"Host {name}\n  HostName {address}\n" for name, address in addresses.items()) + "Host *\n"
             "  User root\n"
             f"  IdentityFile {self.folder}/ssh/id_ed25519\n"
             "  IdentitiesOnly yes\n"
@@ -199,7 +205,9 @@ class Bed:
             "  StrictHostKeyChecking yes\n"
             "  LogLevel ERROR\n"
         )
-        (self.folder / "environment").write_text("".join(f"{key}={value}\n" for key, value in self.environment.items()))
+        self.environment_file.write_text(
+            "".join(f"{key}={shlex.quote(value)}\n" for key, value in self.environment.items())
+        )
         (self.folder / "inventory.yml").write_text(
             "---\nall:\n  hosts:\n"
             + "".join(f"    {name}: {{ansible_host: {address}}}\n" for name, address in addresses.items())
@@ -207,7 +215,7 @@ class Bed:
             "    ansible_user: root\n"
             "    ansible_python_interpreter: /usr/bin/python3\n"
             "    ansible_pipelining: true\n"
-            f"    ansible_ssh_common_args: -F {self.ssh_config}\n"
+            f"    ansible_ssh_common_args: -F {shlex.quote(str(self.ssh_config))}\n"
             f"    ansible_control_path_dir: {self.control_folder}\n"
         )
 

@@ -1,0 +1,61 @@
+# The distribution's own Python where there is one: a host in the test bed runs the same.
+PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
+BIN := .venv/bin
+COLLECTION := build/collections/ansible_collections/tandem/vpn
+SOURCES := $(shell find galaxy.yml README.md LICENSE meta plugins roles files docs -type f -not -name '*.pyc' 2>/dev/null)
+HOST ?= hq
+
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
+export ANSIBLE_HOME := $(CURDIR)/build/ansible
+
+.NOTPARALLEL:
+.PHONY: help check demo demo-shell demo-down test lint system-packages system-packages-test venv collection dev-path clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+check: ## say what this machine lacks for the demo and the tests
+	@$(PYTHON) -B -m tests.testbed check
+
+demo: check system-packages venv collection ## two gateways on this machine, from nothing to a proved tunnel
+	@$(BIN)/python -m tests.testbed demo
+
+demo-shell: ## a shell on a gateway of the demo: HOST=hq or HOST=branch
+	@$(PYTHON) -m tests.testbed shell demo $(HOST)
+
+demo-down: ## remove every trace of the demo
+	@$(PYTHON) -m tests.testbed down demo
+
+test: check system-packages-test venv collection dev-path ## everything that CI runs
+	@$(BIN)/pytest
+
+lint: venv collection dev-path ## the linters alone
+	@$(BIN)/pytest tests/lint
+
+system-packages:
+	@requirements/install-system-packages.sh requirements/system-demo.txt
+
+system-packages-test:
+	@requirements/install-system-packages.sh requirements/system-demo.txt requirements/system-test.txt
+
+venv: .venv/made ## the virtual environment of the controller and the tests
+
+.venv/made: requirements/dev.txt files/ikeengine/requirements.txt
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --requirement requirements/dev.txt
+	@touch $@
+
+collection: $(COLLECTION)/MANIFEST.json ## build the collection and install it into build/collections
+
+$(COLLECTION)/MANIFEST.json: $(SOURCES) | .venv/made
+	$(BIN)/ansible-galaxy collection build --force --output-path build > /dev/null
+	$(BIN)/ansible-galaxy collection install --offline --force --collections-path build/collections build/tandem-vpn-*.tar.gz > /dev/null
+	@touch $@
+
+dev-path: ## the checkout as an importable collection, for the tests
+	@mkdir -p build/dev/ansible_collections/tandem
+	@ln -sfn $(CURDIR) build/dev/ansible_collections/tandem/vpn
+
+clean: ## remove what was built; a demo is taken down first
+	@[ ! -d build/testbed/demo ] || $(MAKE) demo-down
+	rm -rf build .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
