@@ -1,0 +1,26 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Refuses a credential of the wrong shape on the controller: Ansible would print it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..module_utils.credentials import MalformedCredential, check
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        credential = self._task.args.get("credential")
+        if credential is not None:
+            try:
+                check(credential, "credential")
+            except MalformedCredential as error:
+                return result | {"failed": True, "msg": str(error)}
+        return result | self._execute_module(task_vars=task_vars)

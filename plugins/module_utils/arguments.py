@@ -1,0 +1,87 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument specs of the modules, and the one way they run.
+
+What a value may be is the domain's to say, so that every face gives the same answer: options here are only as typed
+as Ansible needs them to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .configure import LISTS, ConfigureError, Edit, converge, put, take_out
+
+STATE = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
+NAME = {"name": {"type": "str", "required": True}}
+
+# The keys come first and apart: Ansible hides the values of a no_log option only when it reaches it without an error.
+CONFIG = {
+    "secrets": {"type": "dict", "no_log": True},
+    "site": {"type": "dict"},
+    **{name: {"type": "list", "elements": "dict"} for name in LISTS},
+    **STATE,
+}
+
+TRANSFORM = {
+    **NAME,
+    "authentication": {"type": "str"},
+    "encryption": {"type": "str"},
+    "sa_life": {"type": "str"},
+    "key_group": {"type": "str", "no_log": False},
+    **STATE,
+}
+
+PROPOSAL = {
+    **NAME,
+    "protocol": {"type": "str"},
+    "authentication": {"type": "str"},
+    "encryption": {"type": "str"},
+    "force_key_expiration": {"type": "dict", "no_log": False,
+                             "options": {"time": {"type": "str"}, "traffic": {"type": "str"}}},
+    **STATE,
+}
+
+GATEWAY = {
+    "credential": {"type": "dict", "options": {"method": {"type": "str"}, "psk": {"type": "str", "no_log": True}}},
+    **NAME,
+    "ike_version": {"type": "str"},
+    "endpoints": {"type": "list", "elements": "dict"},
+    "transforms": {"type": "list", "elements": "str"},
+    "nat_traversal": {"type": "dict"},
+    "dead_peer_detection": {"type": "dict"},
+    "start": {"type": "str"},
+    **STATE,
+}
+
+TUNNEL = {
+    **NAME,
+    "gateway": {"type": "str"},
+    "routes": {"type": "list", "elements": "dict"},
+    "proposals": {"type": "list", "elements": "str"},
+    "pfs": {"type": "dict"},
+    "dataplane": {"type": "str"},
+    **STATE,
+}
+
+
+def run_one(kind: str, spec: Mapping[str, Any]) -> None:
+    """A module that keeps one object of a list present or absent."""
+    module = AnsibleModule(dict(spec), supports_check_mode=True)
+    fields = {name: value for name, value in module.params.items() if name != "state"}
+    finish(module, put(kind, fields) if module.params["state"] == "present" else take_out({kind: [fields]}))
+
+
+def finish(module: AnsibleModule, edit: Edit | None, *, rebuild: bool = False) -> None:
+    """Converge and end the module with the outcome."""
+    try:
+        result = converge(edit, check_mode=module.check_mode, rebuild=rebuild)
+    except ConfigureError as error:
+        module.fail_json(msg=str(error), findings=error.findings)
+    for warning in result.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**result)

@@ -1,0 +1,155 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what a task says to what a host holds: edit the stored declaration, read it, save it, have it loaded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import control
+from .store import LISTS, Declared, Store, StoreError, differences
+from .vpn import declaration
+from .vpn.declaration import DeclarationError
+
+Edit = Callable[[dict[str, Any]], None]
+"""Changes a stored declaration in place. A gateway's key may stand inline in its credential."""
+
+
+class ConfigureError(Exception):
+    """The host is as it was. ``findings`` are plain data, one for each error of a declaration."""
+
+    def __init__(self, message: str, findings: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.findings = list(findings)
+
+
+def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site_name: str = "",
+             store: Store | None = None, socket: str = control.PATH) -> dict[str, Any]:
+    """Bring the host's declaration to what ``edit`` makes of it; None removes it.
+
+    With ``rebuild`` a stored declaration that cannot be read counts as none, because the task declares it anew.
+    Returns ``changed``, ``diff`` and ``daemon`` (``reloaded``, ``unchanged`` or ``not running``).
+    Raises ConfigureError.
+    """
+    store = store or Store()
+    before, warnings = _stored(store, rebuild)
+    after = Declared() if edit is None else _edited(before, edit, site_name)
+    old, new = differences(before, after)
+    changed = before != after or bool(warnings) or not store.is_private()
+    if changed and not check_mode:
+        _save(store, after)
+    try:
+        daemon = _load_into_daemon(after, changed, check_mode, socket)
+    except control.ControlError as error:
+        if not warnings:
+            _save(store, before)
+        raise ConfigureError(f"ikeengine refused the new declaration and the old one stays in force: {error}",
+                             error.findings) from None
+    return {"changed": changed or daemon == "reloaded", "daemon": daemon, "warnings": warnings,
+            "diff": {"before": old, "after": new, "before_header": str(store.declaration),
+                     "after_header": str(store.declaration)}}
+
+
+def replace(lists: Mapping[str, Any]) -> Edit:
+    """Replace every list that is given; tunnels that are not given go with the gateway they stand on."""
+
+    def edit(data: dict[str, Any]) -> None:
+        data.update({name: value for name, value in lists.items() if value is not None})
+        if lists.get("gateways") is not None and lists.get("tunnels") is None:
+            names = {gateway.get("name") for gateway in data["gateways"] if isinstance(gateway, Mapping)}
+            data["tunnels"] = [tunnel for tunnel in data.get("tunnels", []) if tunnel.get("gateway") in names]
+
+    return edit
+
+
+def take_out(lists: Mapping[str, Any]) -> Edit:
+    """Take the named objects of every given list out. What still refers to one of them is an error of the declaration."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for kind in data.keys() & lists.keys():
+            names = {item.get("name") for item in lists[kind] or ()}
+            data[kind] = [existing for existing in data[kind] if existing.get("name") not in names]
+
+    return edit
+
+
+def put(kind: str, fields: Mapping[str, Any]) -> Edit:
+    """Make one object what the given fields say and leave its others alone; None is a field that is not given."""
+    given = _given(fields)
+
+    def edit(data: dict[str, Any]) -> None:
+        objects = data.setdefault(kind, [])
+        for index, existing in enumerate(objects):
+            if existing.get("name") == given["name"]:
+                objects[index] = _merged(existing, given)
+                return
+        objects.append(given)
+
+    return edit
+
+
+def _stored(store: Store, rebuild: bool) -> tuple[Declared, list[str]]:
+    try:
+        before = store.load()
+        if rebuild and before:
+            declaration.read(before.declaration, secrets=before.secrets)
+        return before, []
+    except (StoreError, DeclarationError) as error:
+        if not rebuild:
+            raise ConfigureError(str(error)) from None
+        return Declared(), [f"the host's declaration was not readable and is written anew: {error}"]
+
+
+def _edited(before: Declared, edit: Edit, site_name: str) -> Declared:
+    data = copy.deepcopy(dict(before.declaration))
+    edit(data)
+    if not data:
+        return Declared()
+    try:
+        side = declaration.read(data, secrets=before.secrets, site_name=site_name or None)
+    except DeclarationError as error:
+        raise ConfigureError(str(error), [finding.as_dict() for finding in error.findings]) from None
+    return Declared(*declaration.write(side))
+
+
+def _save(store: Store, declared: Declared) -> None:
+    try:
+        store.save(declared)
+    except StoreError as error:
+        raise ConfigureError(str(error)) from None
+
+
+def _load_into_daemon(after: Declared, changed: bool, check_mode: bool, socket: str) -> str:
+    """Have a running daemon use the declaration where it does not yet: also one that somebody edited by hand."""
+    if not after:
+        return "unchanged"
+    try:
+        running = control.request("status", path=socket)["daemon"].get("declaration_digest")
+        if not changed and running == declaration.digest(after.declaration):
+            return "unchanged"
+        if not check_mode:
+            control.request("reload", path=socket, declaration=dict(after.declaration), secrets=dict(after.secrets))
+        return "reloaded"
+    except control.NotRunning:
+        return "not running"
+
+
+def _given(value: Any) -> Any:
+    """The value without options that were not given."""
+    if isinstance(value, Mapping):
+        return {key: _given(part) for key, part in value.items() if part is not None}
+    return [_given(part) for part in value] if isinstance(value, list) else value
+
+
+def _merged(existing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**existing}
+    for key, value in given.items():
+        both = isinstance(value, Mapping) and isinstance(existing.get(key), Mapping)
+        merged[key] = _merged(existing[key], value) if both else value
+    return merged
+
+
+__all__ = ["LISTS", "ConfigureError", "converge", "put", "replace", "take_out"]

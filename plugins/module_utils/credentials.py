@@ -1,0 +1,57 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps pre-shared keys apart from everything that Ansible may print.
+
+Ansible hides the values of ``no_log`` options, but prints all of them when an option beside it has the wrong shape.
+So keys travel in an option of their own, and what might hold one in the wrong place is refused on the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_FIELDS = ("method", "psk")
+
+
+class MalformedCredential(ValueError):
+    """Where a key may be in the wrong place. The message shows no value."""
+
+
+def check(credential: object, where: str) -> None:
+    """Raises MalformedCredential unless it is a mapping of scalars with no unknown field."""
+    if not isinstance(credential, Mapping):
+        raise MalformedCredential(f"{where} is no mapping: write it as method and psk")
+    if any(key not in _FIELDS for key in credential):
+        raise MalformedCredential(f"{where} has an unknown field: the fields here are {', '.join(_FIELDS)}")
+    if any(isinstance(value, (Mapping, list)) for value in credential.values()):
+        raise MalformedCredential(f"{where} is not valid: method and psk are text")
+
+
+def apart(gateways: object) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The gateways without their keys, and the keys by gateway. Raises MalformedCredential."""
+    if not isinstance(gateways, Sequence) or isinstance(gateways, str):
+        raise MalformedCredential("gateways is no list")
+    without, keys = [], {}
+    for index, gateway in enumerate(gateways):
+        if not isinstance(gateway, Mapping):
+            raise MalformedCredential(f"gateways[{index}] is no mapping of fields")
+        name, credential = gateway.get("name"), gateway.get("credential")
+        if not isinstance(name, str):
+            raise MalformedCredential(f"gateways[{index}].name is missing or no text: every gateway needs a name")
+        if credential is not None:
+            check(credential, f"gateways[{name}].credential")
+            if "psk" in credential:
+                keys[name] = str(credential["psk"])
+            credential = {key: value for key, value in credential.items() if key != "psk"}
+        without.append({**gateway, "credential": credential})
+    return without, keys
+
+
+def inlined(gateways: list[dict[str, Any]] | None, keys: Mapping[str, str]) -> list[dict[str, Any]] | None:
+    """The reverse: each gateway with its key in its credential."""
+    if gateways is None:
+        return None
+    return [gateway | {"credential": {**(gateway.get("credential") or {}), "psk": keys[gateway["name"]]}}
+            if gateway.get("name") in keys else gateway for gateway in gateways]

@@ -1,0 +1,86 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a gateway declares, does and can do, whether or not its daemon runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import control
+from .store import Store, StoreError
+
+_POLL = 0.05
+_NETLINK_XFRM = 6  # linux/netlink.h
+
+
+def observe(wait_for: str, timeout: float) -> dict[str, Any]:
+    """Look once, or until what ``wait_for`` names is there, at most ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        live, reason = _live()
+        ready = _ready(wait_for, live)
+        if ready or time.monotonic() >= deadline:
+            break
+        time.sleep(_POLL)
+    return {"declared": _declared(), "live": live, "reason": reason, "ready": ready, "abilities": _abilities(live)}
+
+
+def _live() -> tuple[dict[str, Any], str]:
+    try:
+        return control.request("status"), ""
+    except control.ControlError as error:
+        return {}, str(error)
+
+
+def _ready(wait_for: str, live: Mapping[str, Any]) -> bool:
+    if wait_for == "tunnels":
+        return bool(live) and all(tunnel["state"] == "up" for tunnel in live["tunnels"])
+    return wait_for == "nothing" or bool(live)
+
+
+def _declared() -> dict[str, Any]:
+    try:
+        return dict(Store().load().declaration)
+    except StoreError as error:
+        return {"error": str(error)}
+
+
+def _abilities(live: Mapping[str, Any]) -> dict[str, Any]:
+    """The daemon's own findings where it runs; else what can be seen without it, which proves less."""
+    if live:
+        try:
+            return {"source": "daemon", **control.request("abilities")}
+        except control.ControlError:
+            pass
+    return {
+        "source": "files",
+        "kernel": platform.release(),
+        "tun": os.access("/dev/net/tun", os.R_OK | os.W_OK),
+        "xfrm": _has_xfrm(),
+        "esp4": _has_module("esp4"),
+        "esp6": _has_module("esp6"),
+    }
+
+
+def _has_xfrm() -> bool:
+    try:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_XFRM).close()
+    except OSError:
+        return False
+    return True
+
+
+def _has_module(name: str) -> bool:
+    """Loaded, built in or there to be loaded."""
+    if Path("/sys/module", name).exists():
+        return True
+    folder = Path("/lib/modules", platform.release())
+    lists = [folder / "modules.builtin", folder / "modules.dep"]
+    return any(f"/{name}.ko" in path.read_text() for path in lists if path.exists())

@@ -1,0 +1,105 @@
+#!/usr/bin/python
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ipsec_gateway
+short_description: Keep an IPsec gateway, the Phase 1 with one peer
+version_added: 0.1.0
+author:
+  - The tandem.vpn authors (@tandem)
+description:
+  - A gateway says who the peer is, how both prove who they are and how Phase 1 is protected.
+  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the defaults.
+  - The key is compared with the one on the host, so a key that somebody changed by hand is put back; an edit that names no key keeps it.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+extends_documentation_fragment:
+  - tandem.vpn.attributes
+  - tandem.vpn.attributes.converging
+options:
+  name:
+    description: What it is called; unique among its kind on the host.
+    type: str
+    required: true
+  ike_version:
+    description: V(2) in this release. A new gateway has V(2).
+    type: str
+  credential:
+    description: What the two ends prove themselves with.
+    type: dict
+    suboptions:
+      method:
+        description: V(psk) or V(hex-psk).
+        type: str
+      psk:
+        description: The pre-shared key, the same at both ends.
+        type: str
+  endpoints:
+    description:
+      - Pairs of C(local) and C(remote), each with C(address) and C(identifier), an identifier with C(type) and C(value).
+      - Given, the list replaces the one on the host.
+    type: list
+    elements: dict
+  transforms:
+    description: Names of Phase 1 transforms, in order of preference. A new gateway has V([default]).
+    type: list
+    elements: str
+  nat_traversal:
+    description: C(enabled) and C(keep_alive).
+    type: dict
+  dead_peer_detection:
+    description: C(enabled), C(idle) and C(retries).
+    type: dict
+  start:
+    description: V(boot), V(traffic) or V(answer). A new gateway has V(boot).
+    type: str
+  state:
+    description: Whether it is to be there.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: The peer at the branch
+  tandem.vpn.ipsec_gateway:
+    name: branch
+    credential:
+      method: psk
+      psk: "{{ vault_branch_psk }}"
+    endpoints:
+      - local: {address: 192.0.2.2}
+        remote: {address: 198.51.100.2}
+    transforms: [p1]
+
+- name: Only answer; nothing else of the gateway changes
+  tandem.vpn.ipsec_gateway:
+    name: branch
+    start: answer
+"""
+
+RETURN = r"""
+daemon:
+  description: What a running daemon made of it.
+  returned: success
+  type: str
+  choices: [reloaded, unchanged, not running]
+findings:
+  description: The declaration's errors, where it has any.
+  returned: failure
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.tandem.vpn.plugins.module_utils import arguments
+
+
+def main() -> None:
+    arguments.run_one("gateways", arguments.GATEWAY)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ipsec_info
+short_description: Say what an IPsec gateway declares, does and can do
+version_added: 0.1.0
+author:
+  - The tandem.vpn authors (@tandem)
+description:
+  - Returns the declaration, the daemon's live state and the host's abilities. Secrets are never returned.
+  - Works where the daemon is down or absent; RV(live) is then empty.
+extends_documentation_fragment:
+  - tandem.vpn.attributes
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in any mode.
+  diff_mode:
+    support: N/A
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: Changes nothing.
+options:
+  wait_for:
+    description: Wait for the daemon to answer, or for every declared tunnel to be up. A wait that ends without success is no failure; see RV(ready).
+    type: str
+    choices: [nothing, daemon, tunnels]
+    default: nothing
+  timeout:
+    description: Seconds to wait.
+    type: float
+    default: 30
+"""
+
+EXAMPLES = r"""
+- name: Look
+  tandem.vpn.ipsec_info:
+  register: ipsec
+"""
+
+RETURN = r"""
+declared:
+  description: The declaration on the host, without secrets; empty where there is none.
+  returned: always
+  type: dict
+live:
+  description: The daemon's answer to C(status); empty where it does not answer.
+  returned: always
+  type: dict
+abilities:
+  description: What the kernel and userspace can do.
+  returned: always
+  type: dict
+ready:
+  description: Whether what O(wait_for) names is there.
+  returned: always
+  type: bool
+reason:
+  description: Why the daemon gave no live state, or an empty string.
+  returned: always
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tandem.vpn.plugins.module_utils.observation import observe
+
+
+def main() -> None:
+    module = AnsibleModule(
+        {
+            "wait_for": {"type": "str", "choices": ["nothing", "daemon", "tunnels"], "default": "nothing"},
+            "timeout": {"type": "float", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, **observe(module.params["wait_for"], module.params["timeout"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ipsec_proposal
+short_description: Keep a Phase 2 proposal on an IPsec gateway
+version_added: 0.1.0
+author:
+  - The tandem.vpn authors (@tandem)
+description:
+  - A Phase 2 proposal is what a tunnel's traffic is protected with; tunnels refer to it by name.
+  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the defaults.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+extends_documentation_fragment:
+  - tandem.vpn.attributes
+  - tandem.vpn.attributes.converging
+options:
+  name:
+    description: What it is called; unique among its kind on the host.
+    type: str
+    required: true
+  protocol:
+    description: V(ESP) in this release. A new proposal has V(ESP).
+    type: str
+  authentication:
+    description: The hash, for example V(SHA2-256); none with AES-GCM. A new proposal has V(SHA2-256).
+    type: str
+  encryption:
+    description: The cipher, for example V(AES-256) or V(AES-GCM-256). A new proposal has V(AES-256).
+    type: str
+  force_key_expiration:
+    description: When keys are replaced; at least one of the two.
+    type: dict
+    suboptions:
+      time:
+        description: For example V(8h).
+        type: str
+      traffic:
+        description: For example V(128000 kB).
+        type: str
+  state:
+    description: Whether it is to be there.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Phase 2 with an AEAD
+  tandem.vpn.ipsec_proposal:
+    name: p2
+    encryption: AES-GCM-256
+    force_key_expiration:
+      time: 8h
+"""
+
+RETURN = r"""
+daemon:
+  description: What a running daemon made of it.
+  returned: success
+  type: str
+  choices: [reloaded, unchanged, not running]
+findings:
+  description: The declaration's errors, where it has any.
+  returned: failure
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.tandem.vpn.plugins.module_utils import arguments
+
+
+def main() -> None:
+    arguments.run_one("proposals", arguments.PROPOSAL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+#!/usr/bin/python
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ipsec_transform
+short_description: Keep a Phase 1 transform on an IPsec gateway
+version_added: 0.1.0
+author:
+  - The tandem.vpn authors (@tandem)
+description:
+  - A Phase 1 transform is what an IKE SA is protected with; gateways refer to it by name.
+  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the defaults.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+extends_documentation_fragment:
+  - tandem.vpn.attributes
+  - tandem.vpn.attributes.converging
+options:
+  name:
+    description: What it is called; unique among its kind on the host.
+    type: str
+    required: true
+  authentication:
+    description: The hash, for example V(SHA2-256). With AES-GCM it names the PRF. A new transform has V(SHA2-256).
+    type: str
+  encryption:
+    description: The cipher, for example V(AES-256) or V(AES-GCM-256). A new transform has V(AES-256).
+    type: str
+  sa_life:
+    description: How long an IKE SA lives, for example V(24h). A new transform has V(24h).
+    type: str
+  key_group:
+    description: The Diffie-Hellman group's number, for example V(14). A new transform has V(14).
+    type: str
+  state:
+    description: Whether it is to be there.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Phase 1 with elliptic curves
+  tandem.vpn.ipsec_transform:
+    name: p1
+    encryption: AES-GCM-256
+    authentication: SHA2-384
+    key_group: 20
+"""
+
+RETURN = r"""
+daemon:
+  description: What a running daemon made of it.
+  returned: success
+  type: str
+  choices: [reloaded, unchanged, not running]
+findings:
+  description: The declaration's errors, where it has any.
+  returned: failure
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.tandem.vpn.plugins.module_utils import arguments
+
+
+def main() -> None:
+    arguments.run_one("transforms", arguments.TRANSFORM)
+
+
+if __name__ == "__main__":
+    main()

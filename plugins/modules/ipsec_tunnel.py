@@ -1,0 +1,83 @@
+#!/usr/bin/python
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ipsec_tunnel
+short_description: Keep an IPsec tunnel and its routes, Phase 2
+version_added: 0.1.0
+author:
+  - The tandem.vpn authors (@tandem)
+description:
+  - A tunnel carries traffic between the networks of its routes, under the Phase 1 of its gateway.
+  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the defaults.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+extends_documentation_fragment:
+  - tandem.vpn.attributes
+  - tandem.vpn.attributes.converging
+options:
+  name:
+    description: What it is called; unique among its kind on the host.
+    type: str
+    required: true
+  gateway:
+    description: The gateway whose Phase 1 secures the tunnel. Needed for a new tunnel.
+    type: str
+  routes:
+    description:
+      - Pairs of C(local) and C(remote), each a host, a network or an address range, with a C(direction) of V(both),
+        V(local-to-remote) or V(remote-to-local). The peer declares the mirror image.
+      - Given, the list replaces the one on the host.
+    type: list
+    elements: dict
+  proposals:
+    description: Names of Phase 2 proposals, in order of preference. A new tunnel has V([default]).
+    type: list
+    elements: str
+  pfs:
+    description: C(enabled) and C(key_group). A new tunnel has Perfect Forward Secrecy with group 14.
+    type: dict
+  dataplane:
+    description: V(auto), V(kernel) or V(userspace). A new tunnel has V(auto).
+    type: str
+  state:
+    description: Whether it is to be there.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: LAN to LAN
+  tandem.vpn.ipsec_tunnel:
+    name: lan
+    gateway: branch
+    routes:
+      - {local: 10.1.0.0/24, remote: 10.2.0.0/24}
+"""
+
+RETURN = r"""
+daemon:
+  description: What a running daemon made of it.
+  returned: success
+  type: str
+  choices: [reloaded, unchanged, not running]
+findings:
+  description: The declaration's errors, where it has any.
+  returned: failure
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.tandem.vpn.plugins.module_utils import arguments
+
+
+def main() -> None:
+    arguments.run_one("tunnels", arguments.TUNNEL)
+
+
+if __name__ == "__main__":
+    main()
