@@ -37,30 +37,33 @@ FIRMWARE_SINCE = {SHA2: "11.8", IKEV2: "11.11.2", AES_GCM: "12.2", IPV6_ENDPOINT
                   GROUP_21: "12.10"}
 """The Fireware version in which an appliance learned each ability."""
 
+NEWEST_GROUP = algorithms.key_group(21)
+"""The key group that GROUP_21 is about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What a daemon negotiates."""
 
-    versions: frozenset[IkeVersion]
-    methods: frozenset[CredentialMethod]
-    identities: frozenset[IdentityKind]
-    encryptions: frozenset[Encryption]
-    authentications: frozenset[Authentication]
-    key_groups: frozenset[KeyGroup]
-    protocols: frozenset[Protocol]
+    versions: tuple[IkeVersion, ...]
+    methods: tuple[CredentialMethod, ...]
+    identities: tuple[IdentityKind, ...]
+    encryptions: tuple[Encryption, ...]
+    authentications: tuple[Authentication, ...]
+    key_groups: tuple[KeyGroup, ...]
+    protocols: tuple[Protocol, ...]
     endpoint_pairs: int
 
 
 IKEENGINE = Engine(
-    versions=frozenset({IkeVersion.V2}),
-    methods=frozenset({CredentialMethod.PSK, CredentialMethod.HEX_PSK}),
-    identities=frozenset({IdentityKind.IP_ADDRESS, IdentityKind.DOMAIN_NAME, IdentityKind.DOMAIN_INFORMATION}),
-    encryptions=frozenset(map(algorithms.encryption, (
+    versions=(IkeVersion.V2,),
+    methods=(CredentialMethod.PSK, CredentialMethod.HEX_PSK),
+    identities=(IdentityKind.IP_ADDRESS, IdentityKind.DOMAIN_NAME, IdentityKind.DOMAIN_INFORMATION),
+    encryptions=tuple(map(algorithms.encryption, (
         "AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-192", "AES-GCM-256"))),
-    authentications=frozenset(map(algorithms.authentication, ("SHA1", "SHA2-256", "SHA2-384", "SHA2-512"))),
-    key_groups=frozenset(map(algorithms.key_group, (14, 15, 16, 19, 20, 21, 31))),
-    protocols=frozenset({Protocol.ESP}),
+    authentications=tuple(map(algorithms.authentication, ("SHA1", "SHA2-256", "SHA2-384", "SHA2-512"))),
+    key_groups=tuple(map(algorithms.key_group, (14, 15, 16, 19, 20, 21, 31))),
+    protocols=(Protocol.ESP,),
     endpoint_pairs=1,
 )
 """What ikeengine of this version negotiates."""
@@ -84,6 +87,10 @@ def parse_firmware(value: object) -> str:
     if match is None:
         raise Misfit("a firmware version is numbers joined by dots", "Write it in quotes, such as '12.5.3'")
     return match[1]
+
+
+def is_sha2(authentication: Authentication) -> bool:
+    return authentication.name.startswith("SHA2-")
 
 
 def has_ability(firmware: str | None, ability: str) -> bool:

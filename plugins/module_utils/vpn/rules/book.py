@@ -1,0 +1,117 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The book of rules: every rule has a code, a severity and a source, and stands in one chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, ParamSpec
+
+from ..findings import Finding, Severity
+from ..model import Gateway, Side, Tunnel
+from ..pairing import Leftover, Pair, TunnelPair
+
+P = ParamSpec("P")
+
+SEED = "WatchGuard, About IPSec VPN Negotiations"
+OWN = "tandem.vpn"
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """How a rule is broken: the field, what each end has, the rule in these values' words, and what would mend it."""
+
+    field: str
+    left: str
+    right: str
+    rule: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[P]):
+    code: str
+    severity: Severity
+    source: str
+    check: Callable[P, Iterable[Broken]]
+
+    @property
+    def summary(self) -> str:
+        return (self.check.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+class Chapter(Generic[P]):
+    """Rules over the same subject. ``place`` names the subject and its sites, only when a rule is broken."""
+
+    def __init__(self, title: str, place: Callable[P, tuple[str, tuple[str, ...]]]) -> None:
+        self.title, self._place = title, place
+        self.rules: list[Rule[P]] = []
+
+    def rule(self, code: str, severity: Severity, source: str,
+             ) -> Callable[[Callable[P, Iterable[Broken]]], Callable[P, Iterable[Broken]]]:
+        """Register a check; the first line of its docstring is what the table of rules says."""
+
+        def register(check: Callable[P, Iterable[Broken]]) -> Callable[P, Iterable[Broken]]:
+            self.rules.append(Rule(code, severity, source, check))
+            return check
+
+        return register
+
+    def check(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[Finding]:
+        for rule in self.rules:
+            for broken in rule.check(*args, **kwargs):
+                where, sites = self._place(*args, **kwargs)
+                yield Finding(rule.code, rule.severity, broken.field, broken.left, broken.right, broken.rule,
+                              broken.fix, where, sites)
+
+
+def _site(side: Side) -> tuple[str, tuple[str, ...]]:
+    return f"site {side.name}", (side.name,)
+
+
+def _gateway(side: Side, gateway: Gateway) -> tuple[str, tuple[str, ...]]:
+    return f"gateway {side.name}/{gateway.name}", (side.name,)
+
+
+def _tunnel(side: Side, gateway: Gateway, tunnel: Tunnel) -> tuple[str, tuple[str, ...]]:
+    return f"tunnel {side.name}/{tunnel.name}", (side.name,)
+
+
+def _called(side: Side, gateway: Gateway, peer: Side) -> str:
+    """A side, with its gateway's name where that is not simply the peer's."""
+    return side.name if gateway.name == peer.name else f"{side.name}/{gateway.name}"
+
+
+def _gateways(pair: Pair) -> tuple[str, tuple[str, ...]]:
+    left = _called(pair.left, pair.left_gateway, pair.right)
+    right = _called(pair.right, pair.right_gateway, pair.left)
+    return f"gateway {left}<->{right}", (pair.left.name, pair.right.name)
+
+
+def _tunnels(pair: Pair, tunnels: TunnelPair) -> tuple[str, tuple[str, ...]]:
+    left, right = pair.left.name, pair.right.name
+    if tunnels.left.name == tunnels.right.name:
+        return f"tunnel {tunnels.left.name} of {left}<->{right}", (left, right)
+    return f"tunnel {left}/{tunnels.left.name}<->{right}/{tunnels.right.name}", (left, right)
+
+
+def _sites(sides: Sequence[Side]) -> tuple[str, tuple[str, ...]]:
+    return "all sites", tuple(sorted({side.name for side in sides}))
+
+
+def _far_end(leftover: Leftover) -> tuple[str, tuple[str, ...]]:
+    return _gateway(leftover.side, leftover.gateway)
+
+
+SITE = Chapter("One site", _site)
+GATEWAY = Chapter("One gateway", _gateway)
+TUNNEL = Chapter("One tunnel", _tunnel)
+GATEWAYS = Chapter("Both ends of a gateway", _gateways)
+TUNNELS = Chapter("Both ends of a tunnel", _tunnels)
+SITES = Chapter("All sites", _sites)
+FAR_END = Chapter("The far end of a gateway", _far_end)
+
+CHAPTERS = (SITE, GATEWAY, TUNNEL, GATEWAYS, TUNNELS, SITES, FAR_END)

@@ -1,0 +1,160 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules on what a site's machine can do: an appliance by model and firmware, or ikeengine of this version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import hardware
+from ..hardware import IKEENGINE
+from ..model import CredentialMethod, Gateway, IkeVersion, Side, Tunnel
+from .book import ERROR, GATEWAY, OWN, SEED, TUNNEL, Broken
+
+_FIREWARE = "Fireware release notes"
+_ENGINE = "ikeengine of this version negotiates"
+
+
+def _by_ikeengine(side: Side) -> bool:
+    return side.managed and side.platform.is_linux
+
+
+@GATEWAY.rule("hardware-phase1-sha2", ERROR, SEED)
+def phase1_sha2(side: Side, gateway: Gateway) -> Iterator[Broken]:
+    """Sixteen XTM models have no SHA-2 for Phase 1."""
+    if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:
+        return
+    for transform in gateway.transforms:
+        if hardware.is_sha2(transform.authentication):
+            yield _without_sha2(side, "phase 1 authentication", f"transform {transform.name}",
+                                transform.authentication.name, f"transforms[{transform.name}].authentication")
+
+
+@TUNNEL.rule("hardware-phase2-sha2", ERROR, SEED)
+def phase2_sha2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """Sixteen XTM models have no SHA-2 for Phase 2."""
+    if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:
+        return
+    for proposal in tunnel.proposals:
+        if proposal.authentication and hardware.is_sha2(proposal.authentication):
+            yield _without_sha2(side, "phase 2 authentication", f"proposal {proposal.name}",
+                                proposal.authentication.name, f"proposals[{proposal.name}].authentication")
+
+
+def _without_sha2(side: Side, field: str, holder: str, name: str, path: str) -> Broken:
+    return Broken(field, f"{holder} has {name}", f"{side.name} is a {side.platform.model}",
+                  "this model's cryptographic hardware has no SHA-2", f"Set {path} to SHA1 at both ends")
+
+
+@GATEWAY.rule("firmware-phase1", ERROR, _FIREWARE)
+def firmware_phase1(side: Side, gateway: Gateway) -> Iterator[Broken]:
+    """The appliance's firmware has what Phase 1 asks for."""
+    if side.platform.is_linux or side.platform.firmware is None:
+        return
+    asked = [(hardware.IKEV2, gateway.version is IkeVersion.V2, f"gateways[{gateway.name}].ike_version"),
+             (hardware.HEX_PSK, gateway.credential.method is CredentialMethod.HEX_PSK,
+              f"gateways[{gateway.name}].credential.method"),
+             (hardware.IPV6_ENDPOINTS,
+              any(end.address is not None and end.address.version == 6
+                  for pair in gateway.endpoints for end in (pair.local, pair.remote)),
+              f"gateways[{gateway.name}].endpoints")]
+    for transform in gateway.transforms:
+        path = f"transforms[{transform.name}]"
+        asked += [(hardware.SHA2, hardware.is_sha2(transform.authentication), f"{path}.authentication"),
+                  (hardware.AES_GCM, transform.encryption.aead, f"{path}.encryption"),
+                  (hardware.GROUP_21, transform.key_group == hardware.NEWEST_GROUP, f"{path}.key_group")]
+    yield from _too_old(side, "phase 1", asked)
+
+
+@TUNNEL.rule("firmware-phase2", ERROR, _FIREWARE)
+def firmware_phase2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """The appliance's firmware has what Phase 2 asks for."""
+    if side.platform.is_linux or side.platform.firmware is None:
+        return
+    asked = [(hardware.GROUP_21, tunnel.pfs == hardware.NEWEST_GROUP, f"tunnels[{tunnel.name}].pfs.key_group")]
+    for proposal in tunnel.proposals:
+        path = f"proposals[{proposal.name}]"
+        asked += [(hardware.SHA2, proposal.authentication is not None and hardware.is_sha2(proposal.authentication),
+                   f"{path}.authentication"),
+                  (hardware.AES_GCM, proposal.encryption is not None and proposal.encryption.aead,
+                   f"{path}.encryption")]
+    yield from _too_old(side, "phase 2", asked)
+
+
+def _too_old(side: Side, phase: str, asked: list[tuple[str, bool, str]]) -> Iterator[Broken]:
+    for ability, wanted, path in asked:
+        if wanted and not hardware.has_ability(side.platform.firmware, ability):
+            yield Broken(phase, f"{path} asks for {ability}",
+                         f"{side.name}'s {side.platform.model} has firmware {side.platform.firmware}",
+                         f"{ability} came with firmware {hardware.FIRMWARE_SINCE[ability]}",
+                         f"Upgrade {side.name}, or change {path}")
+
+
+@GATEWAY.rule("phase1-not-negotiated-yet", ERROR, OWN)
+def phase1_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
+    """ikeengine negotiates everything that a Linux site's gateway asks for."""
+    if not _by_ikeengine(side):
+        return
+    path = f"gateways[{gateway.name}]"
+    if gateway.version not in IKEENGINE.versions:
+        yield _not_yet("IKE version", f"{side.name} asks for IKEv{gateway.version.value}",
+                       [f"IKEv{version.value}" for version in IKEENGINE.versions], f"{path}.ike_version")
+    if gateway.credential.method not in IKEENGINE.methods:
+        yield _not_yet("credential", f"{side.name} asks for method {gateway.credential.method.value}",
+                       [method.value for method in IKEENGINE.methods], f"{path}.credential.method")
+    if len(gateway.endpoints) > IKEENGINE.endpoint_pairs:
+        yield Broken("endpoints", f"{side.name} has {len(gateway.endpoints)} pairs", "",
+                     f"{_ENGINE} with {IKEENGINE.endpoint_pairs} endpoint pair per gateway",
+                     f"Keep the first of {path}.endpoints")
+    for index, pair in enumerate(gateway.endpoints):
+        for name, end in (("local", pair.local), ("remote", pair.remote)):
+            if end.address is None:
+                yield Broken("endpoints", f"{side.name} has a dynamic {name} address", "",
+                             f"{_ENGINE} between static addresses only",
+                             f"Set {path}.endpoints[{index}].{name}.address to an address")
+            if end.identity.kind not in IKEENGINE.identities:
+                yield _not_yet("phase 1 identifier", f"{side.name}'s {name} one is of type {end.identity.kind.value}",
+                               [kind.value for kind in IKEENGINE.identities],
+                               f"{path}.endpoints[{index}].{name}.identifier")
+    for transform in gateway.transforms:
+        path = f"transforms[{transform.name}]"
+        if transform.encryption not in IKEENGINE.encryptions:
+            yield _not_yet("phase 1 encryption", f"transform {transform.name} has {transform.encryption.name}",
+                           [row.name for row in IKEENGINE.encryptions], f"{path}.encryption")
+        if transform.authentication not in IKEENGINE.authentications:
+            yield _not_yet("phase 1 authentication", f"transform {transform.name} has {transform.authentication.name}",
+                           [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
+        if transform.key_group not in IKEENGINE.key_groups:
+            yield _not_yet("phase 1 key group", f"transform {transform.name} has group {transform.key_group.number}",
+                           [f"group {row.number}" for row in IKEENGINE.key_groups], f"{path}.key_group")
+
+
+@TUNNEL.rule("phase2-not-negotiated-yet", ERROR, OWN)
+def phase2_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """ikeengine negotiates everything that a Linux site's tunnel asks for."""
+    if not _by_ikeengine(side):
+        return
+    if tunnel.interface is not None:
+        yield Broken("virtual interface", f"{side.name} asks for {tunnel.interface.name}", "",
+                     f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface")
+    if tunnel.pfs is not None and tunnel.pfs not in IKEENGINE.key_groups:
+        yield _not_yet("PFS key group", f"{side.name} asks for group {tunnel.pfs.number}",
+                       [f"group {row.number}" for row in IKEENGINE.key_groups], f"tunnels[{tunnel.name}].pfs.key_group")
+    for proposal in tunnel.proposals:
+        path = f"proposals[{proposal.name}]"
+        if proposal.protocol not in IKEENGINE.protocols:
+            yield _not_yet("phase 2 protocol", f"proposal {proposal.name} has {proposal.protocol.name}",
+                           [protocol.name for protocol in IKEENGINE.protocols], f"{path}.protocol")
+        if proposal.encryption is not None and proposal.encryption not in IKEENGINE.encryptions:
+            yield _not_yet("phase 2 encryption", f"proposal {proposal.name} has {proposal.encryption.name}",
+                           [row.name for row in IKEENGINE.encryptions], f"{path}.encryption")
+        if proposal.authentication is not None and proposal.authentication not in IKEENGINE.authentications:
+            yield _not_yet("phase 2 authentication", f"proposal {proposal.name} has {proposal.authentication.name}",
+                           [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
+
+
+def _not_yet(field: str, asked: str, able: list[str], path: str) -> Broken:
+    one_of = ", ".join(able)
+    return Broken(field, asked, "", f"{_ENGINE} only {one_of}",
+                  f"Set {path} to {'one of ' if len(able) > 1 else ''}{one_of}")
