@@ -10,6 +10,7 @@ import os
 import pwd
 import resource
 import struct
+from pathlib import Path
 
 #: From linux/capability.h.
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
@@ -34,13 +35,21 @@ def keep_secrets_in_memory() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
+def own_directory(path: Path, user: str | None) -> None:
+    """Make the runtime directory where root has none, for ``user`` to make its socket in. Raises PrivilegeError."""
+    try:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if user is not None:
+            account = _account(user)
+            os.chown(path, account.pw_uid, account.pw_gid)
+    except OSError as error:
+        raise PrivilegeError(f"cannot make {path} for the control socket: {error.strerror}; start as root, or name "
+                             "another socket with --control") from None
+
+
 def drop_to(user: str) -> None:
     """Become ``user`` with its own group only and with CAPABILITIES. Raises PrivilegeError."""
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        raise PrivilegeError(f"--user {user}: there is no such user; create it with: "
-                             f"useradd --system --no-create-home --shell /usr/sbin/nologin {user}") from None
+    account = _account(user)
     if os.geteuid() != 0:
         raise PrivilegeError(f"--user {user}: only root can change the user; leave the option out, or start as root")
     try:
@@ -55,6 +64,14 @@ def drop_to(user: str) -> None:
         _set_capabilities(_KEPT)
     except OSError as error:
         raise PrivilegeError(f"cannot become {user}: {error.strerror}") from None
+
+
+def _account(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        raise PrivilegeError(f"--user {user}: there is no such user; create it with: "
+                             f"useradd --system --no-create-home --shell /usr/sbin/nologin {user}") from None
 
 
 def _last_capability() -> int:

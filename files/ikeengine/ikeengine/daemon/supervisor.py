@@ -13,6 +13,8 @@ import socket
 import time
 from pathlib import Path
 
+from .. import layout
+
 
 def notify(*assignments: str) -> None:
     """Tell the supervisor, as ``READY=1``. A supervisor that does not listen is no error."""
@@ -45,4 +47,4 @@ def credential(name: str) -> Path | None:
 
 def runtime_directory() -> Path:
     """Where the control socket lives; the supervisor makes it, or root does at the first start."""
-    return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/ikeengine").partition(":")[0])
+    return Path(os.environ.get("RUNTIME_DIRECTORY", layout.RUNTIME_DIRECTORY).partition(":")[0])

@@ -15,10 +15,10 @@ import glob
 import os
 import socket
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
 
 from ..security_association import Datagram, SocketAddress
 from ..vpn.selectors import Address
@@ -46,20 +46,28 @@ class UdpCounters:
     send_failed: int = 0
 
 
-class UdpSockets:
-    """Owns the sockets. ``on_ike`` gets IKE datagrams without marker, ``on_esp`` ESP, ``on_idle`` ends each batch."""
+class Receiver(Protocol):
+    """Who hears what arrives."""
 
-    def __init__(self, on_ike: Callable[[Datagram], None],
-                 on_esp: Callable[[bytes, SocketAddress, SocketAddress], None], on_idle: Callable[[], None],
-                 on_send_error: Callable[[SocketAddress, OSError], None],
-                 ports: tuple[int, int] = (IKE_PORT, NAT_TRAVERSAL_PORT)) -> None:
+    def receive_ike(self, datagram: Datagram) -> None:
+        """An IKE message, without marker."""
+
+    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None: ...
+
+    def batch_received(self) -> None:
+        """No more for now: time to answer."""
+
+    def send_failed(self, remote: SocketAddress, error: OSError) -> None: ...
+
+
+class UdpSockets:
+    """Owns the sockets; ``attach`` them to a Receiver to hear."""
+
+    def __init__(self, ports: tuple[int, int] = (IKE_PORT, NAT_TRAVERSAL_PORT)) -> None:
         self.counters = UdpCounters()
-        self._on_ike = on_ike
-        self._on_esp = on_esp
-        self._on_idle = on_idle
-        self._on_send_error = on_send_error
         self._ports = ports
         self._sockets: dict[tuple[int, int], socket.socket] = {}
+        self._receiver: Receiver | None = None
 
     def open(self) -> None:
         """Bind all of them. Raises PortTaken, and OSError for what else can go wrong.
@@ -86,11 +94,12 @@ class UdpSockets:
     def nat_traversal_port(self) -> int:
         return self._ports[1]
 
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, receiver: Receiver) -> None:
         """Begin to hear."""
+        self._receiver = receiver
         for (_, port), sock in self._sockets.items():
             receive = self._receive_marked if port == self.nat_traversal_port else self._receive_plain
-            loop.add_reader(sock, receive, sock, port)
+            loop.add_reader(sock, receive, receiver, sock, port)
 
     def close(self) -> None:
         for sock in self._sockets.values():
@@ -117,22 +126,23 @@ class UdpSockets:
             sock.sendmsg((data,), _source(local.address), 0, (str(remote.address), remote.port))
         except OSError as error:
             self.counters.send_failed += 1
-            self._on_send_error(remote, error)
+            if self._receiver is not None:
+                self._receiver.send_failed(remote, error)
 
-    def _receive_plain(self, sock: socket.socket, port: int) -> None:
+    def _receive_plain(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
         for data, local, remote in self._drain(sock, port):
-            self._on_ike(Datagram(local, remote, data))
-        self._on_idle()
+            receiver.receive_ike(Datagram(local, remote, data))
+        receiver.batch_received()
 
-    def _receive_marked(self, sock: socket.socket, port: int) -> None:
+    def _receive_marked(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
         for data, local, remote in self._drain(sock, port):
             if data[:4] == NON_ESP_MARKER:
-                self._on_ike(Datagram(local, remote, data[4:]))
+                receiver.receive_ike(Datagram(local, remote, data[4:]))
             elif len(data) > 4:
-                self._on_esp(data, local, remote)
+                receiver.receive_esp(data, local, remote)
             elif data != KEEP_ALIVE:
                 self.counters.malformed += 1
-        self._on_idle()
+        receiver.batch_received()
 
     def _drain(self, sock: socket.socket, port: int) -> list[tuple[bytes, SocketAddress, SocketAddress]]:
         batch: list[tuple[bytes, SocketAddress, SocketAddress]] = []

@@ -1,0 +1,63 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon's command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import __version__, layout
+from .daemon import supervisor
+
+_DIRECTORY = Path(layout.DIRECTORY)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0: ended in order. 1: could not start, and said why. 2: wrong usage."""
+    options = _parser().parse_args(arguments)
+    from .daemon import service  # after the arguments: a wrong one is told without loading the whole daemon
+
+    settings = service.Options(
+        declaration=options.declaration or _file(layout.DECLARATION),
+        secrets=options.secrets or _file(layout.SECRETS),
+        control=options.control or supervisor.runtime_directory() / layout.CONTROL_SOCKET,
+        user=options.user)
+    try:
+        if options.check:
+            service.read(settings)
+        elif options.flush:
+            service.flush()
+        else:
+            service.serve(settings)
+    except service.CannotStart as error:
+        print(f"ikeengine: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _file(name: str) -> Path:
+    return supervisor.credential(name) or _DIRECTORY / name
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ikeengine", description="The IKE daemon of tandem.vpn, in the foreground.")
+    parser.add_argument("--declaration", type=Path, metavar="FILE",
+                        help=f"what to start with (default: the supervisor's credential, or {_file(layout.DECLARATION)}); "
+                             "a file that is not there declares nothing")
+    parser.add_argument("--secrets", type=Path, metavar="FILE", help=f"its keys (default: likewise, or {_file(layout.SECRETS)})")
+    parser.add_argument("--control", type=Path, metavar="SOCKET",
+                        help="the control socket (default: control.sock in $RUNTIME_DIRECTORY or /run/ikeengine)")
+    parser.add_argument("--user", metavar="NAME", help="read the files as root, then become this user")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--check", action="store_true", help="only read the declaration and say what is wrong with it")
+    action.add_argument("--flush", action="store_true",
+                        help="only remove every policy, SA, route and device that an earlier run left")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the control socket can ask for (docs/design.md, "Control protocol")."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from .. import __version__
+from ..dataplane.interface import Ability, DataPlaneError
+from ..ikev2.events import Event, Failed
+from ..status import ReloadResult
+from ..vpn.declaration import DeclarationError
+from .control import CommandError, Json
+from .declared import NOTHING, Declared, parse
+from .engine import Engine
+from .log import Entry, Log
+from .planes import Unservable
+from .status import StatusWriter, abilities_as_json
+from .supervisor import notify, notify_reloading
+
+_UP_TIMEOUT = 30.0
+_LONGEST_TIMEOUT = 3600.0
+_FOLLOWER_BACKLOG = 1000
+
+
+class Commands:
+    """Answers requests; an instance is what a ControlServer calls."""
+
+    def __init__(self, engine: Engine, declared: Declared, abilities: Callable[[], Mapping[str, Ability]],
+                 log: Log) -> None:
+        self._engine = engine
+        self._declared = declared
+        self._abilities = abilities
+        self._log = log
+        self._started_at = time.time()
+        self._commands: dict[str, Callable[[Json], Awaitable[Json]]] = {
+            "status": self._status, "up": self._up, "down": self._down, "rekey": self._rekey,
+            "reload": self._reload, "flush": self._flush, "log": self._log_entries, "abilities": self._list_abilities,
+        }
+
+    async def __call__(self, request: Json) -> AsyncIterator[Json]:
+        """The results of one request. Raises CommandError."""
+        name = request["command"]
+        if name == "log" and request.get("follow"):
+            async for result in self._follow_log(request):
+                yield result
+            return
+        command = self._commands.get(name)
+        if command is None:
+            raise CommandError("unknown_command", f"there is no command {name!r:.40}; there are "
+                                                  f"{', '.join(sorted(self._commands))}")
+        yield await command(request)
+
+    async def _status(self, request: Json) -> Json:
+        manager = self._engine.manager
+        writer = StatusWriter(self._engine.planes, self._engine.now(), time.time())
+        udp = self._engine.sockets.counters
+        drops = dict(manager.counters)
+        drops["malformed"] = drops.get("malformed", 0) + udp.malformed
+        drops["esp_unknown_spi"] = self._engine.esp_of_unknown_spi
+        return {
+            "daemon": {"version": __version__, "pid": os.getpid(), "started_at": self._started_at,
+                       "declaration_digest": self._declared.digest},
+            "dataplanes": abilities_as_json(self._abilities),
+            "gateways": [writer.gateway(gateway) for gateway in manager.gateways()],
+            "tunnels": [writer.tunnel(tunnel) for tunnel in manager.tunnels()],
+            "counters": {"datagrams_dropped": drops, "datagrams_unsent": udp.send_failed},
+        }
+
+    async def _up(self, request: Json) -> Json:
+        gateway, tunnel = self._named(request)
+        timeout = _timeout(request)
+
+        def is_up() -> bool:
+            if tunnel is not None:
+                return self._tunnel_state(tunnel) == "up"
+            tunnels = [item.state for item in self._engine.manager.tunnels() if item.gateway == gateway]
+            return self._gateway_state(gateway) == "established" and all(state == "up" for state in tunnels)
+
+        if not is_up():
+            subject = _label(gateway, tunnel)
+            await self._until(is_up, lambda: self._engine.manager.initiate(gateway, self._engine.now(), tunnel),
+                              _failure_of(gateway, tunnel), timeout, f"{subject} is not up after {timeout:g} s")
+        return {"up": [_label(gateway, tunnel)]}
+
+    async def _down(self, request: Json) -> Json:
+        gateway, tunnel = self._named(request)
+        closed = [f"tunnel {item.name}" for item in self._engine.manager.tunnels()
+                  if item.gateway == gateway and tunnel in (None, item.name)
+                  and any(route.children for route in item.routes)]
+        if tunnel is None and self._gateway_state(gateway) != "down":
+            closed.insert(0, f"gateway {gateway}")
+        self._engine.manager.terminate(gateway, self._engine.now(), tunnel, "taken down by the operator")
+        self._engine.pump()
+        return {"closed": closed}
+
+    async def _rekey(self, request: Json) -> Json:
+        gateway, tunnel = self._named(request)
+        timeout = _timeout(request)
+        manager, now = self._engine.manager, self._engine.now()
+        before = self._generation(gateway, tunnel)
+        subject = _label(gateway, tunnel)
+        if not before:
+            raise CommandError("not_up", f"{subject} is not up, so there is nothing to rekey; ikectl up brings it up")
+
+        def is_rekeyed() -> bool:
+            after = self._generation(gateway, tunnel)
+            return len(after) >= len(before) and before.isdisjoint(after)
+
+        def begin() -> None:
+            if tunnel is None:
+                manager.rekey_ike(gateway, now)
+            else:
+                manager.rekey_child(tunnel, now)
+
+        await self._until(is_rekeyed, begin, _failure_of(gateway, tunnel), timeout,
+                          f"{subject} has no new SA after {timeout:g} s")
+        return {"rekeyed": [subject]}
+
+    async def _reload(self, request: Json) -> Json:
+        data, secrets = request.get("declaration"), request.get("secrets", NOTHING)
+        if not isinstance(data, dict) or not isinstance(secrets, dict):
+            raise CommandError("bad_request", "reload takes two objects: declaration and secrets")
+        try:
+            return self._take(parse(data, secrets))
+        except DeclarationError as error:
+            raise CommandError("invalid_declaration", str(error),
+                               findings=[finding.as_dict() for finding in error.findings]) from None
+
+    async def _flush(self, request: Json) -> Json:
+        return self._take(parse(NOTHING, NOTHING))
+
+    async def _log_entries(self, request: Json) -> Json:
+        return {"entries": [entry.as_dict() for entry in self._log.entries(_lines(request))]}
+
+    async def _follow_log(self, request: Json) -> AsyncIterator[Json]:
+        entries: asyncio.Queue[Entry] = asyncio.Queue(_FOLLOWER_BACKLOG)
+
+        def hear(entry: Entry) -> None:
+            if not entries.full():  # a follower that does not read loses entries; the daemon does not wait for it
+                entries.put_nowait(entry)
+
+        for entry in self._log.entries(_lines(request)):
+            hear(entry)
+        with self._log.followed(hear):
+            while True:
+                yield {"entries": [(await entries.get()).as_dict()]}
+
+    async def _list_abilities(self, request: Json) -> Json:
+        return {"dataplanes": abilities_as_json(self._abilities)}
+
+    def _take(self, declared: Declared) -> Json:
+        notify_reloading()
+        try:
+            result = self._engine.reload(declared.side)
+        except Unservable as error:
+            raise CommandError("invalid_declaration", str(error),
+                               findings=[{"message": reason} for reason in error.reasons]) from None
+        except DataPlaneError as error:
+            raise CommandError("data_plane_failed", f"{error}; the old declaration stays in force") from None
+        finally:
+            notify("READY=1")
+        self._declared = declared
+        changes = _changes(result)
+        self._log.notice("declaration reloaded", **{kind: ", ".join(names) for kind, names in changes.items()
+                                                    if names and kind != "unchanged"})
+        return changes
+
+    def _named(self, request: Json) -> tuple[str, str | None]:
+        """The gateway, and the tunnel where one is named. Raises CommandError for unknown names."""
+        gateway, tunnel = request.get("gateway"), request.get("tunnel")
+        side = self._declared.side
+        if gateway is None and tunnel is None:
+            raise CommandError("bad_request", f"{request['command']} needs a gateway or a tunnel")
+        if tunnel is not None:
+            declared = next((item for item in side.tunnels if item.name == tunnel), None)
+            if declared is None:
+                raise _unknown("tunnel", tunnel, [item.name for item in side.tunnels])
+            if gateway not in (None, declared.gateway):
+                raise CommandError("not_found", f"tunnel {tunnel} belongs to gateway {declared.gateway}, "
+                                                f"not to {gateway!r:.80}")
+            return declared.gateway, declared.name
+        if not any(item.name == gateway for item in side.gateways):
+            raise _unknown("gateway", gateway, [item.name for item in side.gateways])
+        return str(gateway), None
+
+    def _gateway_state(self, name: str) -> str:
+        return next((item.state for item in self._engine.manager.gateways() if item.name == name), "down")
+
+    def _tunnel_state(self, name: str) -> str:
+        return next((item.state for item in self._engine.manager.tunnels() if item.name == name), "down")
+
+    def _generation(self, gateway: str, tunnel: str | None) -> set[bytes | int]:
+        """What tells the SAs of now from their successors: IKE SPIs of a gateway, inbound SPIs of a tunnel."""
+        manager = self._engine.manager
+        if tunnel is None:
+            return {ike.spi_i for item in manager.gateways() if item.name == gateway for ike in item.ike}
+        return {child.sa.spi_in for item in manager.tunnels() if item.name == tunnel
+                for route in item.routes for child in route.children}
+
+    async def _until(self, holds: Callable[[], bool], begin: Callable[[], None], fails: Callable[[Event], None],
+                     timeout: float, otherwise: str) -> None:
+        """``begin``, then wait until ``holds``; ``fails`` sees every event and may raise."""
+        with self._engine.watched() as events:
+            begin()
+            self._engine.pump()
+            try:
+                async with asyncio.timeout(timeout):
+                    while not holds():
+                        fails(await events.get())
+            except TimeoutError:
+                raise CommandError("timeout", f"{otherwise}; ikectl log may say why") from None
+
+
+def _changes(result: ReloadResult) -> dict[str, list[str]]:
+    return {"added": list(result.added), "changed": list(result.changed), "removed": list(result.removed),
+            "unchanged": list(result.unchanged)}
+
+
+def _failure_of(gateway: str, tunnel: str | None) -> Callable[[Event], None]:
+    """A watcher that raises CommandError when the negotiation of what is named fails."""
+
+    def watch(event: Event) -> None:
+        if (isinstance(event, Failed) and event.gateway == gateway
+                and (tunnel is None or event.tunnel in (None, tunnel))):
+            raise CommandError("negotiation_failed", event.reason, gateway=gateway, tunnel=event.tunnel,
+                               notify=event.notify)
+
+    return watch
+
+
+def _label(gateway: str, tunnel: str | None) -> str:
+    return f"gateway {gateway}" if tunnel is None else f"tunnel {tunnel}"
+
+
+def _unknown(kind: str, name: Any, known: list[str]) -> CommandError:
+    return CommandError("not_found", f"no {kind} {name!r:.80} is declared; " +
+                        (f"there are {', '.join(known)}" if known else "nothing is declared"))
+
+
+def _timeout(request: Json) -> float:
+    timeout = request.get("timeout", _UP_TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise CommandError("bad_request", f"timeout is seconds, more than 0 and at most {_LONGEST_TIMEOUT:g}")
+    return float(timeout)
+
+
+def _lines(request: Json) -> int:
+    lines = request.get("lines", 100)
+    if isinstance(lines, bool) or not isinstance(lines, int) or lines < 0:
+        raise CommandError("bad_request", "lines is a whole number, 0 or more")
+    return lines

@@ -1,0 +1,195 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Joins the sessions to the world: datagrams, the clock and the data planes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..dataplane.interface import Acquire, DataPlaneError, DataPlaneEvent, Expired
+from ..ikev2.events import (
+    ChildInbound,
+    ChildMoved,
+    ChildOutbound,
+    ChildRemoved,
+    Event,
+    Failed,
+    IkeClosed,
+    IkeEstablished,
+    IkeRekeyed,
+)
+from ..security_association import ChildSa, Datagram, SocketAddress
+from .log import Log
+from .planes import DataPlanes
+from .udp import UdpSockets
+
+if TYPE_CHECKING:
+    from ..sa_manager import IkeSaManager
+    from ..status import ReloadResult
+    from ..vpn.model import Side
+
+_SHUTDOWN_LIMIT = 1.0  # seconds that peers get to acknowledge our DELETE
+
+
+class Engine:
+    """Every input ends in ``pump``, which carries out all that the sessions ask for in answer to it."""
+
+    def __init__(self, manager: IkeSaManager, planes: DataPlanes, sockets: UdpSockets, log: Log) -> None:
+        self.manager = manager
+        self.planes = planes
+        self.sockets = sockets
+        self.esp_of_unknown_spi = 0
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watchers: set[asyncio.Queue[Event]] = set()
+        self._drops = 0
+
+    def start(self, side: Side) -> None:
+        """Protect every route, then begin what ``side`` asks for. Raises Unservable and DataPlaneError."""
+        plan = self.planes.plan(side)
+        self.planes.start(self._on_data_plane_event)
+        self.planes.protect(plan)
+        self.planes.adopt(plan)
+        self.sockets.attach(self._loop, self)
+        self.manager.start(self.now())
+        self.pump()
+
+    def reload(self, side: Side) -> ReloadResult:
+        """Take ``side`` in force; what did not change goes on undisturbed.
+
+        Raises Unservable and DataPlaneError, and then the old declaration stays in force.
+        """
+        plan = self.planes.plan(side)
+        self.planes.protect(plan)
+        before = self.planes.adopt(plan)
+        result = self.manager.reload(side, self.now())
+        self.pump()
+        for error in self.planes.unprotect(before):
+            self._log.error("could not take down a protection", reason=str(error))
+        return result
+
+    async def stop(self) -> None:
+        """Close all SAs, telling the peers. The protections stay, so that nothing leaks while no daemon runs."""
+        with self.watched() as events:
+            self.manager.shutdown(self.now())
+            self.pump()
+            deadline = self.now() + _SHUTDOWN_LIMIT
+            while not self.manager.is_idle:
+                try:
+                    await asyncio.wait_for(events.get(), deadline - self.now())
+                except TimeoutError:
+                    break
+        if self._timer is not None:
+            self._timer.cancel()
+        self.sockets.detach(self._loop)
+        for error in self.planes.stop(keep_protection=True):
+            self._log.error("could not stop a data plane", reason=str(error))
+        self.sockets.close()
+
+    def now(self) -> float:
+        """The sessions' clock: monotonic seconds."""
+        return self._loop.time()
+
+    @contextmanager
+    def watched(self) -> Iterator[asyncio.Queue[Event]]:
+        """A queue that gets every event while the context lasts."""
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._watchers.discard(queue)
+
+    def pump(self) -> None:
+        """Carry out what the sessions ask for: data planes before datagrams, so that SAs are there in time."""
+        while events := self.manager.events():
+            for event in events:
+                self._carry_out(event)
+                for watcher in self._watchers:
+                    watcher.put_nowait(event)
+        for datagram in self.manager.datagrams_to_send():
+            self.sockets.send_ike(datagram)
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self.manager.next_timer()
+        self._timer = self._loop.call_at(due, self._on_timer) if due is not None else None
+
+    def receive_ike(self, datagram: Datagram) -> None:
+        self.manager.receive(datagram, self.now())
+        drops = sum(self.manager.counters.values())
+        if drops != self._drops:
+            self._drops = drops
+            self._log.from_network(str(datagram.remote), "dropped an IKE datagram: see the counters of ikectl status")
+
+    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        if not self.planes.receive(data, local, remote):
+            self.esp_of_unknown_spi += 1
+
+    def batch_received(self) -> None:
+        self.pump()
+
+    def send_failed(self, remote: SocketAddress, error: OSError) -> None:
+        self._log.from_network(str(remote), "could not send a datagram", reason=error.strerror)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.manager.handle_timer(self.now())
+        self.pump()
+
+    def _on_data_plane_event(self, event: DataPlaneEvent) -> None:
+        match event:
+            case Acquire(reqid):
+                self.manager.acquire(reqid, self.now())
+            case Expired(spi_in, hard):
+                child = self.planes.child(spi_in)
+                if child is None:
+                    return
+                self._log.info("an SA reached its limit of traffic", tunnel=child.tunnel, spi_in=f"{spi_in:08x}",
+                               limit="hard" if hard else "soft")
+                self.manager.expire(spi_in, self.now(), hard=hard)
+        self.pump()
+
+    def _carry_out(self, event: Event) -> None:
+        match event:
+            case ChildInbound() | ChildOutbound() | ChildRemoved() | ChildMoved():
+                try:
+                    self.planes.act(event)
+                except DataPlaneError as error:
+                    self._give_up(event.child, str(error))
+        self._tell(event)
+
+    def _give_up(self, child: ChildSa, reason: str) -> None:
+        self._log.error("the data plane refused an SA", tunnel=child.tunnel, gateway=child.gateway, reason=reason)
+        self.manager.fail_child(child.spi_in, reason, self.now())
+
+    def _tell(self, event: Event) -> None:
+        log = self._log
+        match event:
+            case IkeEstablished():
+                log.notice("gateway established", gateway=event.gateway, suite=event.suite, spi_i=event.spi_i.hex(),
+                           spi_r=event.spi_r.hex(), role="initiator" if event.initiator else "responder")
+            case IkeRekeyed():
+                log.info("gateway rekeyed", gateway=event.gateway, spi_i=event.spi_i.hex(), spi_r=event.spi_r.hex())
+            case IkeClosed():
+                log.notice("gateway closed", gateway=event.gateway, reason=event.reason)
+            case ChildOutbound(child, replaces):
+                log.notice("tunnel route rekeyed" if replaces else "tunnel route up", tunnel=child.tunnel,
+                           gateway=child.gateway, route=str(child.route), esp=child.suite,
+                           dataplane=self.planes.name_of(child.tunnel), **_spis(child))
+            case ChildRemoved(child, reason):
+                log.info("SA removed", tunnel=child.tunnel, reason=reason, **_spis(child))
+            case ChildMoved(child):
+                log.notice("the peer's path moved", tunnel=child.tunnel, remote=str(event.remote), **_spis(child))
+            case Failed():
+                about = {"tunnel": event.tunnel} if event.tunnel else {}
+                log.from_network(f"gateway {event.gateway}", "negotiation failed", **about, notify=event.notify,
+                                 reason=event.reason)
+
+
+def _spis(child: ChildSa) -> dict[str, str]:
+    return {"spi_in": f"{child.spi_in:08x}", "spi_out": f"{child.spi_out:08x}"}

@@ -1,0 +1,67 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The answer to ``status``: what the sessions and data planes know, in the shape of docs/design.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from ..dataplane.interface import Ability
+from ..status import ChildStatus, GatewayStatus, IkeSaStatus, TunnelStatus
+from ..vpn.model import Route
+from .planes import DataPlanes
+
+Json: TypeAlias = dict[str, Any]
+
+
+class StatusWriter:
+    """Writes states as JSON. ``now`` is the sessions' clock and ``unix_now`` the wall's at the same moment."""
+
+    def __init__(self, planes: DataPlanes, now: float, unix_now: float) -> None:
+        self._planes = planes
+        self._now = now
+        self._since_epoch = unix_now - now
+
+    def gateway(self, gateway: GatewayStatus) -> Json:
+        return {"name": gateway.name, "state": gateway.state, "ike": [self._ike(ike) for ike in gateway.ike],
+                "last_error": gateway.last_error}
+
+    def tunnel(self, tunnel: TunnelStatus) -> Json:
+        routes = [{"declared": route_as_json(route.declared), "state": route.state,
+                   "sas": [self._child(child) for child in route.children]} for route in tunnel.routes]
+        return {"name": tunnel.name, "gateway": tunnel.gateway, "dataplane": self._planes.name_of(tunnel.name),
+                "state": tunnel.state, "routes": routes, "last_error": tunnel.last_error}
+
+    def _ike(self, ike: IkeSaStatus) -> Json:
+        return {"version": ike.version, "spi_i": ike.spi_i.hex(), "spi_r": ike.spi_r.hex(), "initiator": ike.initiator,
+                "suite": ike.suite, "local": str(ike.local), "remote": str(ike.remote),
+                "local_identity": ike.local_identity, "remote_identity": ike.remote_identity, "nat": ike.nat,
+                "initiated_at": self._unix(ike.initiated_at), "established_at": self._unix(ike.established_at),
+                "rekey_in": self._remaining(ike.rekey_at)}
+
+    def _child(self, status: ChildStatus) -> Json:
+        child, counters = status.sa, self._planes.counters(status.sa)
+        return {"spi_in": f"{child.spi_in:08x}", "spi_out": f"{child.spi_out:08x}", "esp": child.suite,
+                "encapsulation": "udp" if child.udp_encapsulated else None,
+                "local": str(child.route.local), "remote": str(child.route.remote),
+                "packets_in": counters.packets_in, "octets_in": counters.octets_in,
+                "packets_out": counters.packets_out, "octets_out": counters.octets_out,
+                "initiated_at": self._unix(status.initiated_at), "installed_at": self._unix(status.installed_at),
+                "rekey_in": self._remaining(status.rekey_at)}
+
+    def _unix(self, moment: float) -> float:
+        return round(moment + self._since_epoch, 6)
+
+    def _remaining(self, moment: float | None) -> float | None:
+        return None if moment is None else round(max(0.0, moment - self._now), 3)
+
+
+def route_as_json(route: Route) -> Json:
+    return {"local": str(route.local), "remote": str(route.remote), "direction": route.direction.value}
+
+
+def abilities_as_json(abilities: Callable[[], Mapping[str, Ability]]) -> Json:
+    return {name: {"available": ability.available, "missing": list(ability.missing)}
+            for name, ability in abilities().items()}

@@ -1,0 +1,153 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon's sockets on loopback: what a peer at the other end of a UDP path sees."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from ikeengine.daemon.udp import PortTaken, UdpSockets
+from ikeengine.security_association import Datagram, SocketAddress
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two UDP ports that nobody has in either family."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_INET6,
+                                                                                 socket.SOCK_DGRAM) as two:
+        one.bind(("::", 0))
+        two.bind(("::", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+class Heard:
+    """A receiver that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.ike: list[Datagram] = []
+        self.esp: list[tuple[bytes, SocketAddress, SocketAddress]] = []
+        self.failures: list[tuple[SocketAddress, OSError]] = []
+        self.batch = asyncio.Event()
+
+    def receive_ike(self, datagram: Datagram) -> None:
+        self.ike.append(datagram)
+
+    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        self.esp.append((data, local, remote))
+
+    def batch_received(self) -> None:
+        self.batch.set()
+
+    def send_failed(self, remote: SocketAddress, error: OSError) -> None:
+        self.failures.append((remote, error))
+
+    async def next_batch(self) -> None:
+        await asyncio.wait_for(self.batch.wait(), 5)
+        self.batch.clear()
+
+
+@asynccontextmanager
+async def _daemon() -> AsyncIterator[tuple[UdpSockets, Heard, tuple[int, int]]]:
+    ports = _free_ports()
+    sockets, heard, loop = UdpSockets(ports), Heard(), asyncio.get_running_loop()
+    sockets.open()
+    sockets.attach(loop, heard)
+    try:
+        yield sockets, heard, ports
+    finally:
+        sockets.detach(loop)
+        sockets.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.7", 0))
+        sock.settimeout(5)
+        yield sock
+
+
+def _run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+def test_an_answer_leaves_from_the_address_that_was_asked(peer: socket.socket) -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, heard, ports):
+            peer.sendto(b"question", ("127.0.0.5", ports[0]))
+            await heard.next_batch()
+            question = heard.ike[0]
+            assert question == Datagram(SocketAddress(ip_address("127.0.0.5"), ports[0]),
+                                        SocketAddress(ip_address("127.0.0.7"), peer.getsockname()[1]), b"question")
+            sockets.send_ike(Datagram(question.local, question.remote, b"answer"))
+            assert peer.recvfrom(100) == (b"answer", ("127.0.0.5", ports[0]))
+
+    _run(test)
+
+
+def test_ipv6_knows_its_local_address_too() -> None:
+    async def test() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer:
+            peer.bind(("::1", 0))
+            peer.settimeout(5)
+            async with _daemon() as (sockets, heard, ports):
+                peer.sendto(b"question", ("::1", ports[0]))
+                await heard.next_batch()
+                assert str(heard.ike[0].local) == f"[::1]:{ports[0]}"
+                sockets.send_ike(Datagram(heard.ike[0].local, heard.ike[0].remote, b"answer"))
+                assert peer.recvfrom(100)[0] == b"answer"
+
+    _run(test)
+
+
+def test_the_nat_traversal_port_sorts_ike_esp_and_keep_alives(peer: socket.socket) -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, heard, ports):
+            for data in (bytes(4) + b"ike", b"\xc0\xff\xee\x01esp", b"\xff", b"abc"):
+                peer.sendto(data, ("127.0.0.1", ports[1]))
+            while len(heard.ike) + len(heard.esp) + sockets.counters.malformed < 3:
+                await heard.next_batch()
+            assert [datagram.data for datagram in heard.ike] == [b"ike"]
+            assert [data for data, _, _ in heard.esp] == [b"\xc0\xff\xee\x01esp"]
+            assert sockets.counters.malformed == 1  # three octets are neither; the keep-alive is no error
+
+    _run(test)
+
+
+def test_ike_leaves_the_nat_traversal_port_with_its_marker_and_keep_alives_without(peer: socket.socket) -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, _, ports):
+            local = SocketAddress(ip_address("127.0.0.1"), ports[1])
+            remote = SocketAddress(ip_address("127.0.0.7"), peer.getsockname()[1])
+            sockets.send_ike(Datagram(local, remote, b"message"))
+            sockets.send_ike(Datagram(local, remote, b"\xff"))
+            assert peer.recv(100) == b"\0\0\0\0message"
+            assert peer.recv(100) == b"\xff"
+
+    _run(test)
+
+
+def test_a_datagram_that_cannot_leave_is_counted_and_told() -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, heard, ports):
+            elsewhere = SocketAddress(ip_address("203.0.113.77"), ports[0])  # not an address of this host
+            sockets.send_ike(Datagram(elsewhere, SocketAddress(ip_address("127.0.0.1"), 9), b"message"))
+            assert sockets.counters.send_failed == 1 and heard.failures[0][0].port == 9
+
+    _run(test)
+
+
+def test_a_taken_port_names_its_holder() -> None:
+    ports = _free_ports()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", ports[1]))
+        with pytest.raises(PortTaken, match=rf"UDP port {ports[1]} is taken by .+ \(pid {os.getpid()}\)"):
+            UdpSockets(ports).open()
+    UdpSockets(ports).open()  # the failure has let go of the other port
