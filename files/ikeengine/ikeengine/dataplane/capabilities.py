@@ -1,0 +1,40 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a data plane can do on this host, learnt by trying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..vpn.algorithms import Authentication, Encryption
+from ..vpn.model import Proposal, Protocol
+from .interface import Ability
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """``missing`` says in words what is not there; it may name one algorithm while the rest can serve."""
+
+    available: bool
+    missing: tuple[str, ...]
+    protocols: frozenset[Protocol]
+    encryptions: frozenset[Encryption]
+    authentications: frozenset[Authentication]
+    extended_sequence_numbers: bool
+    udp_encapsulation: bool
+
+    @property
+    def ability(self) -> Ability:
+        return Ability(self.available, self.missing)
+
+    def lacks_for(self, proposal: Proposal) -> tuple[str, ...]:
+        """What this proposal needs and the data plane has not, in words."""
+        lacking = []
+        if proposal.protocol not in self.protocols:
+            lacking.append(proposal.protocol.name)
+        if proposal.encryption is not None and proposal.encryption not in self.encryptions:
+            lacking.append(proposal.encryption.name)
+        if proposal.authentication is not None and proposal.authentication not in self.authentications:
+            lacking.append(proposal.authentication.name)
+        return tuple(lacking)

@@ -1,0 +1,260 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's ESP and AH behind the data plane's interface."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pyroute2.netlink import nlmsg
+
+from ...security_association import ChildSa, SocketAddress
+from ...vpn.model import Protocol
+from ...vpn.selectors import Address
+from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Expired, Protection
+from ..limits import octet_limits
+from ..netlink import NETLINK_XFRM, NetlinkError, NetlinkEvents, NetlinkSocket
+from . import messages, policies, states
+from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
+from .policies import Key, Template
+
+_EVENT_GROUPS = (messages.XFRMNLGRP_ACQUIRE, messages.XFRMNLGRP_EXPIRE)
+
+_log = logging.getLogger(__name__)
+
+#: Sequence numbers that a moved outbound state leaps over. Its number is read before the old state goes, and what
+#: that one sends in between must never be numbered again: under AES-GCM the number makes the nonce (RFC 4106 §3.1).
+SEQUENCE_LEAP = 1 << 20
+
+
+@dataclass(slots=True)
+class _Pair:
+    """An installed pair: which directions the kernel has, over which path, within which octet limits."""
+
+    child: ChildSa
+    local: SocketAddress
+    remote: SocketAddress
+    limits: tuple[int, int] = field(init=False)
+    inbound: bool = False
+    outbound: bool = False
+    sent: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self.limits = octet_limits(self.child.expiration.kilobytes)
+
+    def state_id(self, inbound: bool) -> dict[str, Any]:
+        if inbound:
+            return states.state_id(self.local.address, self.child.spi_in, self.child.protocol)
+        return states.state_id(self.remote.address, self.child.spi_out, self.child.protocol)
+
+
+class XfrmDataPlane:
+    """States and policies over NETLINK_XFRM. Needs CAP_NET_ADMIN."""
+
+    name = "kernel"
+    always_encapsulates = False
+
+    def __init__(self, add_reader: Callable[[int, Callable[[], None]], object],
+                 remove_reader: Callable[[int], object]) -> None:
+        """``add_reader`` and ``remove_reader`` are the event loop's. Raises DataPlaneError without XFRM."""
+        self._kernel = NetlinkSocket(NETLINK_XFRM, messages.parse)
+        self._events: NetlinkEvents | None = None
+        self._add_reader, self._remove_reader = add_reader, remove_reader
+        self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
+        self._pairs: dict[int, _Pair] = {}
+        self._protections: dict[int, Protection] = {}
+        self._leftovers: set[Key] = set()
+
+    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
+        """States of an earlier run go: nobody knows their IKE SA any more. Its policies stand until replaced."""
+        self._on_event = on_event
+        for state in self._kernel.dump("listing states", messages.build(messages.XFRM_MSG_GETSA)):
+            if states.daemon_reqid(state["reqid"]) is not None:
+                self._delete_state({"daddr": state["id_daddr"], "spi": state["id_spi"], "family": state["family"],
+                                    "proto": state["id_proto"]})
+        for policy in self._kernel.dump("listing policies", messages.build(messages.XFRM_MSG_GETPOLICY)):
+            template = policy.get_attr("XFRMA_TMPL")
+            if (policies.is_ours(policy["priority"]) and template is not None
+                    and states.daemon_reqid(template["reqid"]) is not None):
+                self._leftovers.add(policies.key_of(policy))
+        self._leftovers -= {key for each in self._protections.values() for key in policies.keys(each.route)}
+        self._events = NetlinkEvents(NETLINK_XFRM, _EVENT_GROUPS, messages.parse)
+        self._add_reader(self._events.fileno(), self._read_events)
+
+    def clear_leftovers(self) -> None:
+        for key in sorted(self._leftovers, key=str):
+            self._delete_policy(key)
+        self._leftovers.clear()
+
+    def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
+        values = {"info_id_daddr": local.packed, "info_id_proto": messages.IP_PROTOCOL[protocol],
+                  "info_saddr": remote.packed, "info_family": messages.family(local),
+                  "info_mode": messages.XFRM_MODE_TUNNEL, "min": states.SPI_MIN, "max": states.SPI_MAX}
+        answer = self._kernel.get(f"allocating an SPI for {remote} -> {local}",
+                                  messages.build(messages.XFRM_MSG_ALLOCSPI, values))
+        return int(answer["id_spi"])
+
+    def protect(self, protection: Protection) -> None:
+        before = self._protections.get(protection.reqid)
+        if before is not None and before.route != protection.route:
+            self.unprotect(before)
+        for key in policies.keys(protection.route):
+            outbound = key.direction == XFRM_POLICY_OUT
+            ends = (protection.local, protection.remote) if outbound else (protection.remote, protection.local)
+            template = Template(*ends, protection.protocol, states.kernel_reqid(protection.reqid))
+            request = messages.build(messages.XFRM_MSG_UPDPOLICY, *policies.policy(key, XFRM_POLICY_ALLOW, template))
+            self._kernel.change(f"installing {key} of tunnel {protection.tunnel}", request)
+            self._leftovers.discard(key)
+        self._protections[protection.reqid] = protection
+
+    def unprotect(self, protection: Protection) -> None:
+        if self._protections.pop(protection.reqid, None) is not None:
+            for key in policies.keys(protection.route):
+                self._delete_policy(key)
+
+    def add_inbound(self, child: ChildSa) -> None:
+        pair = self._pairs.setdefault(child.spi_in, _Pair(child, child.local, child.remote))
+        try:
+            self._install(pair, True, messages.XFRM_MSG_UPDSA)
+        except NetlinkError as error:
+            # The larval state that held the SPI is gone after net.core.xfrm_acq_expires seconds.
+            if error.errno != errno.ESRCH:
+                raise
+            self._install(pair, True, messages.XFRM_MSG_NEWSA)
+        pair.inbound = True
+
+    def add_outbound(self, child: ChildSa) -> None:
+        pair = self._pairs.setdefault(child.spi_in, _Pair(child, child.local, child.remote))
+        self._install(pair, False, messages.XFRM_MSG_NEWSA)
+        pair.outbound = True
+        self._follow(pair)
+        for older in self._pairs.values():
+            if older is not pair and older.outbound and older.child.reqid == child.reqid:
+                older.sent = self._carried(older, False)
+                older.outbound = False
+                self._delete_state(older.state_id(False))
+
+    def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
+        pair = self._pairs.get(child.spi_in)
+        if pair is None:
+            raise DataPlaneError(f"tunnel {child.tunnel}: SA {child.spi_in:08x} is not installed, so it cannot move")
+        if (pair.local, pair.remote) == (local, remote):
+            return
+        same_addresses = (pair.local.address, pair.remote.address) == (local.address, remote.address)
+        for inbound in (True, False):
+            if not (pair.inbound if inbound else pair.outbound):
+                continue
+            if same_addresses:
+                # An update changes the ports in place and touches nothing else.
+                self._install(pair, inbound, messages.XFRM_MSG_UPDSA, local, remote)
+            else:
+                self._carry_over(pair, inbound, local, remote)
+        pair.local, pair.remote = local, remote
+        self._follow(pair)
+
+    def remove(self, child: ChildSa) -> None:
+        pair = self._pairs.pop(child.spi_in, None)
+        if pair is None:
+            pair = _Pair(child, child.local, child.remote, True)
+        for inbound in (True, False):
+            if pair.inbound if inbound else pair.outbound:
+                self._delete_state(pair.state_id(inbound))
+
+    def counters(self, child: ChildSa) -> Counters:
+        pair = self._pairs.get(child.spi_in)
+        if pair is None:
+            return Counters()
+        received = self._carried(pair, True) if pair.inbound else (0, 0)
+        sent = self._carried(pair, False) if pair.outbound else pair.sent
+        return Counters(*received, *sent)
+
+    def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        """The kernel takes its ESP off the socket before the daemon reads; what still comes is dropped."""
+
+    def stop(self, keep_protection: bool) -> None:
+        for pair in list(self._pairs.values()):
+            self.remove(pair.child)
+        if not keep_protection:
+            for protection in list(self._protections.values()):
+                self.unprotect(protection)
+            self.clear_leftovers()
+        if self._events is not None:
+            self._remove_reader(self._events.fileno())
+            self._events.close()
+        self._kernel.close()
+
+    def _install(self, pair: _Pair, inbound: bool, kind: int, local: SocketAddress | None = None,
+                 remote: SocketAddress | None = None, carried: states.Attributes | None = None) -> None:
+        child = pair.child
+        values, attributes = states.state(child, inbound, local or pair.local, remote or pair.remote, pair.limits)
+        if carried is not None:
+            attributes = [each for each in attributes if each[0] != "XFRMA_REPLAY_ESN_VAL"] + carried
+        way, spi = ("inbound", child.spi_in) if inbound else ("outbound", child.spi_out)
+        self._kernel.change(f"tunnel {child.tunnel}: installing the {way} SA {spi:08x} ({child.suite})",
+                            messages.build(kind, values, attributes))
+
+    def _carry_over(self, pair: _Pair, inbound: bool, local: SocketAddress, remote: SocketAddress) -> None:
+        """Replace a state by its like between other addresses, with its counters and replay state."""
+        state = self._kernel.get("reading an SA that moves", self._query(pair, inbound))
+        carried = states.carried_over(state, 0 if inbound else SEQUENCE_LEAP)
+        self._delete_state(pair.state_id(inbound))
+        self._install(pair, inbound, messages.XFRM_MSG_NEWSA, local, remote, carried)
+
+    def _follow(self, pair: _Pair) -> None:
+        """Point the route's policies at the path that its SAs now take."""
+        protection = self._protections.get(pair.child.reqid)
+        ends = (pair.local.address, pair.remote.address)
+        if protection is not None and (protection.local, protection.remote) != ends:
+            self.protect(replace(protection, local=ends[0], remote=ends[1]))
+
+    def _carried(self, pair: _Pair, inbound: bool) -> tuple[int, int]:
+        """Packets and octets of one direction; zeros where its hard limit took it away."""
+        try:
+            state = self._kernel.get("reading an SA's counters", self._query(pair, inbound))
+        except NetlinkError as error:
+            if error.errno != errno.ESRCH:
+                raise
+            return 0, 0
+        return state["curlft_packets"], state["curlft_bytes"]
+
+    @staticmethod
+    def _query(pair: _Pair, inbound: bool) -> nlmsg:
+        return messages.build(messages.XFRM_MSG_GETSA, pair.state_id(inbound))
+
+    def _delete_state(self, state_id: dict[str, Any]) -> None:
+        self._delete("deleting an SA", messages.XFRM_MSG_DELSA, state_id)
+
+    def _delete_policy(self, key: Key) -> None:
+        self._delete(f"deleting {key}", messages.XFRM_MSG_DELPOLICY, key.fields)
+
+    def _delete(self, what: str, kind: int, values: dict[str, Any]) -> None:
+        try:
+            self._kernel.change(what, messages.build(kind, values))
+        except NetlinkError as error:
+            if error.errno not in (errno.ESRCH, errno.ENOENT):
+                raise
+
+    def _read_events(self) -> None:
+        if self._events is None:
+            return
+        for kind, message in self._events.read():
+            if kind == messages.XFRM_MSG_ACQUIRE:
+                template = message.get_attr("XFRMA_TMPL")
+                reqid = states.daemon_reqid(template["reqid"]) if template is not None else None
+                if reqid in self._protections:
+                    self._on_event(Acquire(reqid))
+            elif kind == messages.XFRM_MSG_EXPIRE:
+                self._expired(message["state_id_spi"], bool(message["hard"]))
+
+    def _expired(self, spi: int, hard: bool) -> None:
+        for pair in self._pairs.values():
+            if spi == pair.child.spi_in or (pair.outbound and spi == pair.child.spi_out):
+                _log.debug("tunnel %s: SA %08x reached its %s limit", pair.child.tunnel, spi,
+                           "hard" if hard else "soft")
+                self._on_event(Expired(pair.child.spi_in, hard))
+                return
