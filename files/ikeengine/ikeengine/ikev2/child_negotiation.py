@@ -1,0 +1,157 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What IKE_AUTH and CREATE_CHILD_SA share: offering a tunnel route, granting one, taking the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..crypto.errors import InvalidKeyExchange
+from ..crypto.key_exchange import KeyExchange
+from ..negotiation.proposals import ChildChoice, NoMatch, choose_child, offer_child
+from ..negotiation.traffic_selectors import agreed, narrow, to_wire
+from ..vpn.model import Route, Tunnel
+from ..wire import key_exchange as wire
+from ..wire.constants import NotifyType
+from ..wire.message import Payload, notify
+from ..wire.security_association import ProposalSubstructure, SecurityAssociation
+from ..wire.traffic_selectors import TrafficSelectorsInitiator, TrafficSelectorsResponder
+from .children import Child, make_child
+from .exchange import Refusal, error_in, notify_name, require
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+
+@dataclass(slots=True)
+class ChildOffer:
+    """A route that we propose, until its answer comes. ``key_exchange`` is there where PFS is on, after IKE_AUTH."""
+
+    tunnel: Tunnel
+    route: Route
+    spi_in: int
+    key_exchange: KeyExchange | None
+    started_at: float
+
+    @classmethod
+    def make(cls, session: IkeSession, tunnel: Tunnel, route: Route, *, first: bool, now: float) -> ChildOffer:
+        spi = session.context.allocate_spi(session.local.address, session.remote.address,
+                                           tunnel.proposals[0].protocol, tunnel.name)
+        group = None if first else tunnel.pfs
+        return cls(tunnel, route, spi, KeyExchange(group) if group else None, now)
+
+    def security_association(self) -> SecurityAssociation:
+        group = self.key_exchange.group if self.key_exchange else None
+        return SecurityAssociation(offer_child(self.tunnel.proposals, group, self.spi_in))
+
+    def selectors(self) -> list[Payload]:
+        return [TrafficSelectorsInitiator((to_wire(self.route.local),)),
+                TrafficSelectorsResponder((to_wire(self.route.remote),))]
+
+    def accept(self, session: IkeSession, payloads: Sequence[Payload], nonce_i: bytes, nonce_r: bytes,
+               now: float) -> Child:
+        """The child SA of a positive answer. Raises Refusal (never fatal) where the answer cannot be used."""
+        group = self.key_exchange.group if self.key_exchange else None
+        answer = require(payloads, SecurityAssociation)
+        choice = choose_child(answer.proposals, self.tunnel.proposals, group)
+        if isinstance(choice, NoMatch) or len(answer.proposals) != 1:
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 2: the peer chose what we did not offer")
+        route = agreed(require(payloads, TrafficSelectorsInitiator).selectors,
+                       require(payloads, TrafficSelectorsResponder).selectors, self.route)
+        if isinstance(route, NoMatch):
+            raise Refusal(NotifyType.TS_UNACCEPTABLE, route.reason)
+        shared = _shared_secret(self.key_exchange, payloads) if self.key_exchange else b""
+        return make_child(session, self.tunnel, self.route, route, choice, spi_in=self.spi_in, nonce_i=nonce_i,
+                          nonce_r=nonce_r, shared_secret=shared, created_by_us=True, initiated_at=self.started_at,
+                          now=now)
+
+
+def refusal_reason(payloads: Sequence[Payload], tunnel: Tunnel, *, first: bool) -> tuple[int, str] | None:
+    """The error that stands in the answer in place of a child SA, as a sentence; None where there is a child SA."""
+    error = error_in(payloads)
+    if error is None:
+        return None
+    hints: dict[int, str] = {
+        NotifyType.NO_PROPOSAL_CHOSEN: "check the Phase 2 proposals" + ("" if first else " and PFS"),
+        NotifyType.INVALID_KE_PAYLOAD: "check the key group of PFS",
+        NotifyType.TS_UNACCEPTABLE: "check that the tunnel routes mirror each other"}
+    text = f"tunnel {tunnel.name}: the peer answered {notify_name(error)}"
+    if error in hints:
+        text += f": {hints[error]} at both ends; we offered {describe(tunnel, first=first)}"
+    return error, text
+
+
+def describe(tunnel: Tunnel, *, first: bool) -> str:
+    """What a tunnel offers in Phase 2, in words."""
+    suites = [f"{row.protocol.name} " + "/".join(part.name for part in (row.encryption, row.authentication) if part)
+              for row in tunnel.proposals]
+    pfs = "" if first else f", PFS {'group ' + str(tunnel.pfs.number) if tunnel.pfs else 'off'}"
+    return "; ".join(suites) + pfs
+
+
+def grant(session: IkeSession, payloads: Sequence[Payload], *, nonce_i: bytes, nonce_r: bytes, first: bool,
+          started_at: float, rekeyed: Child | None, now: float) -> tuple[list[Payload], Child]:
+    """The responder's answer (SA, [KE], TSi, TSr; the caller adds its nonce) and the child SA. Raises Refusal."""
+    initiator = require(payloads, TrafficSelectorsInitiator)
+    responder = require(payloads, TrafficSelectorsResponder)
+    offered = require(payloads, SecurityAssociation)
+    routes = _routes(session, rekeyed)
+    found = narrow(responder.selectors, initiator.selectors, [route for _tunnel, route in routes])
+    if isinstance(found, NoMatch):
+        raise Refusal(NotifyType.TS_UNACCEPTABLE, f"gateway {session.name}: {found.reason}")
+    tunnel, declared = routes[found.index]
+    group = None if first else tunnel.pfs
+    choice = choose_child(offered.proposals, tunnel.proposals, group)
+    if isinstance(choice, NoMatch):
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {tunnel.name}: {choice.reason}")
+    key_exchange, shared = None, b""
+    if group is not None:
+        if require(payloads, wire.KeyExchange).group != group.number:
+            raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))
+        key_exchange = KeyExchange(group)
+        shared = _shared_secret(key_exchange, payloads)
+    spi_in = session.context.allocate_spi(session.local.address, session.remote.address, choice.proposal.protocol,
+                                          tunnel.name)
+    child = make_child(session, tunnel, declared, found.route, choice, spi_in=spi_in, nonce_i=nonce_i,
+                       nonce_r=nonce_r, shared_secret=shared, created_by_us=False, initiated_at=started_at, now=now)
+    answer: list[Payload] = [SecurityAssociation((_with_spi(choice, spi_in),))]
+    if key_exchange is not None:
+        answer.append(wire.KeyExchange(key_exchange.group.number, key_exchange.public))
+    answer += [TrafficSelectorsInitiator((to_wire(found.route.remote),)),
+               TrafficSelectorsResponder((to_wire(found.route.local),))]
+    return answer, child
+
+
+def _routes(session: IkeSession, rekeyed: Child | None) -> list[tuple[Tunnel, Route]]:
+    """What the peer may ask for; routes that have no SA yet come first, so that equal matches fill the gaps."""
+    if rekeyed is not None:
+        return [(rekeyed.tunnel, rekeyed.sa.declared)]
+    rows = [(tunnel, route) for tunnel in session.tunnels() for route in tunnel.routes]
+    return sorted(rows, key=lambda row: session.context.is_covered(session.name, row[0].name, row[1]))
+
+
+def _with_spi(choice: ChildChoice, spi: int) -> ProposalSubstructure:
+    row = choice.answer
+    return ProposalSubstructure(row.number, row.protocol, spi.to_bytes(4, "big"), row.transforms)
+
+
+def _shared_secret(key_exchange: KeyExchange, payloads: Sequence[Payload]) -> bytes:
+    theirs = require(payloads, wire.KeyExchange)
+    if theirs.group != key_exchange.group.number:
+        raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "phase 2: the peer's key exchange is of another group",
+                      key_exchange.group.number.to_bytes(2, "big"))
+    try:
+        return key_exchange.shared_secret(theirs.data)
+    except InvalidKeyExchange as error:
+        raise Refusal(NotifyType.INVALID_SYNTAX,
+                      f"phase 2: the peer's key exchange value is invalid: {error}") from None
+
+
+def rekeyed_spi(payloads: Sequence[Payload]) -> bytes | None:
+    """The SPI that a REKEY_SA notification names: the one that its sender receives on (RFC 7296 §1.3.3)."""
+    row = notify(payloads, NotifyType.REKEY_SA)
+    return row.spi if row is not None else None
+

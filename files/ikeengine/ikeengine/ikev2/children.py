@@ -1,0 +1,94 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Child SAs as a session keeps them: making them from what was negotiated, and their place in a rekey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ..crypto.key_derivation import child_keys
+from ..negotiation.proposals import ChildChoice
+from ..security_association import ChildSa, DirectionKeys
+from ..vpn.model import Route, Tunnel
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+
+class ChildState(Enum):
+    INSTALLED = "installed"
+    #: Our request to rekey it is under way.
+    REKEYING = "rekeying"
+    #: A rekey has made its successor; whoever won the rekey deletes it.
+    REPLACED = "replaced"
+    #: Our DELETE for it is under way.
+    DELETING = "deleting"
+    GONE = "gone"
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One child SA. Times are those of the session's clock; ``lowest_nonce`` settles collisions (RFC 7296 §2.8.1)."""
+
+    sa: ChildSa
+    tunnel: Tunnel
+    created_by_us: bool
+    lowest_nonce: bytes
+    initiated_at: float
+    installed_at: float
+    rekey_at: float | None
+    expires_at: float | None
+    state: ChildState = ChildState.INSTALLED
+    outbound: bool = False
+    #: The child that the peer made by rekeying this one.
+    replacement: Child | None = None
+    #: The child that this one replaces, while its outbound SA waits for that one's DELETE.
+    replaces: Child | None = None
+    outbound_due: float | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in (ChildState.INSTALLED, ChildState.REKEYING)
+
+    def next_timer(self) -> float | None:
+        times = [time for time in (self.outbound_due, self.rekey_at if self.state is ChildState.INSTALLED else None,
+                                   self.expires_at) if time is not None]
+        return min(times, default=None)
+
+
+def make_child(session: IkeSession, tunnel: Tunnel, declared: Route, route: Route, choice: ChildChoice, *,
+               spi_in: int, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes, created_by_us: bool,
+               initiated_at: float, now: float) -> Child:
+    """Derive the keys (RFC 7296 §2.17) and put together what the data plane needs.
+
+    ``created_by_us`` is whether we initiated this exchange, which need not be who initiated the IKE SA.
+    """
+    proposal = choice.proposal
+    protection = session.protection
+    encryption_i, integrity_i, encryption_r, integrity_r = child_keys(
+        protection.prf, protection.keys.sk_d, nonce_i, nonce_r, proposal.encryption, proposal.authentication,
+        shared_secret)
+    of_initiator, of_responder = DirectionKeys(encryption_i, integrity_i), DirectionKeys(encryption_r, integrity_r)
+    sa = ChildSa(
+        tunnel=tunnel.name, gateway=tunnel.gateway, reqid=session.context.reqid(tunnel.name, declared),
+        protocol=proposal.protocol, encryption=proposal.encryption, authentication=proposal.authentication,
+        extended_sequence_numbers=False, spi_in=spi_in, spi_out=choice.spi,
+        keys_in=of_responder if created_by_us else of_initiator,
+        keys_out=of_initiator if created_by_us else of_responder,
+        local=session.local, remote=session.remote, udp_encapsulated=session.udp_encapsulated, route=route,
+        declared=declared, expiration=proposal.expiration)
+    life = proposal.expiration.seconds
+    return Child(
+        sa, tunnel, created_by_us, min(nonce_i, nonce_r), initiated_at, now,
+        rekey_at=None if life is None else now + life * rekey_fraction(session, created_by_us),
+        expires_at=None if life is None else now + life)
+
+
+def rekey_fraction(session: IkeSession, created_by_us: bool) -> float:
+    """Where in its life an SA is rekeyed: the creator comes first, so that collisions are rare; with jitter."""
+    settings = session.context.settings
+    earliest, latest = settings.rekey_creator if created_by_us else settings.rekey_other
+    return earliest + (latest - earliest) * session.context.fraction()

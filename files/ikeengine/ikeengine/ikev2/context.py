@@ -1,0 +1,99 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a session asks of the world around it, and the figures that govern it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Protocol as Interface
+
+from ..security_association import Datagram
+from ..vpn.model import Gateway, Protocol, Route, Tunnel
+from ..vpn.selectors import Address
+from .events import Event
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+IKE_PORT = 500
+NAT_TRAVERSAL_PORT = 4500
+NONCE_SIZE = 32  # at least half the key size of every PRF that we have (RFC 7296 §2.10)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Seconds, unless a name says otherwise. RFC 7296 §2.1 and §2.4 leave all of these to us."""
+
+    retransmit_first: float = 0.5
+    retransmit_factor: float = 1.8
+    retransmit_longest: float = 10.0
+    retransmit_tries: int = 7
+    half_open_timeout: float = 30.0
+    #: Half-open IKE SAs of which a responder asks for cookies (RFC 7296 §2.6).
+    cookie_threshold: int = 32
+    cookie_secret_lifetime: float = 60.0
+    #: Where in an SA's life its creator, and the other end, begin to rekey it: (earliest, latest) fraction.
+    rekey_creator: tuple[float, float] = (0.80, 0.88)
+    rekey_other: tuple[float, float] = (0.90, 0.96)
+    #: How long the responder of a rekey waits for the peer's DELETE before it sends on the new SA all the same.
+    replaced_grace: float = 5.0
+    #: A rekey that failed, or was answered TEMPORARY_FAILURE, is tried again after this.
+    rekey_retry: float = 5.0
+    #: Bringing a gateway up again: first pause, factor, longest pause.
+    retry_first: float = 1.0
+    retry_factor: float = 2.0
+    retry_longest: float = 60.0
+    #: A second IKE SA with the same peer that its creator does not close is closed by the other end after this.
+    duplicate_grace: float = 5.0
+
+
+class Context(Interface):
+    """The surroundings of a session: `IkeSaManager` is one."""
+
+    settings: Settings
+
+    def random(self, size: int) -> bytes: ...
+
+    def fraction(self) -> float:
+        """A random number from 0 up to 1."""
+
+    def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int: ...
+
+    def encapsulate(self, gateway: str) -> bool:
+        """Whether that gateway's data plane can only do ESP in UDP."""
+
+    def reqid(self, tunnel: str, route: Route) -> int: ...
+
+    def candidates(self, local: Address, remote: Address) -> Sequence[Gateway]:
+        """The gateways that a peer at these addresses may be."""
+
+    def tunnels_of(self, gateway: str) -> Sequence[Tunnel]: ...
+
+    def is_first_contact(self, session: IkeSession) -> bool:
+        """Whether there is no other IKE SA with that peer (RFC 7296 §2.4)."""
+
+    def initial_contact(self, session: IkeSession, now: float) -> None:
+        """The peer says that it has no other IKE SA with us."""
+
+    def is_covered(self, gateway: str, tunnel: str, route: Route) -> bool:
+        """Whether any session already holds a child SA for that route."""
+
+    def established(self, session: IkeSession, now: float) -> None: ...
+
+    def succeeded(self, old: IkeSession, new: IkeSession, now: float) -> None:
+        """``new`` was made by rekeying ``old``."""
+
+    def closed(self, session: IkeSession, now: float) -> None: ...
+
+    def child_lost(self, session: IkeSession, now: float) -> None:
+        """A child SA went away, or could not be made, and was not replaced."""
+
+    def emit(self, event: Event) -> None: ...
+
+    def send(self, datagram: Datagram) -> None: ...
+
+    def count(self, what: str) -> None:
+        """Count something dropped, by its reason."""

@@ -1,0 +1,145 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CREATE_CHILD_SA for child SAs (RFC 7296 §1.3.1, §1.3.3, §2.8): further tunnel routes, and rekeying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..vpn.model import Route, Tunnel
+from ..wire import key_exchange as wire
+from ..wire.constants import ExchangeType, NotifyType, ProtocolId
+from ..wire.message import Payload
+from ..wire.nonce import Nonce
+from ..wire.notify import Notify
+from .child_negotiation import ChildOffer, grant, refusal_reason, rekeyed_spi
+from .children import Child, ChildState
+from .context import NONCE_SIZE
+from .events import Failed
+from .exchange import Refusal, Task, notify_name, require
+from .informational import DeleteChild
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+
+class CreateChild(Task):
+    """A child SA for a tunnel route; ``rekeyed`` is the one that it is to replace, if any."""
+
+    exchange = ExchangeType.CREATE_CHILD_SA
+
+    def __init__(self, tunnel: Tunnel, route: Route, rekeyed: Child | None = None) -> None:
+        self.tunnel = tunnel
+        self.route = route
+        self.rekeyed = rekeyed
+        self._nonce = b""
+        self._offer: ChildOffer | None = None
+
+    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+        payloads: list[Payload] = []
+        if self.rekeyed is not None:
+            if self.rekeyed.state is not ChildState.INSTALLED:
+                return None
+            self.rekeyed.state = ChildState.REKEYING
+            sa = self.rekeyed.sa
+            payloads.append(Notify(NotifyType.REKEY_SA, b"", sa.protocol.value, sa.spi_in.to_bytes(4, "big")))
+        elif session.context.is_covered(session.name, self.tunnel.name, self.route):
+            return None
+        self._nonce = session.context.random(NONCE_SIZE)
+        self._offer = offer = ChildOffer.make(session, self.tunnel, self.route, first=False, now=now)
+        payloads += [offer.security_association(), Nonce(self._nonce)]
+        if offer.key_exchange is not None:
+            payloads.append(wire.KeyExchange(offer.key_exchange.group.number, offer.key_exchange.public))
+        return payloads + offer.selectors()
+
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        assert self._offer is not None
+        refused = refusal_reason(payloads, self.tunnel, first=False)
+        if refused is not None:
+            self._refused(session, *refused, now)
+            return
+        try:
+            child = self._offer.accept(session, payloads, self._nonce, require(payloads, Nonce).data, now)
+        except Refusal as refusal:
+            self._refused(session, refusal.notify, refusal.reason, now)
+            return
+        if self.rekeyed is None:
+            session.add_child(child)
+        else:
+            self._replace(session, self.rekeyed, child, now)
+
+    def _replace(self, session: IkeSession, old: Child, new: Child, now: float) -> None:
+        rival = old.replacement
+        if rival is not None and rival.state is not ChildState.GONE and new.lowest_nonce < rival.lowest_nonce:
+            # Both ends rekeyed the same SA and ours has the lowest nonce: we close it (RFC 7296 §2.8.1). The peer
+            # deletes the old one.
+            new.replaces = rival
+            session.add_child(new)
+            if old.state is ChildState.REKEYING:
+                old.state = ChildState.REPLACED
+            session.enqueue(DeleteChild(new, "the peer's rekey at the same time stays"), now)
+            return
+        if rival is not None:
+            rival.outbound_due = None
+        session.add_child(new)
+        if old.state is ChildState.REKEYING:
+            old.state = ChildState.REPLACED
+            session.enqueue(DeleteChild(old, "rekeyed"), now)
+
+    def _refused(self, session: IkeSession, notify: int, reason: str, now: float) -> None:
+        old = self.rekeyed
+        if old is None:
+            session.context.emit(Failed(session.name, self.tunnel.name, notify_name(notify), reason))
+            session.context.child_lost(session, now)
+            return
+        if old.state is ChildState.REKEYING:
+            old.state = ChildState.INSTALLED
+        if notify == NotifyType.CHILD_SA_NOT_FOUND:
+            # The peer has it no longer: it rekeyed or deleted it while our request was on its way (RFC 7296 §2.25.1).
+            session.remove_child(old, "the peer has it no longer")
+            if old.replacement is None:
+                session.context.child_lost(session, now)
+            else:
+                session.activate_outbound(old.replacement)
+            return
+        if old.replacement is None:
+            old.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
+        else:
+            old.state = ChildState.REPLACED
+        if notify != NotifyType.TEMPORARY_FAILURE:
+            session.context.emit(Failed(session.name, self.tunnel.name, notify_name(notify), reason))
+
+    def abandoned(self, session: IkeSession, reason: str, now: float) -> None:
+        if self.rekeyed is not None and self.rekeyed.state is ChildState.REKEYING:
+            self.rekeyed.state = ChildState.INSTALLED
+
+
+def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+    """A child SA for a route of the peer's choice, or in place of the one that it names."""
+    spi = rekeyed_spi(payloads)
+    rekeyed = None
+    if spi is not None:
+        rekeyed = session.child_by_spi_out(int.from_bytes(spi, "big"))
+        if rekeyed is None:
+            raise Refusal(NotifyType.CHILD_SA_NOT_FOUND, "", protocol=ProtocolId.ESP, spi=spi)
+        if rekeyed.state is ChildState.DELETING:
+            raise Refusal(NotifyType.TEMPORARY_FAILURE, "")  # RFC 7296 §2.25.1
+    nonce_i, nonce_r = require(payloads, Nonce).data, session.context.random(NONCE_SIZE)
+    answer, child = grant(session, payloads, nonce_i=nonce_i, nonce_r=nonce_r, first=False, started_at=now,
+                          rekeyed=rekeyed, now=now)
+    if rekeyed is not None:
+        _replaced_by_peer(session, rekeyed, child, now)
+    session.add_child(child)
+    return [answer[0], Nonce(nonce_r), *answer[1:]]
+
+
+def _replaced_by_peer(session: IkeSession, old: Child, new: Child, now: float) -> None:
+    """The peer deletes the old SA once it has the new; until then we send on the old one, so that nothing is lost."""
+    old.replacement = new
+    new.replaces = old
+    new.outbound_due = now + session.context.settings.replaced_grace
+    if old.state is ChildState.INSTALLED:
+        old.state = ChildState.REPLACED
+

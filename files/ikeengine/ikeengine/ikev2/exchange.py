@@ -1,0 +1,81 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every exchange has: a request to build, a response to take, a refusal to give."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from ..wire.constants import ExchangeType, NotifyType
+from ..wire.errors import MalformedMessage
+from ..wire.message import Payload, first
+from ..wire.notify import Notify
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+_P = TypeVar("_P", bound=Payload)
+_FIRST_STATUS_TYPE = 16384
+
+
+class Refusal(Exception):
+    """A request cannot be granted. ``notify`` goes to the peer, ``reason`` only to the operator.
+
+    ``fatal`` closes the IKE SA after the answer (RFC 7296 §2.21.3).
+    """
+
+    def __init__(self, notify: int, reason: str, data: bytes = b"", *, protocol: int = 0, spi: bytes = b"",
+                 fatal: bool = False) -> None:
+        super().__init__(reason)
+        self.notify = notify
+        self.reason = reason
+        self.data = data
+        self.protocol = protocol
+        self.spi = spi
+        self.fatal = fatal
+
+    @property
+    def answer(self) -> Notify:
+        return Notify(self.notify, self.data, self.protocol, self.spi)
+
+
+class Task(ABC):
+    """An exchange that we initiate. Tasks of a session run one at a time: the window is 1 (RFC 7296 §2.3)."""
+
+    exchange: ClassVar[ExchangeType]
+
+    @abstractmethod
+    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+        """The request's payloads, or None where the task has become needless."""
+
+    @abstractmethod
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        """Take the authenticated answer."""
+
+    def abandoned(self, session: IkeSession, reason: str, now: float) -> None:  # noqa: B027 - most have nothing to undo
+        """The session closes before an answer came."""
+
+
+def require(payloads: Sequence[Payload], kind: type[_P]) -> _P:
+    """The first payload of that kind; raises MalformedMessage where there is none."""
+    found = first(payloads, kind)
+    if found is None:
+        raise MalformedMessage(f"no {kind.__name__} payload")
+    return found
+
+
+def error_in(payloads: Iterable[Payload]) -> int | None:
+    """The type of the first notification that reports an error (below 16384), known to us or not."""
+    return next((row.notify_type for row in payloads
+                 if isinstance(row, Notify) and row.notify_type < _FIRST_STATUS_TYPE), None)
+
+
+def notify_name(notify: int) -> str:
+    """As the RFCs write it; the number of those that we do not know."""
+    try:
+        return NotifyType(notify).name
+    except ValueError:
+        return f"notify {notify}"

@@ -1,0 +1,183 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE_AUTH (RFC 7296 §1.2, §2.15): identities, proof of the credential, and the first child SA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..crypto.authentication import equal, psk_auth, signed_octets
+from ..negotiation import identities
+from ..vpn.model import Gateway, Identity, Transform
+from ..wire.authentication import Authentication
+from ..wire.constants import AuthMethod, ExchangeType, NotifyType
+from ..wire.identification import Identification, IdentificationInitiator, IdentificationResponder
+from ..wire.message import Payload, first, notify
+from ..wire.notify import Notify
+from ..wire.security_association import SecurityAssociation
+from .child_negotiation import ChildOffer, grant, refusal_reason
+from .create_child_sa import CreateChild
+from .events import Failed
+from .exchange import Refusal, Task, error_in, notify_name, require
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+
+class IkeAuth(Task):
+    """The initiator's side."""
+
+    exchange = ExchangeType.IKE_AUTH
+
+    def __init__(self) -> None:
+        self._offer: ChildOffer | None = None
+
+    def request(self, session: IkeSession, now: float) -> list[Payload]:
+        gateway = session.gateway
+        assert gateway is not None
+        pair = gateway.endpoints[0]
+        own = IdentificationInitiator(*identities.to_wire(pair.local.identity))
+        payloads: list[Payload] = [own]
+        if session.context.is_first_contact(session):
+            payloads.append(Notify(NotifyType.INITIAL_CONTACT))
+        payloads += [IdentificationResponder(*identities.to_wire(pair.remote.identity)),
+                     Authentication(AuthMethod.SHARED_KEY, _auth(session, gateway, own, of_initiator=True))]
+        wanted = session.take(CreateChild)
+        if wanted is not None:
+            self._offer = ChildOffer.make(session, wanted.tunnel, wanted.route, first=True, now=session.created_at)
+            payloads += [self._offer.security_association(), *self._offer.selectors()]
+        return payloads
+
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        gateway = session.gateway
+        assert gateway is not None
+        theirs = first(payloads, IdentificationResponder)
+        proof = first(payloads, Authentication)
+        if theirs is None or proof is None:
+            raise _rejected(session, gateway, payloads)
+        try:
+            _check_identity(session, gateway, theirs)
+            _check_auth(session, gateway, theirs, proof, of_initiator=False)
+        except Refusal as refusal:
+            # The peer already holds an IKE SA that we will not use: tell it (RFC 7296 §2.21.2).
+            session.say_once([Notify(refusal.notify)], now)
+            raise
+        session.establish(now)
+        if self._offer is not None:
+            self._take_child(session, self._offer, payloads, now)
+
+    def _take_child(self, session: IkeSession, offer: ChildOffer, payloads: Sequence[Payload], now: float) -> None:
+        refused: tuple[int, str] | None = None
+        if first(payloads, SecurityAssociation) is None:
+            refused = refusal_reason(payloads, offer.tunnel, first=True) or (
+                NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {offer.tunnel.name}: the peer answered without a child SA")
+        else:
+            try:
+                session.add_child(offer.accept(session, payloads, session.nonce_i, session.nonce_r, now))
+            except Refusal as refusal:
+                refused = refusal.notify, refusal.reason
+        if refused is not None:
+            session.context.emit(Failed(session.name, offer.tunnel.name, notify_name(refused[0]), refused[1]))
+            session.context.child_lost(session, now)
+
+
+def _rejected(session: IkeSession, gateway: Gateway, payloads: Sequence[Payload]) -> Refusal:
+    error = error_in(payloads)
+    if error is None:
+        return Refusal(NotifyType.AUTHENTICATION_FAILED, f"the peer {session.remote} did not authenticate itself")
+    text = f"the peer {session.remote} answered {notify_name(error)} to IKE_AUTH"
+    if error == NotifyType.AUTHENTICATION_FAILED:
+        pair = gateway.endpoints[0]
+        text += (f": it expects another pre-shared key, or other identifiers than {_words(pair.local.identity)} for us "
+                 f"and {_words(pair.remote.identity)} for itself; its log says which")
+    return Refusal(error, text)
+
+
+def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+    """The responder's side. A failed authentication is answered and closes; a failed child SA is only answered."""
+    theirs = require(payloads, IdentificationInitiator)
+    asked = first(payloads, IdentificationResponder)
+    proof = require(payloads, Authentication)
+    gateway = _gateway(session, theirs, asked)
+    session.gateway = gateway
+    session.protection.transform = _same_suite(gateway, session.protection.transform) or session.protection.transform
+    _check_auth(session, gateway, theirs, proof, of_initiator=True)
+    session.remote_identity = gateway.endpoints[0].remote.identity.value
+    own = IdentificationResponder(*identities.to_wire(gateway.endpoints[0].local.identity))
+    answer: list[Payload] = [own, Authentication(AuthMethod.SHARED_KEY,
+                                                 _auth(session, gateway, own, of_initiator=False))]
+    if notify(payloads, NotifyType.INITIAL_CONTACT) is not None:
+        session.context.initial_contact(session, now)
+    session.establish(now)
+    if first(payloads, SecurityAssociation) is None:
+        return answer
+    try:
+        granted, child = grant(session, payloads, nonce_i=session.nonce_i, nonce_r=session.nonce_r, first=True,
+                               started_at=session.created_at, rekeyed=None, now=now)
+    except Refusal as refusal:
+        session.context.emit(Failed(session.name, None, notify_name(refusal.notify), refusal.reason))
+        return [*answer, refusal.answer]
+    session.add_child(child)
+    return answer + granted
+
+
+def _gateway(session: IkeSession, theirs: Identification, asked: Identification | None) -> Gateway:
+    """The declared gateway that the peer says it is, among those that its address and the suite allow."""
+    for gateway in session.candidates:
+        pair = gateway.endpoints[0]
+        if (identities.matches(pair.remote.identity, theirs.id_type, theirs.data)
+                and (asked is None or identities.matches(pair.local.identity, asked.id_type, asked.data))
+                and _same_suite(gateway, session.protection.transform)):
+            return gateway
+    expected = " or ".join(f"{_words(row.endpoints[0].remote.identity)} for itself and "
+                           f"{_words(row.endpoints[0].local.identity)} for us" for row in session.candidates)
+    received = identities.text(theirs.id_type, theirs.data)
+    received += f" for itself and {identities.text(asked.id_type, asked.data)} for us" if asked else " for itself"
+    raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"identifiers: the peer {session.remote} sent {received}; "
+                  f"declared is {expected}", fatal=True)
+
+
+def _same_suite(gateway: Gateway, chosen: Transform) -> Transform | None:
+    """The gateway's own transform of the suite that IKE_SA_INIT chose from all candidates."""
+    return next((row for row in gateway.transforms
+                 if (row.encryption, row.authentication, row.key_group)
+                 == (chosen.encryption, chosen.authentication, chosen.key_group)), None)
+
+
+def _check_identity(session: IkeSession, gateway: Gateway, theirs: Identification) -> None:
+    wanted = gateway.endpoints[0].remote.identity
+    if not identities.matches(wanted, theirs.id_type, theirs.data):
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED,
+                      f"identifiers: the peer {session.remote} sent {identities.text(theirs.id_type, theirs.data)}; "
+                      f"declared is {_words(wanted)}")
+    session.remote_identity = wanted.value
+
+
+def _check_auth(session: IkeSession, gateway: Gateway, theirs: Identification, proof: Authentication, *,
+                of_initiator: bool) -> None:
+    if proof.method != AuthMethod.SHARED_KEY:
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"credential: the peer {session.remote} authenticates by "
+                      f"method {proof.method}, declared is a pre-shared key", fatal=True)
+    if not equal(proof.data, _auth(session, gateway, theirs, of_initiator=of_initiator)):
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"credential: the peer {session.remote} has another pre-shared "
+                      "key: set the same one at both ends", fatal=True)
+
+
+def _auth(session: IkeSession, gateway: Gateway, identity: Identification, *, of_initiator: bool) -> bytes:
+    """AUTH of that end by the pre-shared key (RFC 7296 §2.15)."""
+    protection, secret = session.protection, gateway.credential.secret
+    if secret is None:
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"gateway {gateway.name} has no pre-shared key here",
+                      fatal=True)
+    message, nonce, key = ((session.init_request, session.nonce_r, protection.keys.sk_pi) if of_initiator
+                           else (session.init_response, session.nonce_i, protection.keys.sk_pr))
+    return psk_auth(protection.prf, secret.octets,
+                    signed_octets(protection.prf, message, nonce, key, identity.encode_body()))
+
+
+def _words(identity: Identity) -> str:
+    return f"{identity.kind.value} {identity}"
+
+

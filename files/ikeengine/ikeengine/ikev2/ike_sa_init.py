@@ -1,0 +1,171 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE_SA_INIT (RFC 7296 §1.2, §2.6, §2.7, §2.23): the suite, the key exchange, NAT detection, cookies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..crypto.key_derivation import skeyseed
+from ..crypto.key_exchange import KeyExchange
+from ..negotiation.proposals import NoMatch, choose_ike, offer_ike
+from ..security_association import Datagram
+from ..vpn import algorithms
+from ..vpn.model import Transform
+from ..wire import key_exchange as wire
+from ..wire.constants import ExchangeType, NotifyType
+from ..wire.errors import MalformedMessage
+from ..wire.message import Message, Payload, all_of, notify
+from ..wire.nonce import Nonce
+from ..wire.notify import Notify
+from ..wire.security_association import SecurityAssociation
+from . import nat_detection
+from .context import NONCE_SIZE
+from .exchange import Refusal, Task, error_in, notify_name, require
+from .ike_auth import IkeAuth
+from .protection import Protection
+from .state import NO_SPI, State
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+# A peer that is honest asks for one cookie and corrects one group; a few more leave room for a changed secret.
+_MOST_REPEATS = 5
+
+
+class IkeSaInit(Task):
+    """The initiator's side. Its answer is not authenticated yet, so it is believed only as far as it must be."""
+
+    exchange = ExchangeType.IKE_SA_INIT
+
+    def __init__(self) -> None:
+        self._cookie = b""
+        self._repeats = 0
+
+    def request(self, session: IkeSession, now: float) -> list[Payload]:
+        gateway = session.gateway
+        assert gateway is not None
+        if session.key_exchange is None:
+            session.key_exchange = KeyExchange(gateway.transforms[0].key_group)
+            session.nonce_i = session.context.random(NONCE_SIZE)
+        pretend = session.context.random if session.context.encapsulate(gateway.name) else None
+        payloads: list[Payload] = [Notify(NotifyType.COOKIE, self._cookie)] if self._cookie else []
+        payloads += [SecurityAssociation(offer_ike(gateway.transforms)),
+                     wire.KeyExchange(session.key_exchange.group.number, session.key_exchange.public),
+                     Nonce(session.nonce_i)]
+        return payloads + nat_detection.announce(session.spi_i, session.spi_r, session.local, session.remote, pretend)
+
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        gateway = session.gateway
+        assert gateway is not None
+        for row in all_of(payloads, Notify):
+            if row.notify_type == NotifyType.COOKIE:
+                self._cookie = row.data
+                self._repeat(session, now)
+                return
+            if row.notify_type == NotifyType.INVALID_KE_PAYLOAD:
+                self._change_group(session, row.data, now)
+                return
+        error = error_in(payloads)
+        if error is not None:
+            raise Refusal(error, _refused(session, error))
+        answer = require(payloads, SecurityAssociation)
+        choice = choose_ike(answer.proposals, gateway.transforms)
+        if len(answer.proposals) != 1 or isinstance(choice, NoMatch):
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 1: the peer chose what we did not offer")
+        key_exchange = require(payloads, wire.KeyExchange)
+        if (session.key_exchange is None or key_exchange.group != session.key_exchange.group.number
+                or choice.transform.key_group.number != key_exchange.group):
+            raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "phase 1: the peer's key exchange is of another group")
+        if session.answered_spi_r == NO_SPI or session.answered_by is None:
+            raise MalformedMessage("the responder's SPI is zero")
+        session.spi_r = session.answered_spi_r
+        session.nonce_r = require(payloads, Nonce).data
+        session.chosen = choice.transform
+        session.peer_public = key_exchange.data
+        _take_nat(session, payloads, session.answered_by)
+        session.protection = derive(session)
+        if session.nat_detected:
+            session.float_to_nat_traversal_port()
+        session.state = State.AUTHENTICATING
+        session.enqueue_first(IkeAuth(), now)
+
+    def _change_group(self, session: IkeSession, data: bytes, now: float) -> None:
+        assert session.gateway is not None
+        wanted = int.from_bytes(data[:2], "big")
+        for transform in session.gateway.transforms:
+            if transform.key_group.number == wanted:
+                session.key_exchange = KeyExchange(transform.key_group)
+                self._repeat(session, now)
+                return
+        ours = ", ".join(str(row.key_group.number) for row in session.gateway.transforms)
+        raise Refusal(NotifyType.INVALID_KE_PAYLOAD,
+                      f"phase 1: the peer wants key group {wanted}, we have {ours}: add the group at one of the ends")
+
+    def _repeat(self, session: IkeSession, now: float) -> None:
+        self._repeats += 1
+        if self._repeats > _MOST_REPEATS:
+            raise Refusal(NotifyType.COOKIE, "phase 1: the peer asks for cookies or groups without end")
+        session.repeat_init(self, now)
+
+
+def _refused(session: IkeSession, kind: int) -> str:
+    assert session.gateway is not None
+    ours = "; ".join(f"{row.encryption.name}/{row.authentication.name}/group {row.key_group.number}"
+                     for row in session.gateway.transforms)
+    text = f"phase 1: the peer {session.remote} answered {notify_name(kind)}"
+    return f"{text}; we offered {ours}: its log says what it has" if kind == NotifyType.NO_PROPOSAL_CHOSEN else text
+
+
+def respond(session: IkeSession, message: Message, datagram: Datagram, now: float) -> None:
+    """The responder's side, to a request that carries a good cookie or needs none. Raises Refusal or WireError."""
+    payloads, context = message.payloads, session.context
+    session.spi_i = message.header.spi_i
+    session.candidates = tuple(context.candidates(datagram.local.address, datagram.remote.address))
+    if not session.candidates:
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
+                      f"no gateway is declared between {datagram.local.address} and {datagram.remote.address}")
+    offered = require(payloads, SecurityAssociation)
+    ours: list[Transform] = list(dict.fromkeys(row for gateway in session.candidates for row in gateway.transforms))
+    choice = choose_ike(offered.proposals, ours)
+    if isinstance(choice, NoMatch):
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, choice.reason)
+    key_exchange, group = require(payloads, wire.KeyExchange), choice.transform.key_group
+    if key_exchange.group != group.number:
+        raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))
+    if len(key_exchange.data) != group.public_size:
+        raise MalformedMessage("the key exchange value has the wrong size for its group")
+    session.nonce_i, session.nonce_r = require(payloads, Nonce).data, context.random(NONCE_SIZE)
+    session.chosen, session.peer_public = choice.transform, key_exchange.data
+    session.key_exchange = KeyExchange(algorithms.key_group(group.number))
+    _take_nat(session, payloads, datagram)
+    pretend = context.random if any(context.encapsulate(row.name) for row in session.candidates) else None
+    if pretend and notify(payloads, NotifyType.NAT_DETECTION_SOURCE_IP):
+        session.nat_detected = True
+    answer: list[Payload] = [SecurityAssociation((choice.answer,)),
+                             wire.KeyExchange(group.number, session.key_exchange.public), Nonce(session.nonce_r)]
+    answer += nat_detection.announce(session.spi_i, session.spi_r, datagram.local, datagram.remote, pretend)
+    session.answer_init(answer, datagram, now)
+
+
+def _take_nat(session: IkeSession, payloads: Sequence[Payload], datagram: Datagram) -> None:
+    found = nat_detection.detect(payloads, session.spi_i, session.spi_r if session.initiator else bytes(8), datagram)
+    session.behind_nat, session.peer_behind_nat = found.local, found.remote
+    session.nat_detected = found.local or found.remote
+    if session.gateway is not None and session.context.encapsulate(session.gateway.name):
+        if not found.supported:
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "the data plane here does ESP in UDP only, and the peer does "
+                          "no NAT traversal: switch that on at the peer, or use the kernel's data plane here")
+        session.nat_detected = True
+
+
+def derive(session: IkeSession) -> Protection:
+    """The keys of a first IKE SA (RFC 7296 §2.14). Raises InvalidKeyExchange where the peer's value is no good."""
+    assert session.key_exchange is not None and session.chosen is not None
+    shared = session.key_exchange.shared_secret(session.peer_public)
+    prf = session.chosen.authentication
+    seed = skeyseed(prf, session.nonce_i, session.nonce_r, shared)
+    return Protection(session.chosen, seed, session.nonce_i, session.nonce_r, session.spi_i, session.spi_r,
+                      initiator=session.initiator)

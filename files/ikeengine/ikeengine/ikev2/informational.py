@@ -1,0 +1,104 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""INFORMATIONAL (RFC 7296 §1.4, §1.4.1, §2.4): DELETE of either kind, liveness, and errors told by the peer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..wire.constants import ExchangeType, NotifyType, ProtocolId
+from ..wire.delete import Delete
+from ..wire.message import Payload, all_of, notify
+from .children import Child, ChildState
+from .exchange import Task
+from .state import State
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+
+class Liveness(Task):
+    """Ask whether the peer is there: an empty request. Its silence closes the IKE SA."""
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    def request(self, session: IkeSession, now: float) -> list[Payload]:
+        return []
+
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        """That it came is all that it says."""
+
+
+class DeleteChild(Task):
+    """Close one child SA at both ends; we name the SPI that we receive on."""
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    def __init__(self, child: Child, reason: str) -> None:
+        self._child = child
+        self._reason = reason
+
+    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+        if self._child.state is ChildState.GONE:
+            return None
+        self._child.state = ChildState.DELETING
+        sa = self._child.sa
+        return [Delete(sa.protocol.value, (sa.spi_in.to_bytes(4, "big"),))]
+
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        session.remove_child(self._child, self._reason)
+
+
+class DeleteIke(Task):
+    """Close the IKE SA and all that it holds."""
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def request(self, session: IkeSession, now: float) -> list[Payload]:
+        session.state = State.CLOSING
+        return [Delete(ProtocolId.IKE, ())]
+
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        session.close(self._reason, now)
+
+
+def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+    """The peer's DELETEs, or its question whether we live."""
+    answer: list[bytes] = []
+    protocol = ProtocolId.ESP
+    for row in all_of(payloads, Delete):
+        if row.protocol == ProtocolId.IKE:
+            if session.rival is not None:
+                # The peer rekeyed, and did not wait for our own rekey, which it never saw.
+                session.hand_over(session.rival, now)
+            session.close_after_answer("rekeyed" if session.is_replaced else "the peer closed it")
+            return []
+        protocol = ProtocolId(row.protocol)
+        answer += [spi for octets in row.spis if (spi := _deleted(session, octets, now)) is not None]
+    if notify(payloads, NotifyType.AUTHENTICATION_FAILED) is not None:
+        session.close_after_answer("the peer refuses our identity or credential (AUTHENTICATION_FAILED)")
+    return [Delete(protocol, tuple(answer))] if answer else []
+
+
+def _deleted(session: IkeSession, octets: bytes, now: float) -> bytes | None:
+    """Remove the child SA that the peer receives on that SPI; answer with ours, unless we are deleting it as well
+    (RFC 7296 §1.4.1)."""
+    child = session.child_by_spi_out(int.from_bytes(octets, "big"))
+    if child is None:
+        return None
+    ours = None if child.state is ChildState.DELETING else child.sa.spi_in.to_bytes(4, "big")
+    replacement = child.replacement
+    if replacement is not None and replacement.state is not ChildState.GONE:
+        session.activate_outbound(replacement)
+        session.remove_child(child, "rekeyed by the peer")
+        return ours
+    was_live = child.is_live
+    session.remove_child(child, "the peer closed it")
+    if was_live:
+        session.context.child_lost(session, now)
+    return ours

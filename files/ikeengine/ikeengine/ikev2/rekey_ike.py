@@ -1,0 +1,122 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rekeying the IKE SA itself (RFC 7296 §1.3.2, §2.8.2, §2.18)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..crypto.key_derivation import rekeyed_skeyseed
+from ..crypto.key_exchange import KeyExchange
+from ..negotiation.proposals import NoMatch, choose_ike, offer_ike
+from ..vpn.model import Transform
+from ..wire import key_exchange as wire
+from ..wire.constants import ExchangeType, NotifyType
+from ..wire.message import Payload
+from ..wire.nonce import Nonce
+from ..wire.security_association import ProposalSubstructure, SecurityAssociation
+from .children import ChildState
+from .context import NONCE_SIZE
+from .create_child_sa import CreateChild
+from .events import Failed
+from .exchange import Refusal, Task, error_in, notify_name, require
+from .informational import DeleteChild, DeleteIke
+from .state import State
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+
+class RekeyIke(Task):
+    """The side that begins. The new IKE SA's original initiator is whoever began the rekey."""
+
+    exchange = ExchangeType.CREATE_CHILD_SA
+
+    def __init__(self) -> None:
+        self._spi = b""
+        self._nonce = b""
+        self._key_exchange: KeyExchange | None = None
+
+    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+        if session.state is not State.ESTABLISHED:
+            return None
+        self._spi, self._nonce = session.context.random(8), session.context.random(NONCE_SIZE)
+        group = session.protection.transform.key_group
+        self._key_exchange = KeyExchange(group)
+        return [SecurityAssociation(offer_ike(_transforms(session), self._spi)), Nonce(self._nonce),
+                wire.KeyExchange(group.number, self._key_exchange.public)]
+
+    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+        assert self._key_exchange is not None
+        error = error_in(payloads)
+        if error is not None:
+            self._refused(session, error, now)
+            return
+        answer = require(payloads, SecurityAssociation)
+        choice = choose_ike(answer.proposals, _transforms(session))
+        theirs = require(payloads, wire.KeyExchange)
+        if (isinstance(choice, NoMatch) or len(answer.proposals) != 1 or len(choice.answer.spi) != 8
+                or theirs.group != self._key_exchange.group.number):
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 1 rekey: the peer chose what we did not offer")
+        nonce_r = require(payloads, Nonce).data
+        seed = _skeyseed(session, self._key_exchange.shared_secret(theirs.data), self._nonce, nonce_r)
+        new = session.make_successor(choice.transform, seed, initiator=True, spi_i=self._spi, spi_r=choice.answer.spi,
+                                     nonce_i=self._nonce, nonce_r=nonce_r, now=now)
+        rival = session.rival
+        if rival is not None and new.lowest_nonce < rival.lowest_nonce:
+            # Both ends rekeyed and ours has the lowest nonce: we close ours; the peer closes the old one.
+            session.hand_over(rival, now)
+            new.enqueue(DeleteIke("the peer's rekey at the same time stays"), now)
+            return
+        session.hand_over(new, now)
+        session.enqueue(DeleteIke("rekeyed"), now)
+
+    def _refused(self, session: IkeSession, notify: int, now: float) -> None:
+        if session.rival is not None:
+            session.hand_over(session.rival, now)
+            return
+        session.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
+        if notify != NotifyType.TEMPORARY_FAILURE:
+            session.context.emit(Failed(session.name, None, notify_name(notify),
+                                        f"phase 1 rekey: the peer answered {notify_name(notify)}"))
+
+
+def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+    """The other side. Refuses while one of our own exchanges for a child is under way (RFC 7296 §2.25.2)."""
+    if isinstance(session.current_task, CreateChild | DeleteChild | DeleteIke) or any(
+            child.state in (ChildState.REKEYING, ChildState.DELETING) for child in session.children):
+        raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
+    offered = require(payloads, SecurityAssociation)
+    choice = choose_ike(offered.proposals, _transforms(session))
+    if isinstance(choice, NoMatch) or len(choice.answer.spi) != 8:
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"rekey of {session.name}: "
+                      f"{choice.reason if isinstance(choice, NoMatch) else 'the SPI is not 8 octets'}")
+    theirs, group = require(payloads, wire.KeyExchange), choice.transform.key_group
+    if theirs.group != group.number:
+        raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))
+    key_exchange = KeyExchange(group)
+    nonce, spi = session.context.random(NONCE_SIZE), session.context.random(8)
+    nonce_i = require(payloads, Nonce).data
+    new = session.make_successor(
+        choice.transform, _skeyseed(session, key_exchange.shared_secret(theirs.data), nonce_i, nonce),
+        initiator=False, spi_i=choice.answer.spi, spi_r=spi, nonce_i=nonce_i, nonce_r=nonce, now=now)
+    if isinstance(session.current_task, RekeyIke):
+        session.rival = new
+    else:
+        session.hand_over(new, now)
+    row = choice.answer
+    return [SecurityAssociation((ProposalSubstructure(row.number, row.protocol, spi, row.transforms),)), Nonce(nonce),
+            wire.KeyExchange(group.number, key_exchange.public)]
+
+
+def _transforms(session: IkeSession) -> tuple[Transform, ...]:
+    """What may be agreed on: the suite in force first, so that its group saves a round trip."""
+    assert session.gateway is not None
+    current = session.protection.transform
+    return (current, *(row for row in session.gateway.transforms if row != current))
+
+
+def _skeyseed(session: IkeSession, shared_secret: bytes, nonce_i: bytes, nonce_r: bytes) -> bytes:
+    return rekeyed_skeyseed(session.protection.prf, session.protection.keys.sk_d, shared_secret, nonce_i, nonce_r)

@@ -1,0 +1,48 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which request is answered in which state, and by what (RFC 7296). A pair that is not here is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..wire.constants import ExchangeType, NotifyType, ProtocolId
+from ..wire.message import Payload, first
+from ..wire.security_association import SecurityAssociation
+from . import create_child_sa, ike_auth, informational, rekey_ike
+from .exchange import Refusal
+from .state import State
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+Responder: TypeAlias = Callable[["IkeSession", Sequence[Payload], float], list[Payload]]
+
+
+def _create_child_sa(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+    """CREATE_CHILD_SA is one of three: a rekey of the IKE SA (§1.3.2), a new child SA, or the rekey of one."""
+    offered = first(payloads, SecurityAssociation)
+    if offered is not None and any(row.protocol == ProtocolId.IKE for row in offered.proposals):
+        return rekey_ike.respond(session, payloads, now)
+    if session.has_task(rekey_ike.RekeyIke) or session.has_task(informational.DeleteIke):
+        raise Refusal(NotifyType.TEMPORARY_FAILURE, "")  # §2.25.2
+    return create_child_sa.respond(session, payloads, now)
+
+
+def _later(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+    """The IKE SA is on its way out: the peer tries again on its successor (RFC 7296 §2.25.2)."""
+    raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
+
+
+#: IKE_SA_INIT is not here: it has no keys, and `sa_manager` gives it to `ike_sa_init.respond`.
+RESPONDERS: Mapping[tuple[State, int], Responder] = {
+    (State.RESPONDING, ExchangeType.IKE_AUTH): ike_auth.respond,
+    (State.ESTABLISHED, ExchangeType.CREATE_CHILD_SA): _create_child_sa,
+    (State.ESTABLISHED, ExchangeType.INFORMATIONAL): informational.respond,
+    (State.REPLACED, ExchangeType.CREATE_CHILD_SA): _later,
+    (State.REPLACED, ExchangeType.INFORMATIONAL): informational.respond,
+    (State.CLOSING, ExchangeType.CREATE_CHILD_SA): _later,
+    (State.CLOSING, ExchangeType.INFORMATIONAL): informational.respond,
+}

@@ -1,0 +1,53 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a gateway is wanted to be, and when it is tried next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .ikev2.context import Settings
+from .vpn.model import Gateway, Route, Start, Tunnel
+
+
+@dataclass(slots=True)
+class Peer:
+    """One declared gateway. ``held`` names its tunnels that an operator took down."""
+
+    gateway: Gateway
+    wanted: bool
+    attempts: int = 0
+    try_at: float | None = None
+    last_error: str | None = None
+    held: set[str] = field(default_factory=set)
+    tunnel_errors: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, gateway: Gateway) -> Peer:
+        return cls(gateway, gateway.start is Start.BOOT)
+
+    def try_later(self, settings: Settings, fraction: float, now: float) -> None:
+        """Back off exponentially, with jitter, without end."""
+        pause = min(settings.retry_first * settings.retry_factor ** min(self.attempts, 30), settings.retry_longest)
+        self.attempts += 1
+        self._at(now + pause * (0.75 + 0.5 * fraction))
+
+    def look_again(self, settings: Settings, fraction: float, now: float) -> None:
+        """See shortly whether a route is still missing, which the peer may be about to fill."""
+        self._at(now + settings.retry_first * (1.0 + fraction))
+
+    def _at(self, time: float) -> None:
+        if self.try_at is None or time < self.try_at:
+            self.try_at = time
+
+    def succeeded(self) -> None:
+        self.attempts = 0
+        self.last_error = None
+
+
+def missing_routes(peer: Peer, tunnels: tuple[Tunnel, ...],
+                   covered: set[tuple[str, Route]]) -> list[tuple[Tunnel, Route]]:
+    """The routes of the gateway that ought to have a child SA and have none."""
+    return [(tunnel, route) for tunnel in tunnels if tunnel.name not in peer.held for route in tunnel.routes
+            if (tunnel.name, route) not in covered]

@@ -1,0 +1,50 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a new declaration changes, so that a reload touches that and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .status import ReloadResult
+from .vpn.model import Gateway, Route, Side, Start, Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Gateways whose IKE SAs must go, and routes whose child SAs must go on IKE SAs that stay."""
+
+    gateways_to_close: tuple[str, ...]
+    routes_to_close: tuple[tuple[Tunnel, Route], ...]
+    result: ReloadResult
+
+
+def difference(old: Side, new: Side) -> Change:
+    gateways = {row.name: row for row in new.gateways}
+    closing = tuple(row.name for row in old.gateways
+                    if row.name not in gateways or _negotiated(row) != _negotiated(gateways[row.name]))
+    tunnels = {row.name: row for row in new.tunnels}
+    routes = tuple((tunnel, route) for tunnel in old.tunnels if tunnel.gateway not in closing
+                   for route in tunnel.routes if not _keeps(tunnel, route, tunnels.get(tunnel.name)))
+    before = {("gateway", row.name): row for row in old.gateways} | {("tunnel", row.name): row for row in old.tunnels}
+    after = {("gateway", row.name): row for row in new.gateways} | {("tunnel", row.name): row for row in new.tunnels}
+    return Change(closing, routes, ReloadResult(
+        added=_names(after.keys() - before.keys()), removed=_names(before.keys() - after.keys()),
+        changed=_names({key for key in after.keys() & before.keys() if after[key] != before[key]}),
+        unchanged=_names({key for key in after.keys() & before.keys() if after[key] == before[key]})))
+
+
+def _names(keys: set[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(" ".join(key) for key in sorted(keys))
+
+
+def _negotiated(gateway: Gateway) -> Gateway:
+    """The gateway less what an IKE SA that is up can take over as it is."""
+    return replace(gateway, start=Start.BOOT, dead_peer_detection=None,
+                   nat_keep_alive=0, keep_alive=None)
+
+
+def _keeps(tunnel: Tunnel, route: Route, new: Tunnel | None) -> bool:
+    """Whether the route's child SAs may stay: it is still declared, under the same terms."""
+    return new is not None and route in new.routes and replace(tunnel, routes=()) == replace(new, routes=())

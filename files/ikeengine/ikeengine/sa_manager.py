@@ -1,0 +1,523 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All IKE SAs of a host: which datagram is whose, who is wanted up, what a reload changes. Sans-I/O as well."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from .ikev2 import ike_sa_init
+from .ikev2.children import Child, ChildState
+from .ikev2.context import IKE_PORT, Settings
+from .ikev2.cookies import Cookies
+from .ikev2.create_child_sa import CreateChild
+from .ikev2.events import ChildInbound, Event, Failed
+from .ikev2.exchange import Refusal, notify_name
+from .ikev2.ike_sa_init import IkeSaInit
+from .ikev2.informational import DeleteChild
+from .ikev2.rekey_ike import RekeyIke
+from .ikev2.session import IkeSession
+from .ikev2.state import NO_SPI, State
+from .keep_up import Peer, missing_routes
+from .reload import difference
+from .security_association import Datagram, SocketAddress
+from .status import ChildStatus, GatewayStatus, IkeSaStatus, ReloadResult, RouteStatus, TunnelStatus
+from .vpn.model import Gateway, Protocol, Route, Side, Start, Tunnel
+from .vpn.selectors import Address
+from .wire.constants import ExchangeType, HeaderFlag, NotifyType
+from .wire.errors import UnsupportedMajorVersion, WireError
+from .wire.header import decode_header
+from .wire.message import Message, decode_message, encode_message, first, notify
+from .wire.nonce import Nonce
+from .wire.notify import Notify
+
+_LIVE = (State.ESTABLISHED,)
+_BEGINNING = (State.INITIATING, State.AUTHENTICATING)
+
+
+class IkeSaManager:
+    """Give it datagrams, time and orders; take datagrams and events from it after each. It raises on orders only."""
+
+    def __init__(self, side: Side, *, allocate_spi: Callable[[Address, Address, Protocol, str], int],
+                 encapsulate: Callable[[str], bool], reqid: Callable[[str, Route], int],
+                 random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.counters: Counter[str] = Counter()
+        self._random = random
+        self._allocate_spi = allocate_spi
+        self._encapsulate = encapsulate
+        self._reqid = reqid
+        self._cookies = Cookies(random, self.settings.cookie_secret_lifetime)
+        self._by_spi: dict[bytes, IkeSession] = {}
+        self._half_open: dict[tuple[SocketAddress, bytes], IkeSession] = {}
+        self._of_gateway: dict[str, list[IkeSession]] = {}
+        self._timers: list[tuple[float, int, IkeSession]] = []
+        self._timer_numbers = itertools.count()
+        self._outbox: list[Datagram] = []
+        self._events: list[Event] = []
+        self._side = Side(side.name)
+        self._peers: dict[str, Peer] = {}
+        self._tunnels: dict[str, tuple[Tunnel, ...]] = {}
+        self._adopt(side)
+
+    # ---------------------------------------------------------------------------------------------- in and out
+
+    def start(self, now: float) -> None:
+        """Begin to bring up what is declared ``start: boot``."""
+        for peer in self._peers.values():
+            if peer.wanted:
+                self._attempt(peer, now)
+
+    def receive(self, datagram: Datagram, now: float) -> None:
+        """A datagram from an IKE port, without the non-ESP marker. Whatever its octets, nothing is raised."""
+        try:
+            message = decode_message(datagram.data)
+        except UnsupportedMajorVersion:
+            self._answer_version(datagram)
+            return
+        except WireError:
+            self.count("malformed")
+            return
+        header = message.header
+        if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
+            self._receive_first(message, datagram, now)
+            return
+        session = self._by_spi.get(header.spi_r if header.is_initiator else header.spi_i)
+        if session is None or not self._is_of(session, message):
+            self.count("unknown_spi")
+            return
+        session.receive(message, datagram, now)
+        self._touch(session)
+
+    def datagrams_to_send(self) -> list[Datagram]:
+        """All since the last call. One whose data is the single octet 0xFF is a NAT keep-alive (RFC 3948 §2.3)."""
+        drained, self._outbox = self._outbox, []
+        return drained
+
+    def events(self) -> list[Event]:
+        """All since the last call, in order."""
+        drained, self._events = self._events, []
+        return drained
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` wants to be called, or None. Calling it earlier does no harm."""
+        while self._timers and self._timers[0][2].state is State.CLOSED:
+            heapq.heappop(self._timers)
+        times = [peer.try_at for peer in self._peers.values() if peer.try_at is not None]
+        if self._timers:
+            times.append(self._timers[0][0])
+        return min(times, default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Do all that is due."""
+        while self._timers and self._timers[0][0] <= now:
+            session = heapq.heappop(self._timers)[2]
+            session.handle_timer(now)
+            session.noted_timer = None
+            self._touch(session)
+        for peer in list(self._peers.values()):
+            if peer.try_at is not None and peer.try_at <= now:
+                peer.try_at = None
+                self._attempt(peer, now)
+
+    # ---------------------------------------------------------------------------------------------- orders
+
+    def initiate(self, gateway: str, now: float, tunnel: str | None = None) -> None:
+        """Bring the gateway, or one tunnel of it, up and keep it so. Raises KeyError for an unknown name."""
+        peer = self._peers[gateway]
+        self._known(gateway, tunnel)
+        peer.wanted = True
+        if tunnel is None:
+            peer.held.clear()
+        else:
+            peer.held.discard(tunnel)
+        peer.attempts = 0
+        peer.try_at = None
+        self._attempt(peer, now)
+
+    def terminate(self, gateway: str, now: float, tunnel: str | None = None, reason: str = "taken down") -> None:
+        """Close with a DELETE; it stays down until `initiate`. Raises KeyError for an unknown name."""
+        peer = self._peers[gateway]
+        self._known(gateway, tunnel)
+        if tunnel is not None:
+            peer.held.add(tunnel)
+            self._delete_children(gateway, now, reason, lambda child: child.sa.tunnel == tunnel)
+            return
+        peer.wanted = False
+        peer.try_at = None
+        self._close_all(gateway, reason, now)
+
+    def rekey_ike(self, gateway: str, now: float) -> None:
+        """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
+        session = self._live(self._peers[gateway].gateway.name)
+        if session is None:
+            raise LookupError(f"gateway {gateway} has no IKE SA")
+        if not session.has_task(RekeyIke):
+            session.enqueue(RekeyIke(), now)
+            self._touch(session)
+
+    def rekey_child(self, tunnel: str, now: float, spi_in: int | None = None) -> None:
+        """Rekey the tunnel's child SAs, or the one with that SPI. Raises LookupError where there is none."""
+        found = [(session, child) for session, child in self._all_children()
+                 if child.sa.tunnel == tunnel and child.state is ChildState.INSTALLED
+                 and spi_in in (None, child.sa.spi_in)]
+        if not found:
+            raise LookupError(f"tunnel {tunnel} has no SA")
+        for session, child in found:
+            session.enqueue(CreateChild(child.tunnel, child.sa.declared, child), now)
+            self._touch(session)
+
+    def expire(self, spi_in: int, now: float, *, hard: bool) -> None:
+        """The data plane says that a child SA has carried its traffic: rekey it, or where that is over, delete it."""
+        for session, child in self._all_children():
+            if child.sa.spi_in != spi_in:
+                continue
+            if hard:
+                session.enqueue(DeleteChild(child, "its traffic limit is reached"), now)
+                self.child_lost(session, now)
+            elif child.state is ChildState.INSTALLED:
+                session.enqueue(CreateChild(child.tunnel, child.sa.declared, child), now)
+            self._touch(session)
+            return
+
+    def acquire(self, reqid: int, now: float) -> None:
+        """Traffic wants a route that has no SA: bring it up, unless its gateway only answers or is held down."""
+        for name, peer in self._peers.items():
+            for tunnel in self._tunnels[name]:
+                for route in tunnel.routes:
+                    if self._reqid(tunnel.name, route) == reqid:
+                        if peer.gateway.start is not Start.ANSWER and tunnel.name not in peer.held:
+                            self._attempt(peer, now)
+                        return
+
+    def fail_child(self, spi_in: int, reason: str, now: float) -> None:
+        """The data plane could not install that child SA: close it, and say why."""
+        for session, child in self._all_children():
+            if child.sa.spi_in == spi_in:
+                self.emit(Failed(session.name, child.sa.tunnel, None, reason))
+                session.enqueue(DeleteChild(child, reason), now)
+                self.child_lost(session, now)
+                self._touch(session)
+                return
+
+    def shutdown(self, now: float) -> None:
+        """DELETE every IKE SA; `is_idle` says when the peers have answered."""
+        for name in self._peers:
+            self.terminate(name, now, reason="the daemon stops")
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._by_spi
+
+    def reload(self, side: Side, now: float) -> ReloadResult:
+        """Put another declaration in force. What did not change keeps its SAs."""
+        change = difference(self._side, side)
+        for name in change.gateways_to_close:
+            self._close_all(name, "its declaration changed", now)
+        for tunnel, route in change.routes_to_close:
+            self._delete_children(tunnel.gateway, now, "its declaration changed",
+                                  lambda child, tunnel=tunnel, route=route:  # type: ignore[misc]
+                                  child.sa.tunnel == tunnel.name and child.sa.declared == route)
+        self._adopt(side)
+        for peer in self._peers.values():
+            if peer.wanted:
+                self._attempt(peer, now)
+        return change.result
+
+    # ---------------------------------------------------------------------------------------------- status
+
+    def gateways(self) -> list[GatewayStatus]:
+        return [self._gateway_status(peer) for peer in self._peers.values()]
+
+    def tunnels(self) -> list[TunnelStatus]:
+        return [self._tunnel_status(peer, tunnel) for name, peer in self._peers.items()
+                for tunnel in self._tunnels[name]]
+
+    def _gateway_status(self, peer: Peer) -> GatewayStatus:
+        sessions = self._of_gateway.get(peer.gateway.name, [])
+        live = tuple(_ike_status(session) for session in sessions if session.state in _LIVE)
+        state = "established" if live else "connecting" if any(row.state in _BEGINNING for row in sessions) else "down"
+        return GatewayStatus(peer.gateway.name, state, live, peer.last_error)
+
+    def _tunnel_status(self, peer: Peer, tunnel: Tunnel) -> TunnelStatus:
+        connecting = any(task.tunnel == tunnel for session in self._of_gateway.get(peer.gateway.name, [])
+                         for task in session.pending_tasks() if isinstance(task, CreateChild))
+        routes = []
+        for route in tunnel.routes:
+            children = tuple(ChildStatus(child.sa, child.initiated_at, child.installed_at, child.rekey_at)
+                             for session in self._of_gateway.get(peer.gateway.name, []) for child in session.children
+                             if child.is_live and child.sa.tunnel == tunnel.name and child.sa.declared == route)
+            routes.append(RouteStatus(route, "up" if children else "connecting" if connecting else "down", children))
+        states = {row.state for row in routes}
+        state = "up" if states == {"up"} else "connecting" if "connecting" in states else "down"
+        return TunnelStatus(tunnel.name, tunnel.gateway, state, tuple(routes), peer.tunnel_errors.get(tunnel.name))
+
+    # ---------------------------------------------------------------------------------------------- what sessions ask
+
+    def random(self, size: int) -> bytes:
+        return self._random(size)
+
+    def fraction(self) -> float:
+        return int.from_bytes(self._random(4), "big") / 2**32
+
+    def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
+        return self._allocate_spi(local, remote, protocol, tunnel)
+
+    def encapsulate(self, gateway: str) -> bool:
+        return self._encapsulate(gateway)
+
+    def reqid(self, tunnel: str, route: Route) -> int:
+        return self._reqid(tunnel, route)
+
+    def candidates(self, local: Address, remote: Address) -> Sequence[Gateway]:
+        found = [peer.gateway for peer in self._peers.values() for pair in peer.gateway.endpoints[:1]
+                 if pair.remote.address in (None, remote) and pair.local.address in (None, local)]
+        return sorted(found, key=lambda gateway: gateway.endpoints[0].remote.address is None)
+
+    def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
+        return self._tunnels.get(gateway, ())
+
+    def is_first_contact(self, session: IkeSession) -> bool:
+        return not any(row is not session and row.state in _LIVE for row in self._of_gateway.get(session.name, []))
+
+    def initial_contact(self, session: IkeSession, now: float) -> None:
+        """Only what was up before this IKE SA began is stale: one that came up since is the other half of both ends
+        initiating at once."""
+        for row in self._established_of(session.name):
+            if row is not session and row.established_at is not None and row.established_at < session.created_at:
+                row.close("the peer began anew (INITIAL_CONTACT)", now)
+
+    def is_covered(self, gateway: str, tunnel: str, route: Route) -> bool:
+        return any(session.is_covered(tunnel, route) for session in self._of_gateway.get(gateway, []))
+
+    def established(self, session: IkeSession, now: float) -> None:
+        self._forget_half_open(session)
+        sessions = self._of_gateway.setdefault(session.name, [])
+        if session not in sessions:
+            sessions.append(session)
+        peer = self._peers[session.name]
+        peer.succeeded()
+        if peer.wanted:
+            peer.look_again(self.settings, self.fraction(), now)
+        for other in self._established_of(session.name):
+            if other is not session:
+                self._settle(session, other, now)
+
+    def succeeded(self, old: IkeSession, new: IkeSession, now: float) -> None:
+        self._by_spi[new.own_spi] = new
+        self._of_gateway.setdefault(new.name, []).append(new)
+        self._touch(new)
+
+    def closed(self, session: IkeSession, now: float) -> None:
+        self._by_spi.pop(session.own_spi, None)
+        self._forget_half_open(session)
+        sessions = self._of_gateway.get(session.name, [])
+        if session in sessions:
+            sessions.remove(session)
+        peer = self._peers.get(session.name)
+        if peer is not None and peer.wanted and not session.is_replaced and self._missing(peer):
+            peer.try_later(self.settings, self.fraction(), now)
+
+    def child_lost(self, session: IkeSession, now: float) -> None:
+        peer = self._peers.get(session.name)
+        if peer is not None and peer.wanted and session.state is not State.CLOSED:
+            peer.try_later(self.settings, self.fraction(), now)
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Failed) and event.gateway in self._peers:
+            peer = self._peers[event.gateway]
+            peer.last_error = event.reason
+            if event.tunnel is not None:
+                peer.tunnel_errors[event.tunnel] = event.reason
+        elif isinstance(event, ChildInbound) and event.child.gateway in self._peers:
+            self._peers[event.child.gateway].tunnel_errors.pop(event.child.tunnel, None)
+        self._events.append(event)
+
+    def send(self, datagram: Datagram) -> None:
+        self._outbox.append(datagram)
+
+    def count(self, what: str) -> None:
+        self.counters[what] += 1
+
+    # ---------------------------------------------------------------------------------------------- first messages
+
+    def _receive_first(self, message: Message, datagram: Datagram, now: float) -> None:
+        header = message.header
+        if not header.is_initiator or header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id != 0:
+            self.count("malformed")
+            return
+        known = self._half_open.get((datagram.remote, header.spi_i))
+        if known is not None:
+            if not known.repeat_init_answer(datagram):
+                self.count("unexpected_request")
+            return
+        nonce = first(message.payloads, Nonce)
+        if nonce is None:
+            self.count("malformed")
+            return
+        if len(self._half_open) >= self.settings.cookie_threshold:
+            cookie = notify(message.payloads, NotifyType.COOKIE)
+            if cookie is None or not self._cookies.is_good(cookie.data, nonce.data, datagram.remote, header.spi_i):
+                self.count("cookie_demanded")
+                fresh = self._cookies.make(nonce.data, datagram.remote, header.spi_i, now)
+                self._answer_clear(message, datagram, Notify(NotifyType.COOKIE, fresh))
+                return
+        session = IkeSession(self, initiator=False, gateway=None, local=datagram.local, remote=datagram.remote, now=now)
+        try:
+            ike_sa_init.respond(session, message, datagram, now)
+        except WireError:
+            self.count("malformed")
+        except Refusal as refusal:
+            self._answer_clear(message, datagram, refusal.answer)
+            self.count("refused")
+            if refusal.reason:
+                name = session.candidates[0].name if session.candidates else ""
+                self.emit(Failed(name, None, notify_name(refusal.notify), f"{datagram.remote}: {refusal.reason}"))
+        else:
+            self._by_spi[session.own_spi] = session
+            session.half_open_key = (datagram.remote, header.spi_i)
+            self._half_open[session.half_open_key] = session
+            self._touch(session)
+
+    def _answer_clear(self, message: Message, datagram: Datagram, row: Notify) -> None:
+        header = message.header
+        data = encode_message(spi_i=header.spi_i, spi_r=NO_SPI, exchange=header.exchange, flags=HeaderFlag.RESPONSE,
+                              message_id=header.message_id, payloads=[row])
+        self.send(Datagram(datagram.local, datagram.remote, data))
+
+    def _answer_version(self, datagram: Datagram) -> None:
+        """Say which version we speak (RFC 7296 §2.5); to requests only, so that no two answer in a circle."""
+        self.count("unsupported_version")
+        header = decode_header(datagram.data)
+        if header.major > 2 and not header.is_response:
+            data = encode_message(spi_i=header.spi_i, spi_r=header.spi_r, exchange=header.exchange,
+                                  flags=HeaderFlag.RESPONSE, message_id=header.message_id,
+                                  payloads=[Notify(NotifyType.INVALID_MAJOR_VERSION)])
+            self.send(Datagram(datagram.local, datagram.remote, data))
+
+    @staticmethod
+    def _is_of(session: IkeSession, message: Message) -> bool:
+        header = message.header
+        if session.state is State.INITIATING:
+            return header.spi_i == session.spi_i
+        return header.spi_i == session.spi_i and header.spi_r == session.spi_r
+
+    def _forget_half_open(self, session: IkeSession) -> None:
+        if session.half_open_key is not None:
+            self._half_open.pop(session.half_open_key, None)
+            session.half_open_key = None
+
+    # ---------------------------------------------------------------------------------------------- keeping up
+
+    def _attempt(self, peer: Peer, now: float) -> None:
+        """Ask for every route that is missing: on the IKE SA that is there, or on a new one."""
+        name = peer.gateway.name
+        missing = self._missing(peer)
+        if not missing or any(row.state in _BEGINNING for row in self._of_gateway.get(name, [])):
+            return
+        session = self._live(name)
+        if session is None:
+            session = self._begin(peer, now)
+            if session is None:
+                return
+        asked = {(task.tunnel.name, task.route) for task in session.pending_tasks() if isinstance(task, CreateChild)}
+        for tunnel, route in missing:
+            if (tunnel.name, route) not in asked:
+                session.enqueue(CreateChild(tunnel, route), now)
+        self._touch(session)
+
+    def _begin(self, peer: Peer, now: float) -> IkeSession | None:
+        pair = peer.gateway.endpoints[0]
+        if pair.local.address is None or pair.remote.address is None:
+            peer.last_error = "the remote address is dynamic: the peer must initiate"
+            return None
+        session = IkeSession(self, initiator=True, gateway=peer.gateway, now=now,
+                             local=SocketAddress(pair.local.address, IKE_PORT),
+                             remote=SocketAddress(pair.remote.address, IKE_PORT))
+        self._by_spi[session.own_spi] = session
+        self._of_gateway.setdefault(peer.gateway.name, []).append(session)
+        session.enqueue(IkeSaInit(), now)
+        return session
+
+    def _missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
+        covered = {(child.sa.tunnel, child.sa.declared) for session in self._of_gateway.get(peer.gateway.name, [])
+                   for child in session.children if child.is_live}
+        return missing_routes(peer, self._tunnels[peer.gateway.name], covered)
+
+    def _settle(self, one: IkeSession, other: IkeSession, now: float) -> None:
+        """Two IKE SAs with one peer, as when both ends initiate at once: the one with the lowest nonce goes, closed by
+        whoever created it, or by us where the peer leaves it be."""
+        loser = one if one.lowest_nonce < other.lowest_nonce else other
+        reason = "a second IKE SA with the same peer stays"
+        if loser.initiator:
+            loser.leave(reason, now)
+        else:
+            loser.leave_at(now + self.settings.duplicate_grace, reason)
+        self._touch(loser)
+
+    def _close_all(self, gateway: str, reason: str, now: float) -> None:
+        for session in list(self._of_gateway.get(gateway, [])):
+            if session.state in (State.ESTABLISHED, State.REPLACED):
+                session.leave(reason, now)
+                self._touch(session)
+            elif session.state is not State.CLOSING:
+                session.close(reason, now)
+
+    def _delete_children(self, gateway: str, now: float, reason: str, chosen: Callable[[Child], bool]) -> None:
+        for session in self._of_gateway.get(gateway, []):
+            for child in session.children:
+                if chosen(child) and child.state is not ChildState.DELETING:
+                    session.enqueue(DeleteChild(child, reason), now)
+            self._touch(session)
+
+    # ---------------------------------------------------------------------------------------------- bookkeeping
+
+    def _adopt(self, side: Side) -> None:
+        peers = {}
+        for gateway in side.gateways:
+            peer = self._peers.get(gateway.name)
+            if peer is None or peer.gateway.start is not gateway.start:
+                peer = Peer.of(gateway)
+            peer.gateway = gateway
+            peers[gateway.name] = peer
+        self._side, self._peers = side, peers
+        self._tunnels = {gateway.name: side.tunnels_of(gateway.name) for gateway in side.gateways}
+        for name, sessions in self._of_gateway.items():
+            if name in peers:
+                for session in sessions:
+                    session.gateway = peers[name].gateway
+
+    def _known(self, gateway: str, tunnel: str | None) -> None:
+        if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):
+            raise KeyError(tunnel)
+
+    def _live(self, gateway: str) -> IkeSession | None:
+        return next((row for row in self._of_gateway.get(gateway, []) if row.state in _LIVE), None)
+
+    def _established_of(self, gateway: str) -> list[IkeSession]:
+        return [row for row in self._of_gateway.get(gateway, []) if row.state in _LIVE]
+
+    def _all_children(self) -> Iterator[tuple[IkeSession, Child]]:
+        for sessions in list(self._of_gateway.values()):
+            for session in list(sessions):
+                for child in list(session.children):
+                    yield session, child
+
+    def _touch(self, session: IkeSession) -> None:
+        """Note when the session wants its timer. What is noted for an earlier time is harmless."""
+        due = session.next_timer()
+        if due is not None and due != session.noted_timer:
+            session.noted_timer = due
+            heapq.heappush(self._timers, (due, next(self._timer_numbers), session))
+
+
+def _ike_status(session: IkeSession) -> IkeSaStatus:
+    local_identity, remote_identity = session.describe_identities()
+    return IkeSaStatus(2, session.spi_i, session.spi_r, session.initiator, session.protection.suite, session.local,
+                       session.remote, local_identity, remote_identity, session.nat_detected, session.created_at,
+                       session.established_at or session.created_at, session.rekey_at)

@@ -1,0 +1,197 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two daemons' protocol halves in one process, on a virtual clock, over a network that can be as bad as one likes."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ikeengine.ikev2.context import Settings
+from ikeengine.ikev2.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed, IkeClosed
+from ikeengine.sa_manager import IkeSaManager
+from ikeengine.security_association import ChildSa, Datagram
+from ikeengine.vpn import declaration
+from ikeengine.vpn.model import Route, Side
+
+PSK = "correct horse battery staple 7151"
+HQ, BRANCH = "192.0.2.2", "198.51.100.2"
+TRANSFORM = {"name": "p1", "authentication": "SHA2-256", "encryption": "AES-256", "sa_life": "24h", "key_group": 31}
+PROPOSAL = {"name": "p2", "protocol": "ESP", "encryption": "AES-GCM-128", "force_key_expiration": {"time": "8h"}}
+ROUTES = (("10.1.0.0/24", "10.2.0.0/24"),)
+
+
+def side(name: str, local: str, remote: str, *, routes: tuple[tuple[str, str], ...], psk: str = PSK,
+         transforms: tuple[Mapping[str, Any], ...] = (TRANSFORM,), proposals: tuple[Mapping[str, Any], ...] = (PROPOSAL,),
+         start: str = "boot", pfs: Mapping[str, Any] | None = None, identifiers: tuple[str, str] | None = None,
+         gateway: Mapping[str, Any] | None = None, tunnels: int = 1) -> Side:
+    """One end of a site-to-site VPN; with ``tunnels`` > 1 its routes are dealt out to so many tunnels."""
+    ends = [{"address": local}, {"address": remote}]
+    for end, value in zip(ends, identifiers or (), strict=False):
+        end["identifier"] = {"type": "domain-name", "value": value}  # type: ignore[assignment]
+    return declaration.read({
+        "site": {"name": name},
+        "transforms": [dict(row) for row in transforms], "proposals": [dict(row) for row in proposals],
+        "gateways": [{"name": "peer", "ike_version": 2, "credential": {"method": "psk", "psk": psk},
+                      "endpoints": [{"local": ends[0], "remote": ends[1]}],
+                      "transforms": [row["name"] for row in transforms], "start": start, **(gateway or {})}],
+        "tunnels": [{"name": f"lan{number}" if number else "lan", "gateway": "peer",
+                     "routes": [{"local": one, "remote": other} for one, other in routes[number::tunnels]],
+                     "proposals": [row["name"] for row in proposals],
+                     "pfs": dict(pfs or {"enabled": True, "key_group": 31})} for number in range(tunnels)],
+    })
+
+
+def hq(**changes: Any) -> Side:
+    return side("hq", HQ, BRANCH, **{"routes": ROUTES, **changes})
+
+
+def branch(**changes: Any) -> Side:
+    changes = {"routes": ROUTES, **changes}
+    changes["routes"] = tuple((remote, local) for local, remote in changes["routes"])
+    if "identifiers" in changes:
+        changes["identifiers"] = tuple(reversed(changes["identifiers"]))
+    return side("branch", BRANCH, HQ, **changes)
+
+
+@dataclass
+class Faults:
+    """Probabilities, each for one datagram. ``until`` is when the network becomes perfect."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
+    until: float = float("inf")
+
+
+@dataclass
+class End:
+    """A manager with what a data plane would hold."""
+
+    manager: IkeSaManager
+    events: list[Event] = field(default_factory=list)
+    inbound: dict[int, ChildSa] = field(default_factory=dict)
+    outbound: dict[int, ChildSa] = field(default_factory=dict)
+
+    def take_events(self) -> None:
+        for event in self.manager.events():
+            self.events.append(event)
+            if isinstance(event, ChildInbound):
+                assert event.child.spi_in not in self.inbound
+                self.inbound[event.child.spi_in] = event.child
+            elif isinstance(event, ChildOutbound):
+                assert event.child.spi_out not in self.outbound
+                self.outbound[event.child.spi_out] = event.child
+            elif isinstance(event, ChildRemoved):
+                del self.inbound[event.child.spi_in]
+                self.outbound.pop(event.child.spi_out, None)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [event.reason for event in self.events if isinstance(event, Failed)]
+
+    @property
+    def closings(self) -> list[str]:
+        return [event.reason for event in self.events if isinstance(event, IkeClosed)]
+
+    def count(self, kind: type[Event]) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+
+class VirtualNetwork:
+    """Runs managers against each other. The same seed gives the same run, but for the key exchanges' values."""
+
+    def __init__(self, sides: Mapping[str, Side], *, seed: int = 0, latency: float = 0.01, faults: Faults | None = None,
+                 settings: Settings | None = None, encapsulate: Callable[[str], bool] = lambda _gateway: False) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.now = 1000.0
+        self.latency = latency
+        self.faults = faults or Faults()
+        self.sent: list[tuple[float, Datagram]] = []
+        self._flying: list[tuple[float, int, Datagram]] = []
+        self._numbers = itertools.count()
+        self._spis = itertools.count(0xC0000001)
+        self._reqids: dict[tuple[str, Route], int] = {}
+        self.tamper: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
+        self.ends = {
+            address: End(IkeSaManager(
+                row, allocate_spi=lambda *_asked: next(self._spis), encapsulate=encapsulate, reqid=self._reqid,
+                random=self.random.randbytes, settings=settings or Settings()))
+            for address, row in sides.items()}
+
+    def _reqid(self, tunnel: str, route: Route) -> int:
+        return self._reqids.setdefault((tunnel, route), len(self._reqids) + 1)
+
+    def start(self) -> None:
+        for end in self.ends.values():
+            end.manager.start(self.now)
+        self._collect()
+
+    def _collect(self) -> None:
+        for end in self.ends.values():
+            for datagram in end.manager.datagrams_to_send():
+                self.sent.append((self.now, datagram))
+                kept = self.tamper(datagram)
+                if kept is not None:
+                    self._fly(kept)
+            end.take_events()
+
+    def _fly(self, datagram: Datagram) -> None:
+        faults = self.faults if self.now < self.faults.until else Faults()
+        for _copy in range(2 if self.random.random() < faults.duplicate else 1):
+            if self.random.random() < faults.drop:
+                continue
+            data = datagram.data
+            if data and self.random.random() < faults.corrupt:
+                place = self.random.randrange(len(data))
+                data = data[:place] + bytes([data[place] ^ (1 << self.random.randrange(8))]) + data[place + 1:]
+            delay = self.latency * (1 + (20 * self.random.random() if self.random.random() < faults.reorder else 0))
+            heapq.heappush(self._flying, (self.now + delay, next(self._numbers),
+                                          Datagram(datagram.remote, datagram.local, data)))
+
+    def run(self, seconds: float) -> None:
+        """Let that much virtual time pass."""
+        end_at = self.now + seconds
+        self._collect()
+        while True:
+            times = [time for end in self.ends.values() if (time := end.manager.next_timer()) is not None]
+            if self._flying:
+                times.append(self._flying[0][0])
+            due = min(times, default=None)
+            if due is None or due > end_at:
+                self.now = end_at
+                return
+            self.now = max(self.now, due)
+            while self._flying and self._flying[0][0] <= self.now:
+                datagram = heapq.heappop(self._flying)[2]
+                end = self.ends.get(str(datagram.local.address))
+                if end is not None:
+                    end.manager.receive(datagram, self.now)
+            for end in self.ends.values():
+                end.manager.handle_timer(self.now)
+            self._collect()
+
+
+def pair(left: Side, right: Side, **options: Any) -> tuple[VirtualNetwork, End, End]:
+    network = VirtualNetwork({HQ: left, BRANCH: right}, **options)
+    return network, network.ends[HQ], network.ends[BRANCH]
+
+
+def agree(one: End, other: End, routes: int) -> None:
+    """Both ends hold one SA pair for each route, crosswise and with the same keys, and nothing else."""
+    assert len(one.inbound) == len(other.inbound) == routes, (one.inbound, other.inbound)
+    assert len(one.outbound) == len(other.outbound) == routes
+    for spi, child in one.inbound.items():
+        theirs = other.outbound[spi]
+        assert (theirs.spi_in, theirs.spi_out) == (child.spi_out, child.spi_in)
+        assert (theirs.keys_in, theirs.keys_out) == (child.keys_out, child.keys_in)
+        assert theirs.route == child.route.mirrored
+        assert one.outbound[child.spi_out] == child
+        assert theirs.udp_encapsulated == child.udp_encapsulated

@@ -1,0 +1,183 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What two daemons reach together, on a virtual clock."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.virtual_network import PROPOSAL, TRANSFORM, agree, branch, hq, pair
+
+
+def test_one_end_initiates_and_both_hold_the_same_sa_pair():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(0.05)
+    agree(one, other, routes=1)
+    assert len(network.sent) == 4  # two round trips
+    assert one.manager.tunnels()[0].state == other.manager.tunnels()[0].state == "up"
+    assert one.manager.gateways()[0].ike[0].suite == "AES-256/SHA2-256/group 31"
+
+
+@pytest.mark.parametrize("group", [14, 19, 20, 31])
+@pytest.mark.parametrize("encryption", ["AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-256"])
+@pytest.mark.parametrize("authentication", ["SHA1", "SHA2-256", "SHA2-384", "SHA2-512"])
+def test_every_suite_of_both_phases(group, encryption, authentication):
+    transform = {**TRANSFORM, "encryption": encryption, "authentication": authentication, "key_group": group}
+    proposal = {"name": "p2", "protocol": "ESP", "encryption": encryption}
+    if "GCM" not in encryption:
+        proposal["authentication"] = authentication
+    options = {"transforms": (transform,), "proposals": (proposal,), "pfs": {"enabled": True, "key_group": group}}
+    network, one, other = pair(hq(**options), branch(start="answer", **options))
+    network.start()
+    network.run(1)
+    agree(one, other, routes=1)
+    one.manager.rekey_child("lan", network.now)
+    network.run(1)
+    agree(one, other, routes=1)
+
+
+def test_further_routes_get_child_sas_of_their_own():
+    routes = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(5))
+    network, one, other = pair(hq(routes=routes, tunnels=2), branch(routes=routes, tunnels=2, start="answer"))
+    network.start()
+    network.run(1)
+    agree(one, other, routes=5)
+    assert {row.state for row in one.manager.tunnels()} == {"up"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_both_ends_initiating_at_once_converge_to_one_ike_sa(seed):
+    routes = (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.1.0/24", "10.2.1.0/24"))
+    network, one, other = pair(hq(routes=routes), branch(routes=routes), seed=seed)
+    network.start()
+    network.run(20)
+    agree(one, other, routes=2)
+    ike = [{(row.spi_i, row.spi_r) for row in end.manager.gateways()[0].ike} for end in (one, other)]
+    assert ike[0] == ike[1] and len(ike[0]) == 1
+    before = len(network.sent)
+    network.run(15)
+    assert len(network.sent) == before  # at rest
+
+
+def test_rekeying_a_child_sa_from_either_end_installs_before_it_removes():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    for end in (one, other):
+        spis = set(one.inbound) | set(other.inbound)
+        end.manager.rekey_child("lan", network.now)
+        network.run(1)
+        agree(one, other, routes=1)
+        assert not spis & (set(one.inbound) | set(other.inbound))
+    assert not one.reasons and not other.reasons
+
+
+def test_rekeying_the_ike_sa_from_either_end_keeps_the_child_sas():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    children = set(one.inbound)
+    for end in (one, other):
+        before = one.manager.gateways()[0].ike[0].spi_i
+        end.manager.rekey_ike("peer", network.now)
+        network.run(1)
+        agree(one, other, routes=1)
+        after = one.manager.gateways()[0].ike
+        assert len(after) == 1 and after[0].spi_i != before
+        assert set(one.inbound) == children
+    one.manager.rekey_child("lan", network.now)
+    network.run(1)
+    agree(one, other, routes=1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_both_ends_rekeying_at_once_end_with_one_sa(seed):
+    network, one, other = pair(hq(), branch(start="answer"), seed=seed)
+    network.start()
+    network.run(1)
+    for _time in range(3):
+        one.manager.rekey_child("lan", network.now)
+        other.manager.rekey_child("lan", network.now)
+        network.run(10)
+        agree(one, other, routes=1)
+        one.manager.rekey_ike("peer", network.now)
+        other.manager.rekey_ike("peer", network.now)
+        network.run(10)
+        agree(one, other, routes=1)
+        assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+        one.manager.rekey_ike("peer", network.now)
+        other.manager.rekey_child("lan", network.now)
+        network.run(20)
+        agree(one, other, routes=1)
+
+
+def test_a_day_of_lifetimes_passes_without_a_gap():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(3 * 24 * 3600)
+    agree(one, other, routes=1)
+    assert not one.reasons and not other.reasons
+    assert {"rekeyed", "rekeyed by the peer"} >= set(one.closings)
+
+
+def test_down_stays_down_and_up_brings_it_back():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    one.manager.terminate("peer", network.now)
+    network.run(300)
+    assert not one.inbound and not other.inbound
+    assert one.manager.gateways()[0].state == other.manager.gateways()[0].state == "down"
+    one.manager.initiate("peer", network.now)
+    network.run(1)
+    agree(one, other, routes=1)
+
+
+def test_a_peer_that_deletes_is_asked_again():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    other.manager.terminate("peer", network.now)
+    network.run(10)
+    agree(one, other, routes=1)
+    other.manager.terminate("peer", network.now, tunnel="lan")
+    other.manager.initiate("peer", network.now, tunnel="lan")
+    network.run(10)
+    agree(one, other, routes=1)
+
+
+def test_a_dead_peer_is_noticed_and_asked_again():
+    network, one, other = pair(hq(gateway={"dead_peer_detection": {"idle": "10s", "retries": 2}}),
+                               branch(start="answer"))
+    network.start()
+    network.run(1)
+    network.tamper = lambda datagram: None
+    network.run(30)
+    assert not one.inbound
+    assert "is silent" in one.reasons[-1]
+    network.tamper = lambda datagram: datagram
+    network.run(90)
+    agree(one, other, routes=1)
+
+
+def test_an_end_that_forgot_everything_is_believed():
+    """The other daemon restarts: INITIAL_CONTACT clears what it cannot know any more."""
+    network, one, other = pair(hq(), branch(start="boot"))
+    network.start()
+    network.run(20)
+    fresh = pair(hq(), branch(start="boot"), seed=99)[0]
+    network.ends[str("198.51.100.2")] = reborn = fresh.ends["198.51.100.2"]
+    reborn.manager.start(network.now)
+    network.run(60)
+    agree(one, reborn, routes=1)
+    assert any("INITIAL_CONTACT" in reason for reason in one.closings)
+
+
+def test_a_data_plane_that_only_does_esp_in_udp_gets_it_and_moves_to_4500():
+    network, one, other = pair(hq(), branch(start="answer"), encapsulate=lambda gateway: True)
+    network.start()
+    network.run(1)
+    agree(one, other, routes=1)
+    assert next(iter(one.inbound.values())).udp_encapsulated
+    assert {datagram.remote.port for _time, datagram in network.sent} == {500, 4500}
