@@ -119,6 +119,8 @@ mkdir .machine
 pivot_root . .machine
 cd /
 umount -l /.machine
+# systemd hands a service its credentials by a mount that has to reach the service's own namespace.
+mount --make-rshared /
 rmdir /.machine
 
 case $init in
