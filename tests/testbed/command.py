@@ -11,7 +11,7 @@ class CommandFailed(RuntimeError):
     """A command ended with another status than 0."""
 
     def __init__(self, completed: "subprocess.CompletedProcess[str]") -> None:
-        said = (completed.stderr or completed.stdout or "").strip()
+        said = f"{completed.stderr}{completed.stdout}".strip()
         super().__init__(f"{' '.join(map(str, completed.args))}: exit status {completed.returncode}: {said}")
         self.completed = completed
 

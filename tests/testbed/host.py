@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "TERM": os.environ.get("TERM", "dumb"),
 }
 BOOT_SECONDS = 60
+STOP_SECONDS = 10
 
 Init = Literal["systemd", "sshd"]
 
@@ -148,15 +149,16 @@ class Host:
         cgroup = self._cgroup
         if not cgroup.exists():
             return
-        deadline = time.monotonic() + 10
-        while populated(cgroup) and time.monotonic() < deadline:
+        deadline = time.monotonic() + STOP_SECONDS
+        while True:
             (cgroup / "cgroup.kill").write_text("1")
+            try:
+                for path in sorted((entry for entry in cgroup.rglob("*") if entry.is_dir()), reverse=True):
+                    path.rmdir()
+                cgroup.rmdir()
+                return
+            except OSError:
+                # Busy: the killed take a moment to die, and one that was just being born may have joined.
+                if time.monotonic() > deadline:
+                    raise
             time.sleep(0.01)
-        for path in sorted((entry for entry in cgroup.rglob("*") if entry.is_dir()), reverse=True):
-            path.rmdir()
-        cgroup.rmdir()
-
-
-def populated(cgroup: Path) -> bool:
-    """Whether any process lives in `cgroup` or below."""
-    return "populated 1" in (cgroup / "cgroup.events").read_text()

@@ -64,7 +64,9 @@ def findings(result: Json) -> list[str]:
         if (near["spi_in"], near["spi_out"]) != (far["spi_out"], far["spi_in"]):
             said.append(f"tunnel {name}: the SPIs of {left} and {right} are not each other's")
     sent, received = result["ping"]["sent"], result["ping"]["received"]
-    if received < sent or not sent:
+    if not sent:
+        said.append("no ping was sent")
+    if received < sent:
         said.append(f"{sent - received} of {sent} pings were lost")
     for host in {host: None for tunnel in result["tunnels"] for host in tunnel["ends"]}:
         for way in ("packets_in", "packets_out"):

@@ -223,10 +223,10 @@ class Bed:
         """Remove every trace of it: processes, cgroups, namespaces, links, mounts, folders. May be repeated."""
         for master in self.control_folder.glob("*"):
             run(["ssh", "-o", f"ControlPath={master}", "-O", "exit", "bed"], check=False)
-        for cgroup in self._cgroups():
-            Host(cgroup.name, Namespace(cgroup.name), self.folder).stop()
         for name in self._namespaces():
             Namespace(name).delete()
+        for cgroup in self._cgroups():
+            Host(cgroup.name, Namespace(cgroup.name), self.folder).stop()
         for link in (*links(master=self.bridge), self.bridge):
             run(["ip", "link", "delete", link], check=False)
         shutil.rmtree(self.control_folder, ignore_errors=True)
