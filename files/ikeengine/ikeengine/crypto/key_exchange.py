@@ -99,4 +99,4 @@ class KeyExchange:
         try:
             return self._key_pair.exchange(peer_public)
         except ValueError as error:
-            raise InvalidKeyExchange(f"{self.group.name}: the public value is not a usable point") from error
+            raise InvalidKeyExchange(f"{self.group.name}: the public value is not of the group") from error

@@ -72,7 +72,7 @@ class ModpKey:
     def exchange(self, peer_public: bytes) -> bytes:
         """g^ir, left padded to the size of the prime (RFC 7296 §2.14). Raises InvalidKeyExchange."""
         value = int.from_bytes(peer_public, "big")
-        # With safe primes the range is all that has to be checked (RFC 6989 §2.1).
+        # With safe primes the range is all that has to be checked (RFC 6989 §2.1); old OpenSSL checks the order too.
         if not 2 <= value <= prime(self._group) - 2:
             raise InvalidKeyExchange(f"{self._group.name}: the public value is outside 2..p-2")
         peer = DHPublicNumbers(value, _numbers(self._group)).public_key()

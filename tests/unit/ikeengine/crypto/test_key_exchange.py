@@ -75,7 +75,7 @@ def test_group_14_exponent_has_twice_the_group_s_strength_at_least() -> None:
 
 def test_a_secret_with_leading_zeros_keeps_its_size() -> None:
     exchange = KeyExchange(key_group(14))
-    secrets = (exchange.shared_secret(value.to_bytes(256, "big")) for value in range(2, 5000))
+    secrets = (exchange.shared_secret((value * value).to_bytes(256, "big")) for value in range(2, 5000))
     secret = next(secret for secret in secrets if secret[0] == 0)
     assert len(secret) == 256
 
@@ -95,7 +95,7 @@ def test_modp_refuses_what_is_outside_2_to_p_minus_2(number: str) -> None:
         with pytest.raises(InvalidKeyExchange, match=r"outside 2\.\.p-2"):
             exchange.shared_secret(value.to_bytes(group.public_size, "big"))
     exchange.shared_secret((2).to_bytes(group.public_size, "big"))
-    exchange.shared_secret((prime - 2).to_bytes(group.public_size, "big"))
+    exchange.shared_secret(pow(2, -1, prime).to_bytes(group.public_size, "big"))
 
 
 @pytest.mark.parametrize("number", [19, 20, 21])
@@ -104,7 +104,7 @@ def test_ecp_refuses_a_point_off_the_curve(number: int) -> None:
     off_curve = bytearray(KeyExchange(key_group(number)).public)
     off_curve[-1] ^= 1
     for public in (bytes(off_curve), bytes(len(off_curve)), b"\xff" * len(off_curve)):
-        with pytest.raises(InvalidKeyExchange, match="not a usable point"):
+        with pytest.raises(InvalidKeyExchange, match="not of the group"):
             exchange.shared_secret(public)
 
 
@@ -112,7 +112,7 @@ def test_ecp_refuses_a_point_off_the_curve(number: int) -> None:
 def test_montgomery_refuses_an_all_zero_secret(number: int) -> None:
     group = key_group(number)
     for u in (0, 1):
-        with pytest.raises(InvalidKeyExchange, match="not a usable point"):
+        with pytest.raises(InvalidKeyExchange, match="not of the group"):
             KeyExchange(group).shared_secret(u.to_bytes(group.public_size, "little"))
 
 
