@@ -101,7 +101,7 @@ class _Reader:
         site = data.get("site") if isinstance(data, Mapping) else None
         name = site.get("name") if isinstance(site, Mapping) else None
         self._site_name = site_name
-        self._misfits = Misfits(name if isinstance(name, str) else site_name or "")
+        self._misfits = Misfits(name if isinstance(name, str) and reading.NAME.fullmatch(name) else site_name or "")
         self._top = Fields(data, "", _DECLARATION, self._misfits)
         self._top.take("version", reading.number(VERSION, VERSION), VERSION)
         self._keys: Mapping[object, object] | None = None

@@ -20,7 +20,7 @@ from .findings import Finding, Severity
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 _E = TypeVar("_E", bound=Enum)
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRUE = frozenset({"yes", "true", "on", "1"})
 _FALSE = frozenset({"no", "false", "off", "0"})
 
@@ -94,7 +94,7 @@ class Fields:
         for index, element in enumerate(self.listed(name, required=required)):
             path = f"{self._at(name)}[{index}]"
             label = element.get("name") if named and isinstance(element, Mapping) else None
-            if isinstance(label, (str, int)) and _NAME.fullmatch(str(label)):
+            if isinstance(label, (str, int)) and NAME.fullmatch(str(label)):
                 path = f"{self._at(name)}[{label}]"
                 if str(label) in seen:
                     self._misfits.add(path, Misfit("names are unique in their list", "Rename one of the two",
@@ -134,7 +134,7 @@ class Fields:
             self._misfits.add(self.path, Misfit(fields, fix, code="unknown-field"), "has an unknown field")
             return
         fix = f"Did you mean {near}? Write {near} or remove it" if near else f"Remove {shown(key)}"
-        self._misfits.add(self._at(shown(key) if not isinstance(key, str) or not _NAME.fullmatch(key) else key),
+        self._misfits.add(self._at(shown(key) if not isinstance(key, str) or not NAME.fullmatch(key) else key),
                   Misfit(fields, fix, code="unknown-field"), "is unknown")
 
 
@@ -189,7 +189,7 @@ def text(value: object) -> str:
 
 def name(value: object) -> str:
     label = str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
-    if not _NAME.fullmatch(label):
+    if not NAME.fullmatch(label):
         raise Misfit("a name has 1 to 64 of the characters A-Z a-z 0-9 . _ -", "Choose such a name")
     return label
 

@@ -66,6 +66,11 @@ class Selector:
     def is_host(self) -> bool:
         return self.first == self.last
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether it is its family's default route."""
+        return int(self.first) == 0 and int(self.last) == 2 ** self.last.max_prefixlen - 1
+
     def contains(self, other: Selector) -> bool:
         return (self.version == other.version and int(self.first) <= int(other.first)
                 and int(other.last) <= int(self.last))

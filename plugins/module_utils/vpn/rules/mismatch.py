@@ -57,11 +57,13 @@ class Nearest:
         return listed(member.label for member in self.left)
 
     def mend(self, left_site: str, right_site: str, kind: str) -> str:
-        """The change at either end that would make the two equal; the one that is not weak first."""
+        """The change at either end that would make the two equal, but never towards what is weak."""
         at_right = f"{_settings(self.left)} in {right_site}'s {kind} {self.right_name}"
         at_left = f"{_settings(self.right)} in {left_site}'s {kind} {self.left_name}"
-        first, second = (at_left, at_right) if any(member.weak for member in self.left) else (at_right, at_left)
-        return f"Set {first}, or {second}"
+        left_weak, right_weak = (any(member.weak for member in members) for members in (self.left, self.right))
+        if left_weak is right_weak:
+            return f"Set {at_right}, or {at_left}"
+        return f"Set {at_left if left_weak else at_right}"
 
 
 def nearest(left: Sequence[Offer], right: Sequence[Offer]) -> Nearest:

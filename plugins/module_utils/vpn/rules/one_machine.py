@@ -43,7 +43,7 @@ def phase2_sha2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken
 
 
 def _without_sha2(side: Side, field: str, holder: str, name: str, path: str) -> Broken:
-    return Broken(field, f"{holder} has {name}", f"{side.name} is a {side.platform.model}",
+    return Broken(field, f"{holder} has {name}", f"{side.name}'s platform is {side.platform.model}",
                   "this model's cryptographic hardware has no SHA-2", f"Set {path} to SHA1 at both ends")
 
 
@@ -98,8 +98,8 @@ def phase1_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
         return
     path = f"gateways[{gateway.name}]"
     if gateway.version not in IKEENGINE.versions:
-        yield _not_yet("IKE version", f"{side.name} asks for IKEv{gateway.version.value}",
-                       [f"IKEv{version.value}" for version in IKEENGINE.versions], f"{path}.ike_version")
+        yield _not_yet("IKE version", f"{side.name} asks for version {gateway.version.value}",
+                       [str(version.value) for version in IKEENGINE.versions], f"{path}.ike_version")
     if gateway.credential.method not in IKEENGINE.methods:
         yield _not_yet("credential", f"{side.name} asks for method {gateway.credential.method.value}",
                        [method.value for method in IKEENGINE.methods], f"{path}.credential.method")
@@ -127,7 +127,7 @@ def phase1_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
                            [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
         if transform.key_group not in IKEENGINE.key_groups:
             yield _not_yet("phase 1 key group", f"transform {transform.name} has group {transform.key_group.number}",
-                           [f"group {row.number}" for row in IKEENGINE.key_groups], f"{path}.key_group")
+                           [str(row.number) for row in IKEENGINE.key_groups], f"{path}.key_group")
 
 
 @TUNNEL.rule("phase2-not-negotiated-yet", ERROR, OWN)
@@ -140,7 +140,7 @@ def phase2_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Itera
                      f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface")
     if tunnel.pfs is not None and tunnel.pfs not in IKEENGINE.key_groups:
         yield _not_yet("PFS key group", f"{side.name} asks for group {tunnel.pfs.number}",
-                       [f"group {row.number}" for row in IKEENGINE.key_groups], f"tunnels[{tunnel.name}].pfs.key_group")
+                       [str(row.number) for row in IKEENGINE.key_groups], f"tunnels[{tunnel.name}].pfs.key_group")
     for proposal in tunnel.proposals:
         path = f"proposals[{proposal.name}]"
         if proposal.protocol not in IKEENGINE.protocols:
@@ -156,5 +156,5 @@ def phase2_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Itera
 
 def _not_yet(field: str, asked: str, able: list[str], path: str) -> Broken:
     one_of = ", ".join(able)
-    return Broken(field, asked, "", f"{_ENGINE} only {one_of}",
+    return Broken(field, asked, "", f"{_ENGINE} only {field} {one_of}",
                   f"Set {path} to {'one of ' if len(able) > 1 else ''}{one_of}")

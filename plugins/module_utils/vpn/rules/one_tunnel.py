@@ -86,10 +86,10 @@ def route_mixed_families(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterat
 
 @TUNNEL.rule("route-sides-overlap", ERROR, OWN)
 def route_sides_overlap(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
-    """The two sides of a tunnel route have no address in common."""
+    """The two sides of a tunnel route have no address in common, unless one is everything (0.0.0.0/0, ::/0)."""
     for index, route in enumerate(tunnel.routes):
         common = route.local.intersection(route.remote)
-        if common is not None:
+        if common is not None and not (route.local.is_everything or route.remote.is_everything):
             yield Broken("tunnel route", f"local is {route.local}", f"remote is {route.remote}",
                          f"both contain {common}, so its traffic has no one way",
                          f"Make the two of tunnels[{tunnel.name}].routes[{index}] disjoint")

@@ -1,0 +1,239 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Declarations as operators write them: what is read, what is refused and in which words, and the way back."""
+
+import copy
+import json
+
+import pytest
+from ikeengine.vpn import declaration, report, rules
+from ikeengine.vpn.model import CredentialMethod, Direction, IkeVersion, Mode, Start
+
+MARKER = "marker-that-must-appear-nowhere"
+
+
+def refused(data, **options):
+    with pytest.raises(declaration.DeclarationError) as caught:
+        declaration.read(data, **options)
+    return [finding.message for finding in caught.value.findings]
+
+
+def test_the_shortest_declaration_gets_all_defaults():
+    side = declaration.read({"gateways": [{"name": "b", "credential": {"method": "psk", "psk": "k"}, "endpoints": [
+        {"local": {"address": "192.0.2.1"}, "remote": {"address": "198.51.100.1"}}]}],
+        "tunnels": [{"name": "lan", "gateway": "b", "routes": [{"local": "10.1.0.0/24", "remote": "10.2.0.7"}]}]},
+        site_name="hq")
+    (gateway,), (tunnel,) = side.gateways, side.tunnels
+    (transform,), (proposal,) = gateway.transforms, tunnel.proposals
+    assert (side.name, side.managed, side.platform.is_linux) == ("hq", True, True)
+    assert (gateway.version, gateway.start, str(gateway.endpoints[0].local.identity)) == (
+        IkeVersion.V2, Start.BOOT, "192.0.2.1")
+    assert (transform.authentication.name, transform.encryption.name, transform.sa_life, transform.key_group.number) == (
+        "SHA2-256", "AES-256", 86400, 14)
+    assert (proposal.protocol.name, proposal.authentication.name, proposal.encryption.name,
+            proposal.expiration.seconds, proposal.expiration.kilobytes) == ("ESP", "SHA2-256", "AES-256", 28800, None)
+    assert (tunnel.pfs.number, tunnel.dataplane.value, str(tunnel.routes[0])) == (14, "auto", "10.1.0.0/24 <-> 10.2.0.7")
+
+
+def test_strings_as_ansible_gives_them(hq):
+    plain = declaration.read(hq)
+    hq["gateways"][0].update(ike_version="2", start="Boot", nat_traversal={"enabled": "yes", "keep_alive": "20"},
+                             dead_peer_detection={"enabled": "True", "idle": "20s", "retries": "5"}, mode=None)
+    hq["transforms"][0].update(key_group="group 14", sa_life="1440 minutes", encryption="aes256", authentication="sha256")
+    hq["tunnels"][0]["routes"][0]["direction"] = "BOTH"
+    assert declaration.read(hq) == plain
+
+
+def test_what_the_next_ike_version_needs_is_read(hq):
+    hq["gateways"][0].update(ike_version=1, mode="aggressive", credential={"method": "certificate"},
+                             ike_keep_alive={"enabled": True, "interval": "30s"})
+    hq["gateways"][0]["endpoints"][0]["remote"] = {
+        "address": "dynamic", "identifier": {"type": "domain-information", "value": "branch@example.net"}}
+    hq["proposals"][0].update(protocol="AH", encryption="none")
+    side = declaration.read(hq)
+    assert (side.gateways[0].mode, side.gateways[0].credential.method) == (Mode.AGGRESSIVE, CredentialMethod.CERTIFICATE)
+    assert (side.gateways[0].endpoints[0].remote.address, side.gateways[0].keep_alive.interval) == (None, 30)
+    assert side.tunnels[0].proposals[0].encryption is None
+    written, secrets = declaration.write(side)
+    assert declaration.read(written, secrets=secrets) == side
+
+
+def test_aes_gcm_needs_no_authentication_in_phase2_and_keeps_it_in_phase1(hq):
+    hq["proposals"][0] = {"name": "p2", "encryption": "AES-GCM-256"}
+    hq["transforms"][0].update(encryption="AES-GCM-256")
+    side = declaration.read(hq)
+    assert side.tunnels[0].proposals[0].authentication is None
+    assert side.gateways[0].transforms[0].authentication.name == "SHA2-256"
+
+
+def test_canonical_form_holds_every_default_and_no_secret(hq):
+    written, secrets = declaration.write(declaration.read(hq))
+    assert written["gateways"][0] == {
+        "name": "branch", "ike_version": 2, "credential": {"method": "psk"},
+        "endpoints": [{
+            "local": {"address": "192.0.2.1", "identifier": {"type": "domain-name", "value": "hq.example"}},
+            "remote": {"address": "198.51.100.1", "identifier": {"type": "domain-name", "value": "branch.example"}}}],
+        "transforms": ["p1"], "nat_traversal": {"enabled": True, "keep_alive": "20s"},
+        "dead_peer_detection": {"enabled": True, "idle": "20s", "retries": 5}, "start": "boot"}
+    assert written["tunnels"][0] == {
+        "name": "lan", "gateway": "branch", "proposals": ["p2"], "pfs": {"enabled": True, "key_group": 14},
+        "routes": [{"local": "10.1.0.0/24", "remote": "10.2.0.0/24", "direction": "both"}], "dataplane": "auto"}
+    key = hq["gateways"][0]["credential"]["psk"]
+    assert secrets == {"version": 1, "gateways": {"branch": {"method": "psk", "psk": key}}}
+    assert key not in json.dumps(written)
+
+
+@pytest.mark.parametrize("credential", [{"method": "psk", "psk": "schlüssel mit umlaut"},
+                                        {"method": "hex-psk", "psk": "0xC0FFEE00"}, {"method": "certificate"}])
+def test_read_is_the_inverse_of_write(hq, credential):
+    hq["gateways"][0].update(credential=credential, nat_traversal={"enabled": False},
+                             dead_peer_detection={"enabled": False})
+    hq["tunnels"][0].update(pfs={"enabled": False}, dataplane="userspace",
+                            interface={"name": "vpn0", "addresses": ["169.254.0.1/30"], "metric": 5})
+    hq["tunnels"][0]["routes"] += [{"local": "10.1.5.1-10.1.5.9", "remote": "2001:db8::/64",
+                                    "direction": "remote-to-local"}]
+    hq["transforms"].append({"name": "unused", "key_group": 31})
+    side = declaration.read(hq)
+    written, secrets = declaration.write(side)
+    again = declaration.read(json.loads(json.dumps(written)), secrets=json.loads(json.dumps(secrets)))
+    assert again == side
+    assert declaration.write(again) == (written, secrets)
+    assert [transform["name"] for transform in written["transforms"]] == ["p1", "unused"]
+    assert side.tunnels[0].routes[1].direction is Direction.REMOTE_TO_LOCAL
+
+
+def test_keys_are_octets(hq):
+    hq["gateways"][0]["credential"] = {"method": "hex-psk", "psk": "0xC0ffee"}
+    assert declaration.read(hq).gateways[0].credential.secret.octets == b"\xc0\xff\xee"
+    hq["gateways"][0]["credential"] = {"method": "psk", "psk": "ü"}
+    assert declaration.read(hq).gateways[0].credential.secret.octets == b"\xc3\xbc"
+
+
+def test_without_secrets_a_key_is_unknown_and_with_secrets_it_must_be_there(hq):
+    written, secrets = declaration.write(declaration.read(hq))
+    assert declaration.read(written).gateways[0].credential.secret is None
+    del secrets["gateways"]["branch"]
+    assert refused(written, secrets=secrets) == [
+        "hq: gateways[branch].credential.psk is missing: a gateway with method psk needs its key. Set psk."]
+    secrets["gateways"]["branch"] = {"method": "hex-psk", "psk": "ab"}
+    assert refused(written, secrets=secrets)[0].startswith("hq: secrets.gateways[branch].method is another: ")
+
+
+def test_digest_ignores_the_order_of_fields_and_nothing_else(hq):
+    written, _ = declaration.write(declaration.read(hq))
+    turned = dict(reversed(written.items()))
+    assert declaration.digest(turned) == declaration.digest(written)
+    hq["tunnels"][0]["pfs"] = {"key_group": 19}
+    assert declaration.digest(declaration.write(declaration.read(hq))[0]) != declaration.digest(written)
+    assert len(declaration.digest(written)) == 64
+
+
+def test_all_errors_are_named_at_once(hq):
+    hq["gateways"][0].update(start="bot", endpionts=[], transforms=["p12"])
+    hq["gateways"][0]["endpoints"][0]["local"]["address"] = "192.0.2.300"
+    hq["gateways"][0]["credential"]["psk"] = ""
+    hq["tunnels"][0]["gateway"] = "brunch"
+    hq["tunnels"][0]["routes"] = [{"local": "10.1.0.1/24"}, "10.1.0.0/24"]
+    assert refused(hq) == [
+        "hq: gateways[branch].endpionts is unknown: the fields here are name, ike_version, mode, credential, endpoints, "
+        "transforms, nat_traversal, dead_peer_detection, ike_keep_alive, start. Did you mean endpoints? Write endpoints "
+        "or remove it.",
+        "hq: gateways[branch].credential.psk is empty: a pre-shared key has at least one character. Set the key that "
+        "both ends share.",
+        "hq: gateways[branch].endpoints[0].local.address is '192.0.2.300': it is no IPv4 or IPv6 address. Write the "
+        "gateway's address, or dynamic.",
+        "hq: gateways[branch].transforms[0] is 'p12': no transform of that name is declared. Did you mean p1? Write it, "
+        "or declare p12.",
+        "hq: gateways[branch].start is 'bot': it is none of boot, traffic, answer. Write boot.",
+        "hq: tunnels[lan].gateway is 'brunch': no gateway of that name is declared. Did you mean branch? Write it, or "
+        "declare brunch.",
+        "hq: tunnels[lan].routes[0].local is '10.1.0.1/24': 10.1.0.1/24 has host bits set; the network is 10.1.0.0/24. "
+        "Write a host, a network or a range, such as 10.1.0.0/24.",
+        "hq: tunnels[lan].routes[0].remote is missing: this field is required. Set remote.",
+        "hq: tunnels[lan].routes[1] is text: a mapping of fields is needed here. Write it as fields with values.",
+    ]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), [
+    (("site", "platform"), "linus", "site.platform is 'linus': a platform is linux or an appliance's model"),
+    (("site", "firmware"), "12.1", "site.firmware is 12.1: only appliances have a firmware version"),
+    (("site", "name"), "h q", "site.name is 'h q': a name has 1 to 64 of the characters"),
+    (("version",), 2, "version is 2: it is not between 1 and 1"),
+    (("transforms", 0, "encryption"), "AES-265", "transforms[p1].encryption is 'AES-265': it is no encryption algorithm. "
+                                                 "Write AES-256"),
+    (("transforms", 0, "key_group"), 17, "transforms[p1].key_group is 17: it is no key group"),
+    (("transforms", 0, "key_group"), True, "transforms[p1].key_group is True: it is no key group"),
+    (("transforms", 0, "sa_life"), "24 parsecs", "transforms[p1].sa_life is '24 parsecs': 'parsecs' is no unit of time"),
+    (("transforms", 0, "sa_life"), 0, "transforms[p1].sa_life is 0: it is not between 10s and 8760h"),
+    (("proposals", 0, "force_key_expiration", "traffic"), "a lot",
+     "proposals[p2].force_key_expiration.traffic is 'a lot': it is no amount of traffic"),
+    (("gateways", 0, "endpoints"), [], "gateways[branch].endpoints is empty: at least one is required"),
+    (("gateways", 0, "endpoints"), "192.0.2.1", "gateways[branch].endpoints is text: a list is needed here"),
+    (("gateways", 0, "dead_peer_detection"), False, "gateways[branch].dead_peer_detection is yes or no: a mapping of"),
+    (("gateways", 0, "nat_traversal"), {"enabled": "perhaps"},
+     "gateways[branch].nat_traversal.enabled is 'perhaps': it is neither yes nor no"),
+    (("gateways", 0, "endpoints", 0, "remote"), {"address": "dynamic"},
+     "gateways[branch].endpoints[0].remote.identifier.type is missing"),
+    (("gateways", 0, "endpoints", 0, "local", "identifier", "value"), "192.0.2.1",
+     "gateways[branch].endpoints[0].local.identifier.value is '192.0.2.1': an address is an identifier of type"),
+    (("tunnels", 0, "routes", 0, "local"), "10.1.0.9-10.1.0.1",
+     "tunnels[lan].routes[0].local is '10.1.0.9-10.1.0.1': 10.1.0.9 comes after 10.1.0.1"),
+    (("tunnels", 0, "routes", 0, "local"), "fe80::1%eth0", "tunnels[lan].routes[0].local is 'fe80::1%eth0': an address "
+                                                           "with a scope means nothing to the peer"),
+    (("tunnels", 0, "proposals"), [], "tunnels[lan].proposals is empty: at least one is required"),
+    (("tunels",), [], "tunels is unknown: the fields here are version, site, transforms, proposals, gateways, tunnels. "
+                      "Did you mean tunnels?"),
+])
+def test_each_misfit_names_field_value_rule_and_fix(hq, path, value, message):
+    at = hq
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    assert any(line.removeprefix("hq: ").startswith(message) for line in refused(hq)), refused(hq)
+
+
+def test_a_name_stands_only_once(hq):
+    hq["tunnels"].append(copy.deepcopy(hq["tunnels"][0]))
+    assert refused(hq) == [
+        "hq: tunnels[lan] is declared twice: names are unique in their list. Rename one of the two."]
+
+
+@pytest.mark.parametrize("credential", [
+    MARKER, [MARKER], {"method": MARKER}, {"method": "psk", "psk": [MARKER]}, {"method": "psk", "psk": {MARKER: MARKER}},
+    {"method": "psk", f"psk:{MARKER}": None}, {"method": "psk", "pks": MARKER}, {MARKER: "psk"},
+    {"method": "hex-psk", "psk": MARKER}, {"method": "certificate", "psk": MARKER},
+    {"method": "psk", "psk": f"{MARKER}\udc80"}, {"method": {"psk": MARKER}},
+])
+def test_no_refusal_ever_quotes_a_secret(hq, credential):
+    hq["gateways"][0]["credential"] = credential
+    with pytest.raises(declaration.DeclarationError) as caught:
+        declaration.read(hq)
+    findings = caught.value.findings
+    for text in (str(caught.value), repr(caught.value), repr(findings), report.text(findings), report.as_json(findings)):
+        assert MARKER not in text
+
+
+@pytest.mark.parametrize("kept", [MARKER, {"method": "psk", "psk": 5, MARKER: MARKER}, {"method": MARKER}])
+def test_no_refusal_of_the_secrets_file_quotes_one(hq, kept):
+    written, secrets = declaration.write(declaration.read(hq))
+    secrets["gateways"]["branch"] = kept
+    assert MARKER not in "".join(refused(written, secrets=secrets))
+
+
+@pytest.mark.parametrize("method", ["psk", "hex-psk"])
+def test_no_value_and_no_finding_shows_a_secret(hq, branch, method):
+    key = MARKER if method == "psk" else MARKER.encode().hex()
+    hq["gateways"][0]["credential"] = {"method": method, "psk": key}
+    side = declaration.read(hq)
+    validation = rules.validate([side, declaration.read(branch)])
+    assert validation.errors
+    shown = "".join((repr(side), str(side), repr(validation), report.text(validation.findings),
+                     report.as_json(validation.findings), json.dumps(declaration.write(side)[0])))
+    for form in (MARKER, MARKER.encode().hex(), repr(MARKER.encode())):
+        assert form not in shown
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 5])
+def test_what_is_no_mapping_is_refused(data):
+    assert "a mapping of fields is needed here" in refused(data)[0]

@@ -1,0 +1,45 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What models and firmware are known by, and the selectors that tunnel routes are made of."""
+
+import pytest
+from ikeengine.vpn import hardware
+from ikeengine.vpn.selectors import Selector
+
+
+def test_sixteen_models_lack_sha2():
+    assert sorted(int(model.removeprefix("XTM ")) for model in hardware.MODELS_WITHOUT_SHA2) == [
+        21, 22, 23, 505, 510, 515, 520, 525, 530, 535, 545, 810, 820, 830, 1050, 2050]
+
+
+@pytest.mark.parametrize(("text", "model"), [("Linux", "linux"), ("xtm-21", "XTM 21"), ("XTM 25w", "XTM 25W"),
+                                             ("Firebox T45", "Firebox T45")])
+def test_models_have_one_form(text, model):
+    assert hardware.parse_model(text) == model
+
+
+@pytest.mark.parametrize(("firmware", "ability", "able"), [
+    ("12.10", hardware.GROUP_21, True), ("12.9.9", hardware.GROUP_21, False), ("12.10.1", hardware.GROUP_21, True),
+    ("11.11.2", hardware.IKEV2, True), ("11.11", hardware.IKEV2, False), (None, hardware.HEX_PSK, True)])
+def test_versions_compare_by_numbers(firmware, ability, able):
+    assert hardware.has_ability(firmware, ability) is able
+
+
+@pytest.mark.parametrize(("text", "shown", "prefixes"), [
+    ("192.0.2.7", "192.0.2.7", 1), ("192.0.2.7/32", "192.0.2.7", 1), ("10.1.0.0-10.1.0.255", "10.1.0.0/24", 1),
+    ("10.1.0.1 - 10.1.0.6", "10.1.0.1-10.1.0.6", 4), ("2001:db8::/64", "2001:db8::/64", 1), ("::/0", "::/0", 1)])
+def test_selectors_have_one_form(text, shown, prefixes):
+    selector = Selector.parse(text)
+    assert str(selector) == shown
+    assert Selector.parse(shown) == selector
+    assert len(selector.prefixes()) == prefixes
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("10.1.0.1/24", "10.1.0.1/24 has host bits set; the network is 10.1.0.0/24"),
+    ("10.1.0.0/33", "'10.1.0.0/33' is no host, network or address range"),
+    ("10.1.0.9-10.1.0.1", "10.1.0.9 comes after 10.1.0.1"), ("10.1.0.1-::1", "are of different address families")])
+def test_what_is_no_selector(text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Selector.parse(text)

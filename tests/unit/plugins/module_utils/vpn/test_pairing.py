@@ -1,0 +1,103 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is whose peer, also where the two ends disagree."""
+
+import sys
+
+import pytest
+from ikeengine.vpn import declaration, rules
+from ikeengine.vpn.pairing import pair
+
+
+def side(name, *gateways, tunnels=()):
+    return declaration.read({
+        "site": {"name": name},
+        "gateways": [{
+            "name": peer, "credential": {"method": "psk", "psk": "a-key-of-a-good-length"},
+            "endpoints": [{"local": {"address": local, "identifier": {"type": "domain-name", "value": local_name}},
+                           "remote": {"address": remote, "identifier": {"type": "domain-name", "value": remote_name}}}],
+        } for peer, local, local_name, remote, remote_name in gateways],
+        "tunnels": [{"name": tunnel, "gateway": gateway, "routes": [{"local": inside, "remote": outside}]}
+                    for tunnel, gateway, inside, outside in tunnels]})
+
+
+def names(sides):
+    pairs, leftovers = pair(sides)
+    return ([(item.left.name, item.left_gateway.name, item.right.name, item.right_gateway.name) for item in pairs],
+            [(item.side.name, item.gateway.name) for item in leftovers])
+
+
+HQ = ("x", "192.0.2.1", "hq.example", "198.51.100.1", "b.example")
+
+
+@pytest.mark.parametrize("back", [
+    ("y", "198.51.100.1", "b.example", "192.0.2.1", "hq.example"),
+    ("y", "198.51.100.1", "other.example", "192.0.2.1", "other2.example"),
+    ("y", "198.51.100.1", "other.example", "192.0.2.1", "hq.example"),
+    ("y", "203.0.113.7", "b.example", "203.0.113.8", "hq.example"),
+    ("y", "203.0.113.7", "other.example", "192.0.2.1", "hq.example"),
+    ("hq", "203.0.113.7", "other.example", "192.0.2.1", "other2.example"),
+], ids=["all mirrors", "addresses", "addresses and one identity", "identities", "one end points here", "one address"])
+def test_near_misses_still_pair(back):
+    assert names([side("hq", HQ), side("b", back)]) == ([("hq", "x", "b", back[0])], [])
+
+
+def test_names_crosswise_pair_when_nothing_else_does():
+    assert names([side("hq", ("b", "192.0.2.1", "a.example", "192.0.2.9", "b.example")),
+                  side("b", ("hq", "198.51.100.1", "c.example", "198.51.100.9", "d.example"))])[0] == [
+        ("hq", "b", "b", "hq")]
+
+
+def test_strangers_do_not_pair():
+    other = side("b", ("y", "203.0.113.7", "c.example", "203.0.113.9", "d.example"))
+    assert names([side("hq", HQ), other]) == ([], [("hq", "x"), ("b", "y")])
+
+
+def test_a_better_match_wins_whatever_the_order():
+    exact = side("b", ("y", "198.51.100.1", "b.example", "192.0.2.1", "hq.example"))
+    half = side("c", ("y", "203.0.113.5", "c.example", "192.0.2.1", "hq.example"))
+    assert names([half, side("hq", HQ), exact]) == ([("hq", "x", "b", "y")], [("c", "y")])
+
+
+def test_tunnels_pair_by_routes_then_by_name_then_as_the_last_ones():
+    back = ("y", "198.51.100.1", "b.example", "192.0.2.1", "hq.example")
+    left = side("hq", HQ, tunnels=[("a", "x", "10.1.0.0/24", "10.2.0.0/24"), ("b", "x", "10.1.1.0/24", "10.2.1.0/24"),
+                                   ("c", "x", "10.1.2.0/24", "10.2.2.0/24")])
+    right = side("b", back, tunnels=[("z", "y", "10.2.7.0/24", "10.1.7.0/24"), ("b", "y", "10.2.0.0/24", "10.1.0.0/24"),
+                                     ("c", "y", "10.2.3.0/24", "10.1.3.0/24")])
+    ((both,), _) = pair([left, right])
+    assert [(tunnels.left.name, tunnels.right.name) for tunnels in both.tunnels] == [("a", "b"), ("b", "z"), ("c", "c")]
+
+
+def star(branches):
+    hub = [(f"b{n}", "192.0.2.1", "hq.example", f"10.200.{n // 250}.{n % 250}", f"b{n}.example") for n in range(branches)]
+    lans = [(f"t{n}", f"b{n}", "10.0.0.0/16", f"172.16.{n // 8}.{n % 8 * 32}/27") for n in range(branches)]
+    sides = [side("hq", *hub, tunnels=lans)]
+    for n, (name, local, local_name, remote, remote_name) in enumerate(hub):
+        sides.append(side(name, ("hq", remote, remote_name, local, local_name),
+                          tunnels=[("lan", "hq", lans[n][3], lans[n][2])]))
+    return sides
+
+
+def calls_of(function, *arguments):
+    """Python and C calls that a call takes: work without a clock."""
+    count = 0
+
+    def tally(_frame, event, _argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(tally)
+    try:
+        result = function(*arguments)
+    finally:
+        sys.setprofile(None)
+    return result, count
+
+
+def test_work_grows_with_the_number_of_tunnels_not_with_its_square():
+    small, large = star(100), star(400)
+    (validation, few), (_, many) = calls_of(rules.validate, small), calls_of(rules.validate, large)
+    assert validation.findings == () and len(validation.pairs) == 100
+    assert many < 4.5 * few
