@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a site's machine can do: appliances by model and firmware, and ikeengine of this version.
 
-Sources: WatchGuard, "About IPSec VPN Negotiations" for the models without SHA-2; Fireware's release notes for the
-firmware in which an ability came.
+Sources: WatchGuard, "About IPSec VPN Negotiations" for the models without SHA-2; the WatchGuard Help Center for
+the firmware in which an ability came.
 """
 
 from __future__ import annotations

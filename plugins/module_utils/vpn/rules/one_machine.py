@@ -12,7 +12,7 @@ from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Gateway, IkeVersion, Side, Tunnel
 from .book import ERROR, GATEWAY, OWN, SEED, TUNNEL, Broken
 
-_FIREWARE = "Fireware release notes"
+_FIREWARE = "WatchGuard Help Center"
 _ENGINE = "ikeengine of this version negotiates"
 
 

@@ -16,7 +16,7 @@ MOST_PROPOSALS = 8
 """Of one tunnel (Fireware)."""
 
 
-@TUNNEL.rule("phase2-too-many-proposals", ERROR, "Fireware, Add a Phase 2 Proposal")
+@TUNNEL.rule("phase2-too-many-proposals", ERROR, "WatchGuard Help Center")
 def too_many_proposals(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """A tunnel has at most eight Phase 2 proposals."""
     if len(tunnel.proposals) > MOST_PROPOSALS:

@@ -29,18 +29,20 @@ def test_the_shortest_declaration_gets_all_defaults():
     assert (side.name, side.managed, side.platform.is_linux) == ("hq", True, True)
     assert (gateway.version, gateway.start, str(gateway.endpoints[0].local.identity)) == (
         IkeVersion.V2, Start.BOOT, "192.0.2.1")
-    assert (transform.authentication.name, transform.encryption.name, transform.sa_life, transform.key_group.number) == (
-        "SHA2-256", "AES-256", 86400, 14)
+    assert (transform.authentication.name, transform.encryption.name) == ("SHA2-256", "AES-256")
+    assert (transform.sa_life, transform.key_group.number) == (86400, 14)
     assert (proposal.protocol.name, proposal.authentication.name, proposal.encryption.name,
             proposal.expiration.seconds, proposal.expiration.kilobytes) == ("ESP", "SHA2-256", "AES-256", 28800, None)
-    assert (tunnel.pfs.number, tunnel.dataplane.value, str(tunnel.routes[0])) == (14, "auto", "10.1.0.0/24 <-> 10.2.0.7")
+    assert (tunnel.pfs.number, tunnel.dataplane.value) == (14, "auto")
+    assert str(tunnel.routes[0]) == "10.1.0.0/24 <-> 10.2.0.7"
 
 
 def test_strings_as_ansible_gives_them(hq):
     plain = declaration.read(hq)
     hq["gateways"][0].update(ike_version="2", start="Boot", nat_traversal={"enabled": "yes", "keep_alive": "20"},
                              dead_peer_detection={"enabled": "True", "idle": "20s", "retries": "5"}, mode=None)
-    hq["transforms"][0].update(key_group="group 14", sa_life="1440 minutes", encryption="aes256", authentication="sha256")
+    hq["transforms"][0].update(key_group="group 14", sa_life="1440 minutes", encryption="aes256",
+                               authentication="sha256")
     hq["tunnels"][0]["routes"][0]["direction"] = "BOTH"
     assert declaration.read(hq) == plain
 
@@ -52,8 +54,9 @@ def test_what_the_next_ike_version_needs_is_read(hq):
         "address": "dynamic", "identifier": {"type": "domain-information", "value": "branch@example.net"}}
     hq["proposals"][0].update(protocol="AH", encryption="none")
     side = declaration.read(hq)
-    assert (side.gateways[0].mode, side.gateways[0].credential.method) == (Mode.AGGRESSIVE, CredentialMethod.CERTIFICATE)
-    assert (side.gateways[0].endpoints[0].remote.address, side.gateways[0].keep_alive.interval) == (None, 30)
+    gateway = side.gateways[0]
+    assert (gateway.mode, gateway.credential.method) == (Mode.AGGRESSIVE, CredentialMethod.CERTIFICATE)
+    assert (gateway.endpoints[0].remote.address, gateway.keep_alive.interval) == (None, 30)
     assert side.tunnels[0].proposals[0].encryption is None
     written, secrets = declaration.write(side)
     assert declaration.read(written, secrets=secrets) == side
@@ -136,15 +139,15 @@ def test_all_errors_are_named_at_once(hq):
     hq["tunnels"][0]["gateway"] = "brunch"
     hq["tunnels"][0]["routes"] = [{"local": "10.1.0.1/24"}, "10.1.0.0/24"]
     assert refused(hq) == [
-        "hq: gateways[branch].endpionts is unknown: the fields here are name, ike_version, mode, credential, endpoints, "
-        "transforms, nat_traversal, dead_peer_detection, ike_keep_alive, start. Did you mean endpoints? Write endpoints "
-        "or remove it.",
+        "hq: gateways[branch].endpionts is unknown: the fields here are name, ike_version, mode, credential, "
+        "endpoints, transforms, nat_traversal, dead_peer_detection, ike_keep_alive, start. Did you mean endpoints? "
+        "Write endpoints or remove it.",
         "hq: gateways[branch].credential.psk is empty: a pre-shared key has at least one character. Set the key that "
         "both ends share.",
         "hq: gateways[branch].endpoints[0].local.address is '192.0.2.300': it is no IPv4 or IPv6 address. Write the "
         "gateway's address, or dynamic.",
-        "hq: gateways[branch].transforms[0] is 'p12': no transform of that name is declared. Did you mean p1? Write it, "
-        "or declare p12.",
+        "hq: gateways[branch].transforms[0] is 'p12': no transform of that name is declared. Did you mean p1? "
+        "Write it, or declare p12.",
         "hq: gateways[branch].start is 'bot': it is none of boot, traffic, answer. Write boot.",
         "hq: tunnels[lan].gateway is 'brunch': no gateway of that name is declared. Did you mean branch? Write it, or "
         "declare brunch.",
@@ -160,11 +163,12 @@ def test_all_errors_are_named_at_once(hq):
     (("site", "firmware"), "12.1", "site.firmware is 12.1: only appliances have a firmware version"),
     (("site", "name"), "h q", "site.name is 'h q': a name has 1 to 64 of the characters"),
     (("version",), 2, "version is 2: it is not between 1 and 1"),
-    (("transforms", 0, "encryption"), "AES-265", "transforms[p1].encryption is 'AES-265': it is no encryption algorithm. "
-                                                 "Write AES-256"),
+    (("transforms", 0, "encryption"), "AES-265",
+     "transforms[p1].encryption is 'AES-265': it is no encryption algorithm. Write AES-256"),
     (("transforms", 0, "key_group"), 17, "transforms[p1].key_group is 17: it is no key group"),
     (("transforms", 0, "key_group"), True, "transforms[p1].key_group is True: it is no key group"),
-    (("transforms", 0, "sa_life"), "24 parsecs", "transforms[p1].sa_life is '24 parsecs': 'parsecs' is no unit of time"),
+    (("transforms", 0, "sa_life"), "24 parsecs",
+     "transforms[p1].sa_life is '24 parsecs': 'parsecs' is no unit of time"),
     (("transforms", 0, "sa_life"), 0, "transforms[p1].sa_life is 0: it is not between 10s and 8760h"),
     (("proposals", 0, "force_key_expiration", "traffic"), "a lot",
      "proposals[p2].force_key_expiration.traffic is 'a lot': it is no amount of traffic"),
@@ -200,7 +204,8 @@ def test_a_name_stands_only_once(hq):
 
 
 @pytest.mark.parametrize("credential", [
-    MARKER, [MARKER], {"method": MARKER}, {"method": "psk", "psk": [MARKER]}, {"method": "psk", "psk": {MARKER: MARKER}},
+    MARKER, [MARKER], {"method": MARKER}, {"method": "psk", "psk": [MARKER]},
+    {"method": "psk", "psk": {MARKER: MARKER}},
     {"method": "psk", f"psk:{MARKER}": None}, {"method": "psk", "pks": MARKER}, {MARKER: "psk"},
     {"method": "hex-psk", "psk": MARKER}, {"method": "certificate", "psk": MARKER},
     {"method": "psk", "psk": f"{MARKER}\udc80"}, {"method": {"psk": MARKER}},
@@ -210,7 +215,8 @@ def test_no_refusal_ever_quotes_a_secret(hq, credential):
     with pytest.raises(declaration.DeclarationError) as caught:
         declaration.read(hq)
     findings = caught.value.findings
-    for text in (str(caught.value), repr(caught.value), repr(findings), report.text(findings), report.as_json(findings)):
+    for text in (str(caught.value), repr(caught.value), repr(findings), report.text(findings),
+                 report.as_json(findings)):
         assert MARKER not in text
 
 

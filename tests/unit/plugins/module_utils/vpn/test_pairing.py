@@ -71,7 +71,8 @@ def test_tunnels_pair_by_routes_then_by_name_then_as_the_last_ones():
 
 
 def star(branches):
-    hub = [(f"b{n}", "192.0.2.1", "hq.example", f"10.200.{n // 250}.{n % 250}", f"b{n}.example") for n in range(branches)]
+    hub = [(f"b{n}", "192.0.2.1", "hq.example", f"10.200.{n // 250}.{n % 250}", f"b{n}.example")
+           for n in range(branches)]
     lans = [(f"t{n}", f"b{n}", "10.0.0.0/16", f"172.16.{n // 8}.{n % 8 * 32}/27") for n in range(branches)]
     sides = [side("hq", *hub, tunnels=lans)]
     for n, (name, local, local_name, remote, remote_name) in enumerate(hub):

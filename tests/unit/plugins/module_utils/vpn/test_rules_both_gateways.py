@@ -4,7 +4,6 @@
 """What an operator reads when the two ends of a gateway do not fit."""
 
 import pytest
-
 from ikeengine.vpn import declaration, rules
 
 
@@ -29,14 +28,15 @@ def test_phase1_encryption_differs(branch, messages):
     branch["transforms"][0]["encryption"] = "3DES"
     branch["site"]["managed"] = False
     assert messages("phase1-no-common-transform") == [
-        "gateway hq<->branch: phase 1 encryption: hq offers AES-256, branch offers 3DES: no common transform; the peers "
-        "would answer NO_PROPOSAL_CHOSEN. Set encryption to AES-256 in branch's transform p1."]
+        "gateway hq<->branch: phase 1 encryption: hq offers AES-256, branch offers 3DES: no common transform; "
+        "the peers would answer NO_PROPOSAL_CHOSEN. Set encryption to AES-256 in branch's transform p1."]
 
 
 def test_the_weak_end_is_the_one_to_change(hq, messages):
     hq["transforms"][0]["encryption"] = "DES"
     assert messages("phase1-no-common-transform")[0].endswith(
-        "no common transform; the peers would answer NO_PROPOSAL_CHOSEN. Set encryption to AES-256 in hq's transform p1.")
+        "no common transform; the peers would answer NO_PROPOSAL_CHOSEN. Set encryption to AES-256 in hq's "
+        "transform p1.")
 
 
 def test_of_several_transforms_the_nearest_is_named(hq, branch, messages):
@@ -67,9 +67,9 @@ def test_only_the_sa_life_differs(branch, messages):
     branch["transforms"][0]["sa_life"] = "8h"
     assert messages("phase1-no-common-transform") == []
     assert messages("phase1-sa-life-differs") == [
-        "gateway hq<->branch: phase 1 SA life: hq's transform p1 has 24h, branch's transform p1 has 8h: transforms must "
-        "match exactly, and IKEv2 does not negotiate lifetimes. Set sa_life to 24h in branch's transform p1, or to 8h "
-        "in hq's transform p1."]
+        "gateway hq<->branch: phase 1 SA life: hq's transform p1 has 24h, branch's transform p1 has 8h: "
+        "transforms must match exactly, and IKEv2 does not negotiate lifetimes. Set sa_life to 24h in branch's "
+        "transform p1, or to 8h in hq's transform p1."]
 
 
 def test_the_same_sa_life_in_another_unit_is_no_difference(branch, findings):
@@ -153,9 +153,9 @@ def test_a_private_address_behind_a_public_one_warns_only(branch, findings):
     (finding,) = findings()
     assert (finding.code, finding.is_error) == ("endpoint-behind-nat", False)
     assert finding.message == (
-        "gateway hq<->branch: endpoint address: branch has 10.9.0.1, hq reaches for 198.51.100.1: that is right only if "
-        "a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 198.51.100.1 lead to branch, or "
-        "set gateways[hq].endpoints[0].local.address to 198.51.100.1 there.")
+        "gateway hq<->branch: endpoint address: branch has 10.9.0.1, hq reaches for 198.51.100.1: that is right "
+        "only if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 198.51.100.1 lead to "
+        "branch, or set gateways[hq].endpoints[0].local.address to 198.51.100.1 there.")
 
 
 def test_endpoint_pairs_differ(hq, messages):
@@ -182,8 +182,8 @@ def test_a_peer_of_a_dynamic_address_must_initiate(hq, branch, messages):
     hq["gateways"][0]["endpoints"][0]["remote"]["address"] = "dynamic"
     branch["gateways"][0]["start"] = "answer"
     assert messages("nobody-initiates") == [
-        "gateway hq<->branch: start: hq knows no address to reach, branch only answers: nobody initiates, so the tunnel "
-        "never comes up. Set gateways[hq].start of branch to boot, with a static remote address."]
+        "gateway hq<->branch: start: hq knows no address to reach, branch only answers: nobody initiates, so "
+        "the tunnel never comes up. Set gateways[hq].start of branch to boot, with a static remote address."]
     branch["gateways"][0]["start"] = "boot"
     assert messages("nobody-initiates") == []
 

@@ -14,8 +14,8 @@ def test_phase2_encryption_differs(branch, messages):
     branch["proposals"][0]["encryption"] = "AES-128"
     assert messages("phase2-no-common-proposal") == [
         "tunnel lan of hq<->branch: phase 2 encryption: hq offers AES-256, branch offers AES-128: no common proposal; "
-        "the peers would answer NO_PROPOSAL_CHOSEN. Set encryption to AES-256 in branch's proposal p2, or encryption to "
-        "AES-128 in hq's proposal p2."]
+        "the peers would answer NO_PROPOSAL_CHOSEN. Set encryption to AES-256 in branch's proposal p2, or "
+        "encryption to AES-128 in hq's proposal p2."]
 
 
 def test_one_common_proposal_is_enough(branch, findings):
@@ -37,9 +37,9 @@ def test_key_expiration_differs(branch, messages):
     branch["proposals"][0]["force_key_expiration"] = {"time": "8h"}
     assert messages("phase2-key-expiration-differs") == [
         "tunnel lan of hq<->branch: phase 2 force key expiration: hq's proposal p2 has {time: 8h, traffic: 128000 kB}, "
-        "branch's proposal p2 has {time: 8h}: proposals must match exactly, and IKEv2 does not negotiate lifetimes. Set "
-        "force_key_expiration to {time: 8h, traffic: 128000 kB} in branch's proposal p2, or to {time: 8h} in hq's "
-        "proposal p2."]
+        "branch's proposal p2 has {time: 8h}: proposals must match exactly, and IKEv2 does not negotiate "
+        "lifetimes. Set force_key_expiration to {time: 8h, traffic: 128000 kB} in branch's proposal p2, or to {time: "
+        "8h} in hq's proposal p2."]
 
 
 def test_the_same_key_expiration_in_other_units_is_no_difference(branch, findings):
@@ -50,8 +50,8 @@ def test_the_same_key_expiration_in_other_units_is_no_difference(branch, finding
 def test_pfs_on_and_off(branch, messages):
     branch["tunnels"][0]["pfs"] = {"enabled": False}
     assert messages("pfs-differs") == [
-        "tunnel lan of hq<->branch: PFS: hq has it on, branch has it off: the tunnel would come up and fail at its first "
-        "rekey. Set tunnels[lan].pfs of branch to {enabled: true, key_group: 14}."]
+        "tunnel lan of hq<->branch: PFS: hq has it on, branch has it off: the tunnel would come up and fail at "
+        "its first rekey. Set tunnels[lan].pfs of branch to {enabled: true, key_group: 14}."]
     assert messages("pfs-group-differs") == []
 
 
@@ -78,9 +78,9 @@ def test_pfs_group_may_differ_from_phase1(hq, branch, findings):
 def test_a_route_without_mirror(hq, messages):
     hq["tunnels"][0]["routes"] += routes(("10.1.9.0/24", "10.2.9.0/24"))
     assert messages("route-does-not-mirror") == [
-        "tunnel lan of hq<->branch: tunnel route: hq has 10.1.9.0/24 <-> 10.2.9.0/24, branch has no mirror of it: branch "
-        "would answer TS_UNACCEPTABLE. Add {local: 10.2.9.0/24, remote: 10.1.9.0/24} to the routes of branch's tunnel "
-        "lan, or remove {local: 10.1.9.0/24, remote: 10.2.9.0/24} from hq's tunnel lan."]
+        "tunnel lan of hq<->branch: tunnel route: hq has 10.1.9.0/24 <-> 10.2.9.0/24, branch has no mirror of "
+        "it: branch would answer TS_UNACCEPTABLE. Add {local: 10.2.9.0/24, remote: 10.1.9.0/24} to the routes of "
+        "branch's tunnel lan, or remove {local: 10.1.9.0/24, remote: 10.2.9.0/24} from hq's tunnel lan."]
 
 
 def test_a_route_missing_at_the_left_end(branch, messages):
@@ -99,8 +99,8 @@ def test_routes_that_do_not_mirror_exactly(branch, messages, theirs, relation):
     (message,) = messages("route-does-not-mirror")
     assert message == (
         f"tunnel lan of hq<->branch: tunnel route: hq has 10.1.0.0/24 <-> 10.2.0.0/24, branch has 10.2.0.0/24 <-> "
-        f"{theirs}: {relation}. Set the route of branch's tunnel lan to {{local: 10.2.0.0/24, remote: 10.1.0.0/24}}, or "
-        f"that of hq's tunnel lan to {{local: {theirs}, remote: 10.2.0.0/24}}.")
+        f"{theirs}: {relation}. Set the route of branch's tunnel lan to {{local: 10.2.0.0/24, remote: "
+        f"10.1.0.0/24}}, or that of hq's tunnel lan to {{local: {theirs}, remote: 10.2.0.0/24}}.")
 
 
 def test_a_range_mirrors_the_network_of_the_same_addresses(branch, findings):

@@ -59,7 +59,8 @@ def test_a_site_that_somebody_else_runs_is_not_held_to_ikeengine(hq, messages):
 def test_models_without_sha2(branch, messages, model):
     branch["site"]["platform"] = model
     (first,), (second,) = messages("hardware-phase1-sha2"), messages("hardware-phase2-sha2")
-    assert first.startswith("gateway branch/hq: phase 1 authentication: transform p1 has SHA2-256, branch's platform is XTM ")
+    assert first.startswith("gateway branch/hq: phase 1 authentication: transform p1 has SHA2-256, "
+                            "branch's platform is XTM ")
     assert first.endswith(": this model's cryptographic hardware has no SHA-2. Set transforms[p1].authentication to "
                           "SHA1 at both ends.")
     assert second.startswith("tunnel branch/lan: phase 2 authentication: proposal p2 has SHA2-256")
@@ -96,7 +97,8 @@ def test_phase2_needs_its_firmware_too(branch, messages):
     branch["site"].update(platform="Firebox T35", firmware="12.1")
     branch["proposals"][0].update(encryption="AES-GCM-256", authentication=None)
     assert messages("firmware-phase2") == [
-        "tunnel branch/lan: phase 2: proposals[p2].encryption asks for AES-GCM, branch's Firebox T35 has firmware 12.1: "
+        "tunnel branch/lan: phase 2: proposals[p2].encryption asks for AES-GCM, branch's Firebox T35 has "
+        "firmware 12.1: "
         "AES-GCM came with firmware 12.2. Upgrade branch, or change proposals[p2].encryption."]
 
 
@@ -115,8 +117,8 @@ def test_phase2_needs_its_firmware_too(branch, messages):
     ("psk-missing", {"credential": {"method": "psk"}}, {},
      "credential: hq declares no pre-shared key: the method psk needs one. Set gateways[branch].credential.psk."),
     ("phase1-weak", {}, {"encryption": "3DES", "authentication": "MD5", "key_group": 2},
-     "phase 1 transform: transform p1 has 3DES, MD5, group 2: that is weak today. Choose AES-256, SHA2-256 and group 14 "
-     "or better at both ends."),
+     "phase 1 transform: transform p1 has 3DES, MD5, group 2: that is weak today. Choose AES-256, SHA2-256 and "
+     "group 14 or better at both ends."),
 ])
 def test_rules_of_one_gateway(hq, messages, code, gateway, transform, message):
     assert messages(code) == []
@@ -148,8 +150,8 @@ def test_aggressive_mode_with_two_groups(hq, messages):
     hq["transforms"].append({"name": "other", "key_group": 19})
     hq["gateways"][0].update(ike_version=1, mode="aggressive", transforms=["p1", "other"])
     assert messages("aggressive-mode-one-group") == [
-        "gateway hq/branch: phase 1 key group: the transforms have groups 14, 19: Aggressive Mode sends its public value "
-        "first, so it cannot negotiate the group. Give all transforms of gateways[branch] one key_group."]
+        "gateway hq/branch: phase 1 key group: the transforms have groups 14, 19: Aggressive Mode sends its "
+        "public value first, so it cannot negotiate the group. Give all transforms of gateways[branch] one key_group."]
     hq["gateways"][0]["mode"] = "main"
     assert messages("aggressive-mode-one-group") == []
 
@@ -171,8 +173,8 @@ def test_short_keys_warn(hq, branch, findings, method, short, long, least):
 def test_a_key_with_a_line_end_warns(hq, messages):
     hq["gateways"][0]["credential"]["psk"] += "\n"
     assert messages("psk-surrounding-space") == [
-        "gateway hq/branch: credential: hq's pre-shared key begins or ends with white space: every octet counts, also a "
-        "line's end that came with a file. Remove it, or keep it at both ends."]
+        "gateway hq/branch: credential: hq's pre-shared key begins or ends with white space: every octet "
+        "counts, also a line's end that came with a file. Remove it, or keep it at both ends."]
 
 
 def test_endpoints_of_two_families(hq, messages):

@@ -22,7 +22,8 @@ from ikeengine.vpn.selectors import Selector
      "phase 2 authentication: proposal p2 has none: without it an attacker can alter the traffic. Set "
      "proposals[p2].authentication to SHA2-256."),
     ("phase2-esp-without-encryption", {"encryption": "none"}, {},
-     "phase 2 encryption: proposal p2 has none: ESP without it hides nothing. Set proposals[p2].encryption to AES-256."),
+     "phase 2 encryption: proposal p2 has none: ESP without it hides nothing. Set proposals[p2].encryption to "
+     "AES-256."),
     ("phase2-weak", {"encryption": "3DES", "authentication": "MD5"}, {},
      "phase 2 proposal: proposal p2 has 3DES, MD5: that is weak today. Choose AES-256 and SHA2-256, or AES-GCM-256, at "
      "both ends."),
@@ -38,8 +39,8 @@ from ikeengine.vpn.selectors import Selector
      "tunnel route: local is 10.1.0.0/24, remote is 10.0.0.0/8: both contain 10.1.0.0/24, so its traffic has no one "
      "way. Make the two of tunnels[lan].routes[0] disjoint."),
     ("route-contains-endpoints", {}, {"routes": [{"local": "192.0.2.0/24", "remote": "198.51.100.1"}]},
-     "tunnel route: 192.0.2.0/24 contains 192.0.2.1, 198.51.100.1 contains 198.51.100.1: the tunnel's own packets would "
-     "go into the tunnel. Leave the endpoints out of tunnels[lan].routes[0]."),
+     "tunnel route: 192.0.2.0/24 contains 192.0.2.1, 198.51.100.1 contains 198.51.100.1: the tunnel's own "
+     "packets would go into the tunnel. Leave the endpoints out of tunnels[lan].routes[0]."),
 ])
 def test_rules_of_one_tunnel(hq, messages, code, proposal, tunnel, message):
     assert messages(code) == []
@@ -76,8 +77,8 @@ def test_esp_and_ah_in_one_tunnel(hq, messages):
     hq["proposals"].append({"name": "ah", "protocol": "AH"})
     hq["tunnels"][0]["proposals"] = ["p2", "ah"]
     assert messages("phase2-mixed-protocols") == [
-        "tunnel hq/lan: phase 2 protocol: the proposals p2, ah have ESP and AH: one tunnel has one of them. Keep the ESP "
-        "proposals in tunnels[lan].proposals."]
+        "tunnel hq/lan: phase 2 protocol: the proposals p2, ah have ESP and AH: one tunnel has one of them. "
+        "Keep the ESP proposals in tunnels[lan].proposals."]
 
 
 def test_routes_of_one_site_overlap(hq, messages):
