@@ -18,7 +18,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec({
+        _validated, options = self.validate_argument_spec({
             "sides": {"type": "dict", "no_log": True},
             "hosts": {"type": "list", "elements": "str"},
             "fail_on_findings": {"type": "bool", "default": True},

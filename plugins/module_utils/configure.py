@@ -66,7 +66,7 @@ def replace(lists: Mapping[str, Any]) -> Edit:
 
 
 def take_out(lists: Mapping[str, Any]) -> Edit:
-    """Take the named objects of every given list out. What still refers to one of them is an error of the declaration."""
+    """Take the named objects of every given list out. What still refers to one of them makes an error, not a loss."""
 
     def edit(data: dict[str, Any]) -> None:
         for kind in data.keys() & lists.keys():

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Puts the daemon on a host, and takes it away: release, launchers, user, unit, forwarding.
 
-Each part is compared before it is touched, so check mode and idempotence are one thing. Runs on Python 3.8, so that a
+Each part is compared before it is touched, so check mode and idempotence are one thing. Speaks Python 3.8, so that a
 host whose Python is too old is told so in a sentence.
 """
 
@@ -88,22 +88,22 @@ def converge(wanted, check_mode, run_command):
         restart = (supervisor == "systemd" and _unit(changes, wanted, run_command)) or restart
         _forwarding(changes, wanted["families"])
     except OSError as error:
-        raise InstallationError("{0}: {1}".format(error.filename, error.strerror)) from None
+        raise InstallationError(f"{error.filename}: {error.strerror}") from None
     return changes.result(release=release or wanted["checksum"] or "", restart=restart, supervisor=supervisor)
 
 
 def _check_python():
     if sys.version_info < MINIMUM:
-        names = ["python3.{0}".format(minor) for minor in range(11, 20)]
+        names = [f"python3.{minor}" for minor in range(11, 20)]
         found = [path for path in (shutil.which(name) for name in names) if path]
         hint = "set ansible_python_interpreter to " + found[-1] if found else \
             "install Python 3.11 or later and set ansible_python_interpreter to it"
-        raise InstallationError("ikeengine needs Python 3.11 or later on the host, and {0} is {1}: {2}".format(
-            sys.executable, platform.python_version(), hint))
+        raise InstallationError("ikeengine needs Python 3.11 or later on the host, and "
+                                f"{sys.executable} is {platform.python_version()}: {hint}")
 
 
 def _version():
-    return "{0}.{1}".format(*sys.version_info)
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _supervisor(asked):
@@ -124,15 +124,15 @@ def _installed(identity):
 
 def _release(changes, installed, wanted, run_command):
     before = CURRENT.resolve().name if CURRENT.exists() else "absent"
-    after = installed or wanted["checksum"] or "built from source {0}".format(wanted["source"])
+    after = installed or wanted["checksum"] or f"built from source {wanted['source']}"
     if not changes.note("release", before, after):
         return before != after
     archive, checksum = Path(wanted["archive"]), wanted["checksum"]
     if hashlib.sha256(archive.read_bytes()).hexdigest() != checksum:
-        raise InstallationError("the archive arrived damaged: its SHA-256 is not {0}".format(checksum))
+        raise InstallationError(f"the archive arrived damaged: its SHA-256 is not {checksum}")
     releases = ROOT / "releases"
     releases.mkdir(parents=True, exist_ok=True)
-    target, partial = releases / checksum, releases / ".{0}".format(checksum)
+    target, partial = releases / checksum, releases / f".{checksum}"
     shutil.rmtree(str(partial), ignore_errors=True)
     shutil.rmtree(str(target), ignore_errors=True)
     partial.mkdir()
@@ -164,8 +164,8 @@ def _make_venv(release, run_command):
                      *source, "-r", str(release / "requirements.txt")]):
         status, _out, error = run_command(command)
         if status:
-            raise InstallationError("{0} failed: {1}. Where the host has no package index use wheel_dir, or "
-                                    "dependencies: bundled".format(" ".join(command[:4]), error.strip()))
+            raise InstallationError(f"{' '.join(command[:4])} failed: {error.strip()}. Where the host has no "
+                                    "package index use wheel_dir, or dependencies: bundled")
 
 
 def _try_out(release, dependencies, run_command):
@@ -215,7 +215,7 @@ def _file(changes, path, text, mode):
     after = _fingerprint(text.encode(), mode)
     if changes.note(str(path), before, after):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(".{0}.new".format(path.name))
+        temporary = path.with_name(f".{path.name}.new")
         temporary.write_text(text)
         temporary.chmod(mode)
         os.replace(str(temporary), str(path))
@@ -223,7 +223,7 @@ def _file(changes, path, text, mode):
 
 
 def _fingerprint(content, mode):
-    return "mode {0:o}, SHA-256 {1}".format(mode, hashlib.sha256(content).hexdigest())
+    return f"mode {mode:o}, SHA-256 {hashlib.sha256(content).hexdigest()}"
 
 
 def _has_user():
@@ -273,6 +273,9 @@ def _remove(changes, run_command):
             run_command(["systemctl", "daemon-reload"])
             run_command(["systemctl", "reset-failed", UNIT.name])
     _stop(changes)
+    launcher = next(iter(LAUNCHERS))
+    if launcher.exists() and CURRENT.exists() and not changes.check_mode:
+        run_command([str(launcher), "--flush"])  # what a daemon that was killed could not take with it
     for name, value in _forwarding_before().items():
         if changes.note(name, _knob(name).read_text().strip(), value):
             _knob(name).write_text(value)
@@ -296,7 +299,7 @@ def _stop(changes, patience=10.0):
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while os.path.exists("/proc/{0}".format(pid)):
+    while os.path.exists(f"/proc/{pid}"):
         if time.monotonic() > deadline:
-            raise InstallationError("ikeengine, process {0}, did not stop within {1:g} s".format(pid, patience))
+            raise InstallationError(f"ikeengine, process {pid}, did not stop within {patience:g} s")
         time.sleep(0.02)

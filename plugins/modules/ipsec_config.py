@@ -14,7 +14,8 @@ author:
 description:
   - Each list that is given replaces the host's; one that is not given is left alone.
   - A tunnel whose gateway is taken out goes with it, unless O(tunnels) is given too.
-  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in
+    force.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging
@@ -44,7 +45,8 @@ options:
     type: list
     elements: dict
   state:
-    description: V(absent) takes the objects out that the given lists name; without any list it removes the declaration and its secrets from the host.
+    description: V(absent) takes the objects out that the given lists name; without any list it removes the
+      declaration and its secrets from the host.
     type: str
     choices: [present, absent]
     default: present
@@ -72,6 +74,7 @@ findings:
   type: list
   elements: dict
 """
+
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tandem.vpn.plugins.module_utils import arguments

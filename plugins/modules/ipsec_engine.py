@@ -12,8 +12,10 @@ version_added: 0.1.0
 author:
   - The tandem.vpn authors (@tandem)
 description:
-  - Delivers the daemon as one archive, built on the controller and sent only to a host that does not have it, with its user, launchers, unit and forwarding.
-  - Does not start the daemon. V(absent) stops it, so that it takes its SAs, policies and devices with it, and leaves nothing behind.
+  - Delivers the daemon as one archive, built on the controller and sent only to a host that does not have it, with
+    its user, launchers, unit and forwarding.
+  - Does not start the daemon. V(absent) stops it, so that it takes its SAs, policies and devices with it, and leaves
+    nothing behind.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging
@@ -21,7 +23,8 @@ options:
   dependencies:
     description:
       - V(bundled) puts the pinned packages into the archive, so that the host needs neither pip nor internet.
-      - V(venv) has the host install the pinned packages in a virtual environment, from its index or from O(wheel_dir).
+      - V(venv) has the host install the pinned packages in a virtual environment, from its index or from
+        O(wheel_dir).
       - V(system) uses the distribution's packages.
     type: str
     choices: [bundled, venv, system]
@@ -30,7 +33,8 @@ options:
     description: A folder of wheels on the controller, used instead of a package index.
     type: path
   supervisor:
-    description: V(systemd) installs a unit; V(command) and V(none) do not; V(auto) is V(systemd) where it runs and V(command) elsewhere.
+    description: V(systemd) installs a unit; V(command) and V(none) do not; V(auto) is V(systemd) where it runs and
+      V(command) elsewhere.
     type: str
     choices: [auto, systemd, command, none]
     default: auto
@@ -79,6 +83,7 @@ supervisor:
   returned: success
   type: str
 """
+
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tandem.vpn.plugins.module_utils import installation

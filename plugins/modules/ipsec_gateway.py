@@ -13,9 +13,12 @@ author:
   - The tandem.vpn authors (@tandem)
 description:
   - A gateway says who the peer is, how both prove who they are and how Phase 1 is protected.
-  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the defaults.
-  - The key is compared with the one on the host, so a key that somebody changed by hand is put back; an edit that names no key keeps it.
-  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the
+    defaults.
+  - The key is compared with the one on the host, so a key that somebody changed by hand is put back; an edit that
+    names no key keeps it.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in
+    force.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging
@@ -39,7 +42,8 @@ options:
         type: str
   endpoints:
     description:
-      - Pairs of C(local) and C(remote), each with C(address) and C(identifier), an identifier with C(type) and C(value).
+      - Pairs of C(local) and C(remote), each with C(address) and C(identifier), an identifier with C(type) and
+        C(value).
       - Given, the list replaces the one on the host.
     type: list
     elements: dict
@@ -93,6 +97,7 @@ findings:
   type: list
   elements: dict
 """
+
 
 from ansible_collections.tandem.vpn.plugins.module_utils import arguments
 

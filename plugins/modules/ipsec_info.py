@@ -28,7 +28,8 @@ attributes:
     description: Changes nothing.
 options:
   wait_for:
-    description: Wait for the daemon to answer, or for every declared tunnel to be up. A wait that ends without success is no failure; see RV(ready).
+    description: Wait for the daemon to answer, or for every declared tunnel to be up. A wait that ends without
+      success is no failure; see RV(ready).
     type: str
     choices: [nothing, daemon, tunnels]
     default: nothing
@@ -66,6 +67,7 @@ reason:
   returned: always
   type: str
 """
+
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tandem.vpn.plugins.module_utils.observation import observe

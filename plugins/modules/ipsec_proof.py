@@ -12,7 +12,8 @@ version_added: 0.1.0
 author:
   - The tandem.vpn authors (@tandem)
 description:
-  - Compares the two ends of every tunnel, as M(tandem.vpn.ipsec_info) saw them: SPIs crosswise, and selectors with the declaration.
+  - Compares the two ends of every tunnel, as M(tandem.vpn.ipsec_info) saw them, SPIs crosswise and selectors with the
+    declaration.
   - Of a tunnel whose peer is not among the hosts only the own end is proved, and the result says so.
   - A tunnel that is not there fails the task with the reasons that both ends name.
 extends_documentation_fragment:
@@ -36,7 +37,8 @@ options:
     type: str
     required: true
   final:
-    description: Whether a tunnel that is not proved fails the task. Otherwise it is only returned, so that one can look again.
+    description: Whether a tunnel that is not proved fails the task. Otherwise it is only returned, so that one can
+      look again.
     type: bool
     default: true
 """
@@ -65,5 +67,6 @@ unproved:
   type: list
   elements: str
 """
+
 
 # The action plugin of the same name does the work, on the controller.

@@ -13,8 +13,10 @@ author:
   - The tandem.vpn authors (@tandem)
 description:
   - A Phase 1 transform is what an IKE SA is protected with; gateways refer to it by name.
-  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the defaults.
-  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the
+    defaults.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in
+    force.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging
@@ -63,6 +65,7 @@ findings:
   type: list
   elements: dict
 """
+
 
 from ansible_collections.tandem.vpn.plugins.module_utils import arguments
 

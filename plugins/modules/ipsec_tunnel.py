@@ -13,8 +13,10 @@ author:
   - The tandem.vpn authors (@tandem)
 description:
   - A tunnel carries traffic between the networks of its routes, under the Phase 1 of its gateway.
-  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the defaults.
-  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in force.
+  - An edit touches only the options that it names; the others keep what the host has, and a new object takes the
+    defaults.
+  - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in
+    force.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging
@@ -71,6 +73,7 @@ findings:
   type: list
   elements: dict
 """
+
 
 from ansible_collections.tandem.vpn.plugins.module_utils import arguments
 

@@ -12,8 +12,10 @@ version_added: 0.1.0
 author:
   - The tandem.vpn authors (@tandem)
 description:
-  - Reads every side's declaration on the controller and reports what is wrong with each, and what two ends disagree on. No host is touched or even reached.
-  - A finding names the field, both values, the rule and the change that would mend it. Keys are compared and never shown.
+  - Reads every side's declaration on the controller and reports what is wrong with each, and what two ends disagree
+    on. No host is touched or even reached.
+  - A finding names the field, both values, the rule and the change that would mend it. Keys are compared and never
+    shown.
 extends_documentation_fragment:
   - tandem.vpn.attributes
 attributes:
@@ -56,7 +58,8 @@ errors:
   type: list
   elements: str
 findings:
-  description: Errors and warnings as data, with C(code), C(severity), C(field), C(left), C(right), C(rule) and C(fix).
+  description: Errors and warnings as data, with C(code), C(severity), C(field), C(left), C(right), C(rule) and
+    C(fix).
   returned: always
   type: list
   elements: dict
@@ -66,5 +69,6 @@ sides:
   type: list
   elements: str
 """
+
 
 # The action plugin of the same name does the work, on the controller.

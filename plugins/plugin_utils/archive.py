@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -44,16 +45,21 @@ def build(identity: Mapping[str, str], wheel_dir: Path | None = None) -> tuple[P
     """
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     cached = CACHE / f"{key}.tar.gz"
-    if not cached.exists():
-        CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            extra = Path(folder, "extra")
-            extra.mkdir()
-            _add_packages(identity, wheel_dir, extra)
-            packed = Path(folder, "archive")
-            packed.write_bytes(_pack(identity, extra))
-            packed.replace(cached)
+    CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(CACHE / f"{key}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # hosts alike ask at the same time: one builds, the others wait
+        if not cached.exists():
+            _build(identity, wheel_dir, cached)
     return cached, hashlib.sha256(cached.read_bytes()).hexdigest()
+
+
+def _build(identity: Mapping[str, str], wheel_dir: Path | None, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        extra, packed = Path(folder, "extra"), Path(folder, "archive")
+        extra.mkdir()
+        _add_packages(identity, wheel_dir, extra)
+        packed.write_bytes(_pack(identity, extra))
+        packed.replace(target)
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
@@ -85,7 +91,7 @@ def _add_packages(identity: Mapping[str, str], wheel_dir: Path | None, folder: P
 def _platform(identity: Mapping[str, str]) -> list[str]:
     """pip's options for the host's interpreter and C library (PEP 600, PEP 656)."""
     machine, libc = identity["machine"], identity["libc"]
-    name, _, version = libc.partition("-")
+    name, _dash, version = libc.partition("-")
     if name == "glibc":
         tags = [f"manylinux_2_{minor}_{machine}" for minor in range(int(version.split(".")[1]), 16, -1)]
         tags += [f"manylinux2014_{machine}"]
