@@ -75,7 +75,13 @@ class DataPlane(Interface):
     always_encapsulates: bool
 
     def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
-        """Take over or clear away what an earlier run of the daemon left, and begin to hear events."""
+        """Clear away the SAs that an earlier run of the daemon left, and begin to hear events.
+
+        Its protections stand until they are installed again or ``clear_leftovers`` is called, so nothing leaks.
+        """
+
+    def clear_leftovers(self) -> None:
+        """Once every wanted protection is installed: remove those of an earlier run that nobody wanted again."""
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         """An inbound SPI that nothing on this host uses, at least 256 (RFC 4303 §2.1)."""

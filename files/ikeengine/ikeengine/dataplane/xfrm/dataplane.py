@@ -101,8 +101,6 @@ class XfrmDataPlane:
 
     def protect(self, protection: Protection) -> None:
         before = self._protections.get(protection.reqid)
-        if before is not None and before.route != protection.route:
-            self.unprotect(before)
         for key in policies.keys(protection.route):
             outbound = key.direction == XFRM_POLICY_OUT
             ends = (protection.local, protection.remote) if outbound else (protection.remote, protection.local)
@@ -111,11 +109,13 @@ class XfrmDataPlane:
             self._kernel.change(f"installing {key} of tunnel {protection.tunnel}", request)
             self._leftovers.discard(key)
         self._protections[protection.reqid] = protection
+        if before is not None and before.route != protection.route:
+            self._delete_policies(before)
 
     def unprotect(self, protection: Protection) -> None:
-        if self._protections.pop(protection.reqid, None) is not None:
-            for key in policies.keys(protection.route):
-                self._delete_policy(key)
+        known = self._protections.pop(protection.reqid, None)
+        if known is not None:
+            self._delete_policies(known)
 
     def add_inbound(self, child: ChildSa) -> None:
         pair = self._pairs.setdefault(child.spi_in, _Pair(child, child.local, child.remote))
@@ -228,6 +228,13 @@ class XfrmDataPlane:
 
     def _delete_state(self, state_id: dict[str, Any]) -> None:
         self._delete("deleting an SA", messages.XFRM_MSG_DELSA, state_id)
+
+    def _delete_policies(self, protection: Protection) -> None:
+        """Those that no protection in force shares."""
+        shared = {key for each in self._protections.values() for key in policies.keys(each.route)}
+        for key in policies.keys(protection.route):
+            if key not in shared:
+                self._delete_policy(key)
 
     def _delete_policy(self, key: Key) -> None:
         self._delete(f"deleting {key}", messages.XFRM_MSG_DELPOLICY, key.fields)

@@ -34,3 +34,8 @@ def enable_espinudp(opened: socket.socket) -> None:
     From then on the kernel keeps every ESP datagram, also those whose SPI it does not know. Raises OSError.
     """
     opened.setsockopt(socket.IPPROTO_UDP, _UDP_ENCAP, UDP_ENCAP_ESPINUDP)
+
+
+def disable_espinudp(opened: socket.socket) -> None:
+    """Leave ESP in UDP to this socket's reader again. Raises OSError."""
+    opened.setsockopt(socket.IPPROTO_UDP, _UDP_ENCAP, 0)

@@ -1,0 +1,182 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Userspace ESP behind the data plane's interface."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from ...crypto.errors import UnsupportedAlgorithm
+from ...security_association import ChildSa, SocketAddress
+from ...vpn.algorithms import AUTHENTICATIONS, ENCRYPTIONS, Use
+from ...vpn.model import Protocol
+from ...vpn.selectors import Address
+from ..capabilities import Capabilities
+from ..interface import Counters, DataPlaneError, DataPlaneEvent, Protection
+from .guard import Guard
+from .path import PacketPath, Pair
+from .tun import TunDevice, inner_mtu, smallest_mtu
+
+_log = logging.getLogger(__name__)
+
+DEVICE = "ike0"
+PATH_MTU = 1500
+
+#: Packets read from the device per wake-up, so that IKE never starves behind bulk traffic.
+BATCH = 64
+
+#: Apart from the kernel's (0xc...), so that no SPI of one data plane is the other's.
+_SPI_MIN, _SPI_MAX = 0xD0000000, 0xDFFFFFFF
+
+
+def probe(device: str = "iketest0") -> Capabilities:
+    """Try whether a TUN device can be had. Never raises."""
+    try:
+        TunDevice(device, PATH_MTU).close()
+        missing: tuple[str, ...] = ()
+    except DataPlaneError as error:
+        missing = (str(error),)
+    return Capabilities(not missing, missing, frozenset({Protocol.ESP}),
+                        frozenset(row for row in ENCRYPTIONS if Use.ESP in row.uses),
+                        frozenset(row for row in AUTHENTICATIONS if Use.ESP in row.uses), True, True)
+
+
+class UserspaceDataPlane:
+    """ESP in UDP between a TUN device and the daemon's NAT traversal socket. Needs CAP_NET_ADMIN."""
+
+    name = "userspace"
+    always_encapsulates = True
+
+    def __init__(self, send: Callable[[bytes, SocketAddress, SocketAddress], None],
+                 add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object], *,
+                 device: str = DEVICE, path_mtu: int = PATH_MTU, now: Callable[[], float] = time.monotonic) -> None:
+        """``send`` takes a datagram, its local and its remote end; the readers are the event loop's.
+
+        Raises DataPlaneError where there is no TUN device to be had.
+        """
+        self._add_reader, self._remove_reader, self._path_mtu = add_reader, remove_reader, path_mtu
+        self._tun = TunDevice(device, smallest_mtu(path_mtu))
+        try:
+            self._guard = Guard(device, self._tun.index)
+        except DataPlaneError:
+            self._tun.close()
+            raise
+        self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
+        self._path = PacketPath(send, self._tun.write, lambda event: self._on_event(event), now)
+        self._pairs: dict[int, Pair] = {}
+        self._allocated: set[int] = set()
+        self._protections: dict[int, Protection] = {}
+        self._started = False
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """How many packets went no further, by reason."""
+        return self._path.drops
+
+    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
+        self._on_event = on_event
+        self._guard.find_leftovers()
+        self._add_reader(self._tun.fd, self._read_device)
+        self._started = True
+
+    def clear_leftovers(self) -> None:
+        self._guard.clear_leftovers()
+
+    def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
+        if protocol is not Protocol.ESP:
+            raise DataPlaneError(f"userspace carries ESP only, not {protocol.name}; dataplane: kernel may")
+        while True:
+            spi = _SPI_MIN + secrets.randbelow(_SPI_MAX - _SPI_MIN + 1)
+            if spi not in self._allocated:
+                self._allocated.add(spi)
+                return spi
+
+    def protect(self, protection: Protection) -> None:
+        before = self._protections.get(protection.reqid)
+        if before is None or before.route != protection.route:
+            self._guard.protect(protection.route)
+            self._path.add_route(protection.reqid, protection.route)
+            if before is not None:
+                self._guard.unprotect(before.route)
+        self._protections[protection.reqid] = protection
+
+    def unprotect(self, protection: Protection) -> None:
+        known = self._protections.pop(protection.reqid, None)
+        if known is not None:
+            self._path.remove_route(protection.reqid)
+            self._guard.unprotect(known.route)
+
+    def add_inbound(self, child: ChildSa) -> None:
+        self._path.add_inbound(self._pair(child))
+
+    def add_outbound(self, child: ChildSa) -> None:
+        self._path.set_outbound(self._pair(child))
+        self._fit_mtu()
+
+    def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
+        pair = self._pairs.get(child.spi_in)
+        if pair is None:
+            raise DataPlaneError(f"tunnel {child.tunnel}: SA {child.spi_in:08x} is not installed, so it cannot move")
+        pair.local, pair.remote = local, remote
+
+    def remove(self, child: ChildSa) -> None:
+        self._allocated.discard(child.spi_in)
+        pair = self._pairs.pop(child.spi_in, None)
+        if pair is not None:
+            self._path.remove(pair)
+
+    def counters(self, child: ChildSa) -> Counters:
+        pair = self._pairs.get(child.spi_in)
+        if pair is None:
+            return Counters()
+        return Counters(pair.packets_in, pair.octets_in, pair.packets_out, pair.octets_out)
+
+    def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        self._path.inbound(data)
+
+    def stop(self, keep_protection: bool) -> None:
+        for pair in list(self._pairs.values()):
+            self.remove(pair.child)
+        if not keep_protection:
+            for protection in list(self._protections.values()):
+                self.unprotect(protection)
+            self._guard.clear_leftovers()
+        if self._started:
+            self._remove_reader(self._tun.fd)
+        self._guard.close()
+        self._tun.close()
+
+    def _pair(self, child: ChildSa) -> Pair:
+        if child.spi_in not in self._pairs:
+            if child.protocol is not Protocol.ESP or not child.udp_encapsulated:
+                raise DataPlaneError(f"tunnel {child.tunnel}: userspace carries ESP in UDP only")
+            try:
+                self._pairs[child.spi_in] = Pair(child)
+            except (UnsupportedAlgorithm, ValueError) as error:
+                raise DataPlaneError(f"tunnel {child.tunnel}: userspace cannot do {child.suite}: {error}") from None
+        return self._pairs[child.spi_in]
+
+    def _fit_mtu(self) -> None:
+        """The device's MTU is what the tightest of the SAs that send leaves room for."""
+        fits = [inner_mtu(self._path_mtu, pair.remote.address.version, pair.child.encryption,
+                          pair.child.authentication)
+                for pair in self._pairs.values() if pair.outbound and pair.child.encryption is not None]
+        if fits:
+            self._tun.set_mtu(min(fits))
+
+    def _read_device(self) -> None:
+        outbound, read = self._path.outbound, self._tun.read
+        try:
+            for _ in range(BATCH):
+                packet = read()
+                if packet is None:
+                    return
+                outbound(packet)
+        except OSError as error:
+            self._remove_reader(self._tun.fd)
+            _log.error("the TUN device %s is gone (%s): no traffic passes until the daemon restarts", self._tun.name,
+                       error.strerror)

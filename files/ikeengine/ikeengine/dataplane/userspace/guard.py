@@ -1,0 +1,253 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps a userspace tunnel's traffic out of the clear, whether the daemon lives or not.
+
+Out of the host: for each local prefix of a route a rule ``from PREFIX lookup TABLE``, and in that table for each
+remote prefix a route into the TUN device and, behind it, an ``unreachable`` one, which is left when the device goes.
+So exactly the traffic of the declared selectors is taken; another source, such as the gateway's own address, follows
+the main table as if there were no tunnel. Reverse path filtering finds the device too, so strict mode holds.
+
+Where the kernel has XFRM policies, policies that block stand besides: outbound for every device but the TUN, and
+inbound and forwarded for what claims to come from the remote side. The kernel exempts packets from the TUN by that
+device's ``disable_policy``; for IPv6 it knows this only for forwarded packets, so for the gateway's own IPv6
+addresses there is no inbound block, and none for IPv6 at all where /proc/sys may not be written.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import socket
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+
+from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, nlmsg
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from ...vpn.model import Route
+from ...vpn.selectors import Network
+from ..netlink import NETLINK_ROUTE, NETLINK_XFRM, NetlinkError, NetlinkSocket
+from ..xfrm import messages, policies
+from ..xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
+from ..xfrm.policies import Key
+from .link import exempt_from_policy
+
+_log = logging.getLogger(__name__)
+
+_RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
+_RTM_NEWRULE, _RTM_DELRULE, _RTM_GETRULE = 32, 33, 34
+_RTN_UNICAST, _RTN_UNREACHABLE = 1, 7
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
+_FR_ACT_TO_TBL = 1
+
+#: How our rules and routes are recognised (rtm_protocol: 192 and above are nobody's in rtnetlink.h).
+ROUTE_PROTOCOL = 206
+RULE_PRIORITY = 210
+TABLE_BASE = 0x1CE00
+_TABLE_COUNT = 1 << 16
+_DEVICE_METRIC, _UNREACHABLE_METRIC = 1, 1 << 20
+
+_GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
+
+
+def _parse(kind: int, octets: bytes) -> nlmsg | None:
+    declared = {_RTM_NEWROUTE: rtmsg, _RTM_NEWRULE: fibmsg}.get(kind)
+    if declared is None:
+        return None
+    message = declared(octets)
+    message.decode()
+    return message
+
+
+class Guard:
+    """Rules, routes and policies of all userspace tunnels of this host."""
+
+    def __init__(self, device: str, ifindex: int) -> None:
+        """Raises DataPlaneError."""
+        self._ifindex = ifindex
+        self._routing = NetlinkSocket(NETLINK_ROUTE, _parse)
+        self._tables: dict[Network, int] = {}
+        self._routes: dict[Network, dict[Network, int]] = {}
+        self._wanted_policies: Counter[Key] = Counter()
+        self._leftover_policies: set[Key] = set()
+        self._leftover_routes: set[tuple[Network, Network]] = set()
+        self._blocked_inbound = {4: {XFRM_POLICY_IN, XFRM_POLICY_FWD}, 6: {XFRM_POLICY_FWD}}
+        self._xfrm: NetlinkSocket | None = None
+        with suppress(NetlinkError):
+            self._xfrm = NetlinkSocket(NETLINK_XFRM, messages.parse)
+        exempt = exempt_from_policy(self._routing, device, ifindex)
+        for version in {4, 6} - exempt:
+            self._blocked_inbound[version] = set()
+            _log.info("IPv%d in clear from outside cannot be told from the tunnel's own: not blocked", version)
+
+    def find_leftovers(self) -> None:
+        """Take over the rules, routes and policies of an earlier run; they stand until ``clear_leftovers``."""
+        by_table: dict[int, Network] = {}
+        for rule in self._dump(_RTM_GETRULE, fibmsg()):
+            table = rule.get_attr("FRA_TABLE") or rule["table"]
+            if _is_ours(table) and (source := rule.get_attr("FRA_SRC", _any(rule["family"]))) is not None:
+                network = _network(source, rule["src_len"])
+                self._tables[network] = table
+                by_table[table] = network
+        for route in self._dump(_RTM_GETROUTE, rtmsg()):
+            table = route.get_attr("RTA_TABLE") or route["table"]
+            if table in by_table:
+                remote = _network(route.get_attr("RTA_DST", _any(route["family"])), route["dst_len"])
+                self._leftover_routes.add((by_table[table], remote))
+        if self._xfrm is None:
+            return
+        for policy in self._xfrm.dump("listing policies", messages.build(messages.XFRM_MSG_GETPOLICY)):
+            if policies.is_ours(policy["priority"]) and policy.get_attr("XFRMA_TMPL") is None:
+                self._leftover_policies.add(policies.key_of(policy))
+
+    def clear_leftovers(self) -> None:
+        for key in sorted(self._leftover_policies, key=str):
+            self._delete_policy(key)
+        self._leftover_policies.clear()
+        for local, remote in sorted(self._leftover_routes, key=str):
+            self._delete_routes(local, remote)
+        self._leftover_routes.clear()
+        for local in [network for network in self._tables if network not in self._routes]:
+            self._delete_rule(local)
+
+    def protect(self, route: Route) -> None:
+        """Block first, then lead the route's traffic to the device. Raises DataPlaneError."""
+        for key, action in self._policies(route):
+            self._set_policy(key, action)
+            self._wanted_policies[key] += 1
+            self._leftover_policies.discard(key)
+        for local in route.local.prefixes():
+            table = self._table(local)
+            for remote in route.remote.prefixes():
+                self._add_route(table, remote, _RTN_UNREACHABLE)
+                self._add_route(table, remote, _RTN_UNICAST)
+                remotes = self._routes.setdefault(local, {})
+                remotes[remote] = remotes.get(remote, 0) + 1
+                self._leftover_routes.discard((local, remote))
+            self._add_rule(local, table)
+
+    def unprotect(self, route: Route) -> None:
+        for local in route.local.prefixes():
+            remotes = self._routes.get(local, {})
+            for remote in route.remote.prefixes():
+                remotes[remote] = remotes.get(remote, 1) - 1
+                if remotes[remote] <= 0:
+                    del remotes[remote]
+                    self._delete_routes(local, remote)
+            if not remotes:
+                self._routes.pop(local, None)
+                self._delete_rule(local)
+        for key, _ in self._policies(route):
+            self._wanted_policies[key] -= 1
+            if not self._wanted_policies[key]:
+                self._delete_policy(key)
+
+    def close(self) -> None:
+        self._routing.close()
+        if self._xfrm is not None:
+            self._xfrm.close()
+
+    def _policies(self, route: Route) -> Iterable[tuple[Key, int]]:
+        for key in policies.keys(route):
+            if key.direction == XFRM_POLICY_OUT:
+                # First the exception, so that traffic of a tunnel that is taken over does not stumble.
+                yield Key(key.source, key.destination, key.direction, self._ifindex), XFRM_POLICY_ALLOW
+                yield key, XFRM_POLICY_BLOCK
+            elif key.direction in self._blocked_inbound[key.source.version]:
+                yield key, XFRM_POLICY_BLOCK
+
+    def _set_policy(self, key: Key, action: int) -> None:
+        if self._xfrm is not None:
+            self._xfrm.change(f"installing {key}", messages.build(messages.XFRM_MSG_UPDPOLICY,
+                                                                  *policies.policy(key, action)))
+
+    def _delete_policy(self, key: Key) -> None:
+        if self._xfrm is not None:
+            self._unless_gone(self._xfrm, f"deleting {key}", messages.build(messages.XFRM_MSG_DELPOLICY, key.fields))
+
+    def _table(self, local: Network) -> int:
+        if local not in self._tables:
+            taken = set(self._tables.values())
+            self._tables[local] = next(number for number in range(TABLE_BASE, TABLE_BASE + _TABLE_COUNT)
+                                       if number not in taken)
+        return self._tables[local]
+
+    def _add_rule(self, local: Network, table: int) -> None:
+        try:
+            self._routing.change(f"leading traffic from {local} to table {table}",
+                                 _rule(_RTM_NEWRULE, local, table), NLM_F_CREATE | NLM_F_EXCL)
+        except NetlinkError as error:
+            if error.errno != errno.EEXIST:
+                raise
+
+    def _delete_rule(self, local: Network) -> None:
+        table = self._tables.pop(local)
+        self._unless_gone(self._routing, f"deleting the rule for {local}", _rule(_RTM_DELRULE, local, table))
+
+    def _add_route(self, table: int, remote: Network, kind: int) -> None:
+        self._routing.change(f"routing {remote} in table {table}",
+                             self._route(_RTM_NEWROUTE, table, remote, kind), NLM_F_CREATE | NLM_F_REPLACE)
+
+    def _delete_routes(self, local: Network, remote: Network) -> None:
+        for kind in (_RTN_UNICAST, _RTN_UNREACHABLE):
+            self._unless_gone(self._routing, f"deleting the route to {remote}",
+                              self._route(_RTM_DELROUTE, self._tables[local], remote, kind))
+
+    def _route(self, request: int, table: int, remote: Network, kind: int) -> rtmsg:
+        through = kind == _RTN_UNICAST
+        message = rtmsg()
+        message["header"] = {"type": request}
+        message.update({"family": messages.family(remote), "dst_len": remote.prefixlen, "src_len": 0, "tos": 0,
+                        "table": 0, "proto": ROUTE_PROTOCOL, "type": kind, "flags": 0,
+                        "scope": _RT_SCOPE_LINK if through and remote.version == 4 else _RT_SCOPE_UNIVERSE})
+        message["attrs"] = [("RTA_DST", str(remote.network_address)), ("RTA_TABLE", table),
+                            ("RTA_PRIORITY", _DEVICE_METRIC if through else _UNREACHABLE_METRIC)]
+        if through:
+            message["attrs"].append(("RTA_OIF", self._ifindex))
+        return message
+
+    def _dump(self, request: int, message: nlmsg) -> list[nlmsg]:
+        found = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            query = type(message)()
+            query["header"] = {"type": request}
+            query.update(dict.fromkeys((name for name, _ in query.fields), 0) | {"family": family})
+            found += self._routing.dump("listing rules and routes", query)
+        return found
+
+    @staticmethod
+    def _unless_gone(kernel: NetlinkSocket, what: str, message: nlmsg) -> None:
+        try:
+            kernel.change(what, message)
+        except NetlinkError as error:
+            if error.errno not in _GONE:
+                raise
+
+
+def _rule(request: int, local: Network, table: int) -> fibmsg:
+    message = fibmsg()
+    message["header"] = {"type": request}
+    message.update({"family": messages.family(local), "dst_len": 0, "src_len": local.prefixlen, "tos": 0, "table": 0,
+                    "res1": 0, "res2": 0, "action": _FR_ACT_TO_TBL, "flags": 0})
+    message["attrs"] = [("FRA_PRIORITY", RULE_PRIORITY), ("FRA_TABLE", table), ("FRA_PROTOCOL", ROUTE_PROTOCOL)]
+    if local.prefixlen:
+        message["attrs"].append(("FRA_SRC", str(local.network_address)))
+    return message
+
+
+def _is_ours(table: int) -> bool:
+    return TABLE_BASE <= table < TABLE_BASE + _TABLE_COUNT
+
+
+def _any(family: int) -> str:
+    return "0.0.0.0" if family == socket.AF_INET else "::"
+
+
+def _network(text: str, length: int) -> Network:
+
+
+    return ipaddress.ip_network((text, length))
