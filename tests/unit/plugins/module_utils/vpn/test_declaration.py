@@ -5,6 +5,7 @@
 
 import copy
 import json
+import random
 
 import pytest
 from ikeengine.vpn import declaration, report, rules
@@ -243,3 +244,34 @@ def test_no_value_and_no_finding_shows_a_secret(hq, branch, method):
 @pytest.mark.parametrize("data", [None, [], "text", 5])
 def test_what_is_no_mapping_is_refused(data):
     assert "a mapping of fields is needed here" in refused(data)[0]
+
+
+ODD = (None, True, 0, -1, 10**30, 1.5, float("nan"), "", "dynamic", "none", [], {}, [[]], {1: 2}, {None: None}, (1,),
+       b"x", "\x00", "\ud800", "10.0.0.0/8-", "::/0", "a@b", "CN=", object(), "AH", "certificate", "AES-GCM-256", 1, "1")
+
+
+def places(data):
+    """Every container and key of nested plain data."""
+    for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
+        yield data, key
+        if isinstance(value, (dict, list)):
+            yield from places(value)
+
+
+def test_whatever_stands_anywhere_is_read_and_survives_or_is_refused(hq):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    for _ in range(1500):
+        data = copy.deepcopy(hq)
+        container, key = draw.choice(list(places(data)))
+        container[key] = copy.copy(draw.choice(ODD))
+        try:
+            side = declaration.read(data)
+        except declaration.DeclarationError as error:
+            assert error.findings
+            continue
+        written, secrets = declaration.write(side)
+        known = all(gateway.credential.secret for gateway in side.gateways)
+        assert declaration.read(written, secrets=secrets if known else None) == side
+        rules.validate([side])
