@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.check:
             service.read(settings)
         elif options.flush:
-            service.flush()
+            service.flush(settings)
         else:
             service.serve(settings)
     except service.CannotStart as error:

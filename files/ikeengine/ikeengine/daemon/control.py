@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import struct
+import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +27,7 @@ _WRITE_LIMIT = 30.0  # seconds that a client may take to read an answer
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 Json: TypeAlias = dict[str, Any]
-Answers: TypeAlias = Callable[[Json], AsyncIterator[Json]]
+Results: TypeAlias = Callable[[Json], AsyncIterator[Json]]
 
 
 class CommandError(Exception):
@@ -41,12 +42,24 @@ class CommandError(Exception):
         return {"code": self.code, "message": str(self), **self.details}
 
 
-class ControlServer:
-    """``answers`` gives the results of a request, one or a stream of them, or raises CommandError."""
+def place(error: BaseException) -> str:
+    """``file.py:12``: where ``error`` was raised, without its text, which may hold anything."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return f"{Path(frames[-1][0].f_code.co_filename).name}:{frames[-1][1]}" if frames else "unknown"
 
-    def __init__(self, path: Path, answers: Answers, log: Log) -> None:
+
+def answers(path: Path) -> bool:
+    """Whether a daemon serves the control socket at ``path``."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+class ControlServer:
+    """``results`` gives those of a request, one or a stream of them, or raises CommandError."""
+
+    def __init__(self, path: Path, results: Results, log: Log) -> None:
         self._path = path
-        self._answers = answers
+        self._results = results
         self._log = log
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
@@ -109,16 +122,13 @@ class ControlServer:
         except (ConnectionError, TimeoutError):
             raise
         except Exception as error:
-            where = error.__traceback__
-            while where is not None and where.tb_next is not None:
-                where = where.tb_next
-            place = f"{Path(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}" if where is not None else ""
-            self._log.error("a control command failed inside", kind=type(error).__name__, place=place)
-            await _send(writer, CommandError("internal", f"the daemon failed inside ({type(error).__name__} at {place}"
-                                                         "); this is a bug, please report it"))
+            kind = type(error).__name__
+            self._log.error("a control command failed inside; please report it", kind=kind, place=place(error))
+            await _send(writer, CommandError("internal", f"the daemon failed inside ({kind} at {place(error)}); this "
+                                                         "is a bug, please report it"))
 
     async def _stream(self, request: Json, writer: asyncio.StreamWriter) -> None:
-        async with contextlib.aclosing(self._answers(request)) as results:  # type: ignore[type-var]
+        async with contextlib.aclosing(self._results(request)) as results:  # type: ignore[type-var]
             async for result in results:
                 await _send(writer, result)
 
@@ -182,12 +192,7 @@ def _listening(path: Path) -> socket.socket:
 
 def _clear(path: Path) -> None:
     """Remove the socket of a daemon that is gone; one that answers stays, and OSError says so."""
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
+    if answers(path):
         raise OSError(errno.EADDRINUSE, "another ikeengine answers there; stop it first")
+    if path.is_socket():
+        path.unlink(missing_ok=True)

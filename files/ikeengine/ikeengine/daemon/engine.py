@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,13 +37,18 @@ _SHUTDOWN_LIMIT = 1.0  # seconds that peers get to acknowledge our DELETE
 
 
 class Engine:
-    """Every input ends in ``pump``, which carries out all that the sessions ask for in answer to it."""
+    """Every input ends in ``pump``, which carries out all that the sessions ask for in answer to it.
 
-    def __init__(self, manager: IkeSaManager, planes: DataPlanes, sockets: UdpSockets, log: Log) -> None:
+    ``decapsulate`` has the kernel take ESP in UDP from a socket (RFC 3948), or leave it to the daemon.
+    """
+
+    def __init__(self, manager: IkeSaManager, planes: DataPlanes, sockets: UdpSockets,
+                 decapsulate: Callable[[socket.socket, bool], None], log: Log) -> None:
         self.manager = manager
         self.planes = planes
         self.sockets = sockets
         self.esp_of_unknown_spi = 0
+        self._decapsulate = decapsulate
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -52,9 +58,8 @@ class Engine:
     def start(self, side: Side) -> None:
         """Protect every route, then begin what ``side`` asks for. Raises Unservable and DataPlaneError."""
         plan = self.planes.plan(side)
-        self.planes.start(self._on_data_plane_event)
-        self.planes.protect(plan)
-        self.planes.adopt(plan)
+        self.planes.start(plan, self._on_data_plane_event)
+        self._set_ports()
         self.sockets.attach(self._loop, self)
         self.manager.start(self.now())
         self.pump()
@@ -67,6 +72,7 @@ class Engine:
         plan = self.planes.plan(side)
         self.planes.protect(plan)
         before = self.planes.adopt(plan)
+        self._set_ports()
         result = self.manager.reload(side, self.now())
         self.pump()
         for error in self.planes.unprotect(before):
@@ -135,6 +141,12 @@ class Engine:
 
     def send_failed(self, remote: SocketAddress, error: OSError) -> None:
         self._log.from_network(str(remote), "could not send a datagram", reason=error.strerror)
+
+    def _set_ports(self) -> None:
+        """Give the kernel the NAT traversal ports of the address families that it carries tunnels of."""
+        for version, port, sock in self.sockets.sockets():
+            if port == self.sockets.nat_traversal_port:
+                self._decapsulate(sock, self.planes.kernel_has_port(version))
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -13,9 +13,10 @@ from ipaddress import IPv4Address, IPv6Address
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Protection
 from ..ikev2.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
 from ..security_association import ChildSa, SocketAddress
-from ..vpn.model import Gateway, Protocol, Route, Side, Tunnel
+from ..vpn.model import DataPlaneChoice, Gateway, Protocol, Route, Side, Tunnel
 from ..vpn.selectors import Address
 
+KERNEL = DataPlaneChoice.KERNEL.value
 _REQIDS = 2**20 - 1  # as many as a kernel data plane sets apart for us
 
 
@@ -29,61 +30,106 @@ class Unservable(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """A declaration laid out on data planes; keys are a tunnel's name, and with its declared route."""
+    """A declaration laid out: the name of each tunnel's data plane, and what protects each of its declared routes."""
 
-    planes: Mapping[str, DataPlane] = field(default_factory=dict)
+    side: Side
+    planes: Mapping[str, str] = field(default_factory=dict)
     protections: Mapping[tuple[str, Route], Protection] = field(default_factory=dict)
-    encapsulating_gateways: frozenset[str] = frozenset()
 
-    def owned(self) -> dict[tuple[str, Protection], DataPlane]:
-        """Every protection with the plane that it stands on."""
-        return {(self.planes[item.tunnel].name, item): self.planes[item.tunnel] for item in self.protections.values()}
+    def placed(self) -> set[tuple[str, Protection]]:
+        """Every protection with the name of the plane that it stands on."""
+        return {(self.planes[item.tunnel], item) for item in self.protections.values()}
+
+    def kernel_has_port(self, version: int) -> bool:
+        """Whether the kernel is to take ESP in UDP from the NAT traversal port of that address family."""
+        return any(self.planes[tunnel.name] == KERNEL and _version(self.side.gateway(tunnel.gateway)) == version
+                   for tunnel in self.side.tunnels)
 
 
 class DataPlanes:
-    """``choose`` gives the data plane that a tunnel shall have, or raises DataPlaneError."""
+    """``choose`` names the data plane that a tunnel shall have, or raises DataPlaneError; ``makers`` make each.
 
-    def __init__(self, choose: Callable[[Tunnel], DataPlane], planes: tuple[DataPlane, ...]) -> None:
+    The second argument of ``choose`` is whether the kernel has the NAT traversal port that the tunnel would use; None
+    where it is free. A plane lives from the first tunnel that it carries to the last.
+    """
+
+    def __init__(self, choose: Callable[[Tunnel, bool | None], str],
+                 makers: Mapping[str, Callable[[], DataPlane]]) -> None:
         self._choose = choose
-        self._planes = planes
-        self._plan = Plan()
+        self._makers = makers
+        self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
+        self._live: dict[str, DataPlane] = {}
+        self._plan = Plan(Side(""))
         self._numbers: dict[tuple[str, Route], int] = {}
         self._children: dict[int, tuple[DataPlane, ChildSa]] = {}  # by inbound SPI
 
-    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
-        """Raises DataPlaneError."""
-        for plane in self._planes:
-            plane.start(on_event)
+    def start(self, plan: Plan, on_event: Callable[[DataPlaneEvent], None]) -> None:
+        """Put ``plan`` in force where an earlier run left its policies, with no gap. Raises DataPlaneError.
+
+        Only what another plane left goes before: a policy of the same addresses would be taken for its own.
+        """
+        self._on_event = on_event
+        for name in self._makers:
+            plane = self._plane(name)
+            if name not in plan.planes.values():
+                plane.clear_leftovers()
+        self.protect(plan)
+        self.adopt(plan)
+        for plane in self._live.values():
+            plane.clear_leftovers()
+        self._retire()
 
     def plan(self, side: Side) -> Plan:
-        """Lay ``side`` out, changing nothing. A tunnel keeps its plane as long as its choice stands.
+        """Lay ``side`` out, changing nothing. A tunnel whose choice stands keeps its plane.
+
+        The two data planes cannot share a NAT traversal port, so each address family has one of them. Where nothing
+        is in place yet and the kernel can carry only some of the tunnels, userspace carries all.
 
         Raises Unservable with every tunnel that no plane can carry.
         """
-        planes: dict[str, DataPlane] = {}
-        reasons: list[str] = []
-        for tunnel in side.tunnels:
+        ports = self._ports_in_use(side)
+        try:
+            planes = self._chosen(side, ports)
+        except Unservable as first:
             try:
-                planes[tunnel.name] = self._choose(tunnel)
-            except DataPlaneError as error:
-                reasons.append(f"tunnel {tunnel.name}: {error}")
-        if reasons:
-            raise Unservable(tuple(reasons))
+                planes = self._chosen(side, {4: False, 6: False} | ports)
+            except Unservable:
+                raise first from None
         numbers = _reqids(side, self._numbers)
         protections = {(tunnel.name, route): _protection(side.gateway(tunnel.gateway), tunnel, route,
                                                          numbers[tunnel.name, route])
                        for tunnel in side.tunnels for route in tunnel.routes}
-        return Plan(planes, protections, frozenset(tunnel.gateway for tunnel in side.tunnels
-                                                   if planes[tunnel.name].always_encapsulates))
+        return Plan(side, planes, protections)
+
+    def _ports_in_use(self, side: Side) -> dict[int, bool]:
+        """By address family: whether the kernel has the NAT traversal port, for tunnels that stay as they are."""
+        old = {tunnel.name: tunnel for tunnel in self._plan.side.tunnels}
+        return {_version(side.gateway(tunnel.gateway)): self._plan.planes[tunnel.name] == KERNEL
+                for tunnel in side.tunnels
+                if tunnel.name in old and old[tunnel.name].dataplane is tunnel.dataplane}
+
+    def _chosen(self, side: Side, ports: Mapping[int, bool]) -> dict[str, str]:
+        taken = dict(ports)
+        planes: dict[str, str] = {}
+        reasons: list[str] = []
+        for tunnel in sorted(side.tunnels, key=lambda tunnel: tunnel.dataplane is DataPlaneChoice.AUTO):
+            version = _version(side.gateway(tunnel.gateway))
+            try:
+                planes[tunnel.name] = self._choose(tunnel, taken.get(version))
+            except DataPlaneError as error:
+                reasons.append(str(error))
+            else:
+                taken[version] = planes[tunnel.name] == KERNEL
+        if reasons:
+            raise Unservable(tuple(reasons))
+        return planes
 
     def protect(self, plan: Plan) -> None:
         """Put up what ``plan`` has and the plan in force has not. Raises DataPlaneError, and then nothing changed."""
-        standing = self._plan.owned()
         made: list[tuple[DataPlane, Protection]] = []
-        for (name, protection), plane in plan.owned().items():
-            if (name, protection) in standing:
-                continue
+        for name, protection in sorted(plan.placed() - self._plan.placed(), key=lambda placed: placed[1].reqid):
             try:
+                plane = self._plane(name)
                 plane.protect(protection)
             except DataPlaneError:
                 for undone, item in reversed(made):
@@ -100,17 +146,29 @@ class DataPlanes:
     def unprotect(self, before: Plan) -> list[DataPlaneError]:
         """Take down what ``before`` has and the plan in force has not.
 
-        A route that only changed its outer addresses has its policies replaced in place by ``protect``.
+        A route that only changed its outer addresses has its policies replaced in place by ``protect``. A policy that
+        an old and a new route share goes with the old one, and is put up again at once.
         """
-        standing = {(self._plan.planes[tunnel].name, tunnel, route) for tunnel, route in self._plan.protections}
+        standing = {(self._plan.planes[tunnel], tunnel, route) for tunnel, route in self._plan.protections}
+        gone = [(name, protection) for name, protection in before.placed()
+                if (name, protection.tunnel, protection.route) not in standing]
+        shared = [(name, protection) for name, protection in self._plan.placed()
+                  if any(_overlap(protection.route, old.route) for _, old in gone)]
         errors: list[DataPlaneError] = []
-        for (name, protection), plane in before.owned().items():
-            if (name, protection.tunnel, protection.route) not in standing:
-                try:
-                    plane.unprotect(protection)
-                except DataPlaneError as error:
-                    errors.append(error)
+        for name, protection in gone:
+            self._attempt(errors, self._live[name].unprotect, protection)
+        for name, protection in shared:
+            self._attempt(errors, self._live[name].unprotect, protection)
+            self._attempt(errors, self._live[name].protect, protection)
+        self._retire()
         return errors
+
+    @staticmethod
+    def _attempt(errors: list[DataPlaneError], act: Callable[[Protection], None], protection: Protection) -> None:
+        try:
+            act(protection)
+        except DataPlaneError as error:
+            errors.append(error)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
         """An inbound SPI that no other plane has either. Raises DataPlaneError."""
@@ -120,19 +178,18 @@ class DataPlanes:
 
     def encapsulates(self, gateway: str) -> bool:
         """Whether a plane of one of that gateway's tunnels does ESP in UDP only."""
-        return gateway in self._plan.encapsulating_gateways
+        return any(self._live[self._plan.planes[tunnel.name]].always_encapsulates
+                   for tunnel in self._plan.side.tunnels_of(gateway))
 
     def reqid(self, tunnel: str, route: Route) -> int:
         """The number of a route that is declared, or was: an exchange may outlive a reload. Raises KeyError."""
         return self._numbers[tunnel, route]
 
     def name_of(self, tunnel: str) -> str | None:
-        plane = self._plan.planes.get(tunnel)
-        return plane.name if plane is not None else None
+        return self._plan.planes.get(tunnel)
 
-    def uses(self, name: str) -> bool:
-        """Whether any tunnel is carried by the plane of that name."""
-        return any(plane.name == name for plane in self._plan.planes.values())
+    def kernel_has_port(self, version: int) -> bool:
+        return self._plan.kernel_has_port(version)
 
     def act(self, event: ChildInbound | ChildOutbound | ChildRemoved | ChildMoved) -> None:
         """Do what a session's event asks for. Raises DataPlaneError."""
@@ -174,7 +231,7 @@ class DataPlanes:
     def stop(self, keep_protection: bool) -> list[DataPlaneError]:
         """Stop all of them, whatever goes wrong with one."""
         errors: list[DataPlaneError] = []
-        for plane in self._planes:
+        for plane in self._live.values():
             try:
                 plane.stop(keep_protection)
             except DataPlaneError as error:
@@ -189,16 +246,38 @@ class DataPlanes:
         return self._plane_for(child.tunnel)
 
     def _plane_for(self, tunnel: str) -> DataPlane:
-        plane = self._plan.planes.get(tunnel)
-        if plane is None:
+        name = self._plan.planes.get(tunnel)
+        if name is None:
             raise DataPlaneError(f"tunnel {tunnel} is not declared any more")
-        return plane
+        return self._live[name]
+
+    def _plane(self, name: str) -> DataPlane:
+        """The plane of that name, made and started where it does not live yet. Raises DataPlaneError."""
+        if name not in self._live:
+            self._live[name] = self._makers[name]()
+            self._live[name].start(self._on_event)
+        return self._live[name]
+
+    def _retire(self) -> None:
+        """End the planes that carry nothing and hold no SA: an idle one keeps no device."""
+        busy = {*self._plan.planes.values(), *(plane.name for plane, _ in self._children.values())}
+        for name in self._live.keys() - busy:
+            self._live.pop(name).stop(keep_protection=False)
+
+
+def _overlap(one: Route, other: Route) -> bool:
+    return one.local.overlaps(other.local) and one.remote.overlaps(other.remote)
+
+
+def _version(gateway: Gateway) -> int:
+    """The address family of a gateway's outer addresses: 4 or 6."""
+    pair = gateway.endpoints[0]
+    return next((end.address.version for end in (pair.local, pair.remote) if end.address is not None), 4)
 
 
 def _protection(gateway: Gateway, tunnel: Tunnel, route: Route, reqid: int) -> Protection:
     pair = gateway.endpoints[0]
-    version = next((end.address.version for end in (pair.local, pair.remote) if end.address is not None), 4)
-    anywhere: Address = IPv4Address(0) if version == 4 else IPv6Address(0)
+    anywhere: Address = IPv4Address(0) if _version(gateway) == 4 else IPv6Address(0)
     return Protection(tunnel.name, route, reqid, tunnel.proposals[0].protocol, pair.local.address or anywhere,
                       pair.remote.address or anywhere)
 

@@ -6,23 +6,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from .. import __version__
 from ..dataplane.interface import DataPlaneError
+from ..sa_manager import IkeSaManager
 from ..vpn.declaration import DeclarationError
+from .commands import Commands
+from .control import ControlServer, answers, place
 from .declared import Declared, UnreadableFile, load, parse
+from .engine import Engine
+from .host import Host
 from .log import Log
-from .planes import Unservable
+from .planes import DataPlanes, Unservable
 from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, own_directory
-from .udp import PortTaken
+from .supervisor import notify, watchdog_interval
+from .udp import PortTaken, UdpSockets
 
 
 @dataclass(frozen=True)
 class Options:
-    """As the command line gives them."""
+    """As the command line gives them. ``user`` is whom to become, or None to stay who we are."""
 
     declaration: Path
     secrets: Path
@@ -47,23 +54,27 @@ def read(options: Options) -> Declared:
 
 def serve(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises CannotStart."""
-    log = Log()
-    logging.getLogger("asyncio").disabled = True  # what it would say comes to us through the loop's exception handler
     declared = read(options)
     try:
         own_directory(options.control.parent, options.user)
         if options.user is not None:
             drop_to(options.user)
         keep_secrets_in_memory()
-        asyncio.run(_serve(declared, options.control, log))
+        asyncio.run(_serve(declared, options.control, Log()))
     except (PrivilegeError, PortTaken, Unservable, DataPlaneError) as error:
         raise CannotStart(str(error)) from None
     except OSError as error:
         raise CannotStart(error.strerror or str(error)) from None
 
 
-def flush() -> None:
+def flush(options: Options) -> None:
     """Remove every policy, SA, route and device that an earlier run left. Raises CannotStart."""
+    if answers(options.control):
+        raise CannotStart(f"an ikeengine runs and answers at {options.control}: ikectl flush does it there")
+    try:
+        asyncio.run(_flush())
+    except (PortTaken, DataPlaneError) as error:
+        raise CannotStart(str(error)) from None
 
 
 async def _serve(declared: Declared, control: Path, log: Log) -> None:
@@ -72,4 +83,48 @@ async def _serve(declared: Declared, control: Path, log: Log) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    loop.add_signal_handler(signal.SIGHUP, log.notice, "SIGHUP changes nothing: a reload goes through ikectl reload")
+    loop.add_signal_handler(signal.SIGHUP, log.notice, "SIGHUP changes nothing: ikectl reload hands a declaration over")
+
+    sockets = UdpSockets()
+    sockets.open()
+    host = Host(sockets, loop)
+    planes = DataPlanes(host.choose, host.makers)
+    manager = IkeSaManager(declared.side, allocate_spi=planes.allocate_spi, encapsulate=planes.encapsulates,
+                           reqid=planes.reqid)
+    engine = Engine(manager, planes, sockets, host.decapsulate, log)
+    server = ControlServer(control, Commands(engine, declared, host.abilities, log), log)
+    await server.start()
+    try:
+        engine.start(declared.side)
+        log.notice("ikeengine started", version=__version__, site=declared.side.name,
+                   gateways=len(declared.side.gateways), tunnels=len(declared.side.tunnels))
+        notify("READY=1")
+        watchdog = asyncio.ensure_future(_show_life())
+        await ended.wait()
+        watchdog.cancel()
+    finally:
+        notify("STOPPING=1")
+        await server.stop()
+        await engine.stop()
+    log.notice("ikeengine stopped; what was declared stays blocked until it runs again, or ikeengine --flush")
+
+
+async def _flush() -> None:
+    host = Host(UdpSockets(), asyncio.get_running_loop())
+    planes = DataPlanes(host.choose, host.makers)
+    planes.start(planes.plan(parse({}, {}).side), lambda event: None)
+    for error in planes.stop(keep_protection=False):
+        raise error
+
+
+async def _show_life() -> None:
+    while interval := watchdog_interval():
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
+
+
+def _report(log: Log, context: dict[str, Any]) -> None:
+    """What escaped from a callback of the event loop: a bug, told in one line; the loop goes on."""
+    error = context.get("exception")
+    log.error("the daemon failed inside; please report it", kind=type(error).__name__ if error else "event loop",
+              place=place(error) if error else None, what=str(context.get("message")))

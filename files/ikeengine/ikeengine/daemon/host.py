@@ -1,0 +1,57 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this host can do, and the data planes that it has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Mapping
+
+from ..dataplane import choice
+from ..dataplane.interface import Ability, DataPlane
+from ..dataplane.userspace import dataplane as userspace
+from ..dataplane.xfrm import probe as xfrm
+from ..dataplane.xfrm.dataplane import XfrmDataPlane
+from ..dataplane.xfrm.sockets import bypass_socket, disable_espinudp, enable_espinudp
+from ..vpn.model import Tunnel
+from .udp import UdpSockets
+
+
+class Host:
+    """Asks the host once what it can do. ``makers`` make a data plane each, by name."""
+
+    def __init__(self, sockets: UdpSockets, loop: asyncio.AbstractEventLoop) -> None:
+        self._kernel = xfrm.probe()
+        self._userspace = userspace.probe()
+        self._decapsulating: set[socket.socket] = set()
+        makers: dict[str, tuple[bool, Callable[[], DataPlane]]] = {
+            XfrmDataPlane.name: (self._kernel.available, lambda: XfrmDataPlane(loop.add_reader, loop.remove_reader)),
+            userspace.UserspaceDataPlane.name: (
+                self._userspace.available,
+                lambda: userspace.UserspaceDataPlane(sockets.send, loop.add_reader, loop.remove_reader)),
+        }
+        self.makers: Mapping[str, Callable[[], DataPlane]] = {
+            name: maker for name, (available, maker) in makers.items() if available}
+        for _, _, sock in sockets.sockets():
+            with contextlib.suppress(OSError):  # a kernel without XFRM has no policies to pass by
+                bypass_socket(sock)
+
+    def choose(self, tunnel: Tunnel, kernel_has_port: bool | None) -> str:
+        """Raises DataPlaneError where no plane can carry the tunnel."""
+        return choice.choose(tunnel, self._kernel, self._userspace, kernel_has_port).name
+
+    def abilities(self) -> dict[str, Ability]:
+        return {XfrmDataPlane.name: self._kernel.ability,
+                userspace.UserspaceDataPlane.name: self._userspace.ability}
+
+    def decapsulate(self, sock: socket.socket, wanted: bool) -> None:
+        """Have the kernel take ESP in UDP from ``sock``, or leave it to us. Raises OSError."""
+        if wanted and sock not in self._decapsulating:
+            enable_espinudp(sock)
+            self._decapsulating.add(sock)
+        elif not wanted and sock in self._decapsulating:
+            disable_espinudp(sock)
+            self._decapsulating.discard(sock)

@@ -1,0 +1,203 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator gets from the control socket's commands, with real sessions on both ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ikeengine.daemon.control import CommandError
+
+Json = dict[str, Any]
+# The pair, its declarations and secrets come from conftest.py; importlib mode keeps its classes out of reach.
+Pair = Any
+
+
+def test_status_shows_both_ends_with_crosswise_spis(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        hq, branch = await pair.hq.ask("status"), await pair.branch.ask("status")
+        assert [gateway["state"] for gateway in hq["gateways"] + branch["gateways"]] == ["established"] * 2
+        ike = hq["gateways"][0]["ike"][0]
+        assert (ike["suite"], ike["initiator"], ike["remote_identity"]) == (
+            "AES-256/SHA2-256/group 31", True, "198.51.100.1")
+        assert ike["spi_i"] == branch["gateways"][0]["ike"][0]["spi_i"] and len(ike["spi_i"]) == 16
+        [near] = (await pair.hq.tunnel())["routes"][0]["sas"]
+        [far] = (await pair.branch.tunnel())["routes"][0]["sas"]
+        assert (near["spi_in"], near["spi_out"]) == (far["spi_out"], far["spi_in"])
+        assert (near["esp"], near["encapsulation"]) == ("ESP AES-256/SHA2-256", "udp")
+        assert (near["local"], near["remote"]) == ("10.10.0.0/24", "10.20.0.0/24")
+        assert (near["packets_in"], near["octets_out"]) == (1, 200)
+        assert near["installed_at"] >= near["initiated_at"] > 1.6e9 and 20000 < near["rekey_in"] < 28800
+        assert hq["daemon"]["declaration_digest"] and hq["daemon"]["version"]
+        assert hq["counters"]["datagrams_dropped"]["malformed"] == 0
+
+    pair.run(test)
+
+
+def test_up_says_why_the_peer_refuses(pair: Pair, declare: Callable[..., Json]) -> None:
+    pair.branch_declares = declare("branch", start="answer")
+    pair.branch_declares["transforms"][0]["encryption"] = "AES-128"
+
+    async def test() -> None:
+        with pytest.raises(CommandError, match="we offered AES-256/SHA2-256/group 31") as refused:
+            await pair.hq.ask("up", gateway="peer", timeout=10)
+        assert refused.value.code == "negotiation_failed"
+        assert refused.value.details["notify"] == "NO_PROPOSAL_CHOSEN"
+
+    pair.run(test)
+
+
+def test_up_says_when_nobody_answers(pair: Pair) -> None:
+    async def test() -> None:
+        with pytest.raises(CommandError) as refused:
+            await pair.hq.ask("up", tunnel="lan", timeout=0.05)
+        assert (refused.value.code, str(refused.value)) == (
+            "timeout", "tunnel lan is not up after 0.05 s; ikectl log may say why")
+
+    pair.run(test, joined=False)
+
+
+def test_down_closes_both_ends_and_up_brings_them_back(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        assert await pair.hq.ask("down", gateway="peer") == {"closed": ["gateway peer", "tunnel lan"]}
+        while pair.branch.plane.inbound or pair.hq.plane.inbound:
+            await asyncio.sleep(0)
+        assert (await pair.hq.tunnel())["state"] == "down"
+        assert len(pair.hq.plane.protections) == 1  # nothing leaks while it is down
+        assert await pair.hq.ask("down", gateway="peer") == {"closed": []}
+        assert await pair.hq.ask("up", gateway="peer") == {"up": ["gateway peer"]}
+
+    pair.run(test)
+
+
+@pytest.mark.parametrize("what", [{"tunnel": "lan"}, {"gateway": "peer"}])
+@pytest.mark.parametrize("end", ["hq", "branch"])
+def test_rekey_waits_for_the_new_sa(pair: Pair, what: dict[str, str], end: str) -> None:
+    def spis(status: Json) -> tuple[set[str], set[str]]:
+        return ({ike["spi_i"] for gateway in status["gateways"] for ike in gateway["ike"]},
+                {sa["spi_in"] for tunnel in status["tunnels"] for route in tunnel["routes"] for sa in route["sas"]})
+
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        side = getattr(pair, end)
+        before = spis(await side.ask("status"))
+        [kind] = what
+        assert await side.ask("rekey", **what) == {"rekeyed": [f"{kind} {what[kind]}"]}
+        after = spis(await side.ask("status"))
+        changed = 1 if kind == "tunnel" else 0
+        assert before[changed].isdisjoint(after[changed]) and after[changed]
+        assert before[1 - changed] == after[1 - changed]
+
+    pair.run(test)
+
+
+def test_rekey_of_what_is_down_says_so(pair: Pair) -> None:
+    async def test() -> None:
+        with pytest.raises(CommandError, match="tunnel lan is not up") as refused:
+            await pair.hq.ask("rekey", tunnel="lan")
+        assert refused.value.code == "not_up"
+
+    pair.run(test, joined=False)
+
+
+@pytest.mark.parametrize(("command", "arguments", "code", "message"), [
+    ("up", {}, "bad_request", "up needs a gateway or a tunnel"),
+    ("down", {"gateway": "pear"}, "not_found", "no gateway 'pear' is declared; there are peer"),
+    ("rekey", {"tunnel": "wan"}, "not_found", "no tunnel 'wan' is declared; there are lan"),
+    ("up", {"gateway": "pear", "tunnel": "lan"}, "not_found", "tunnel lan belongs to gateway peer"),
+    ("up", {"gateway": "peer", "timeout": "soon"}, "bad_request", "timeout is seconds"),
+    ("log", {"lines": -1}, "bad_request", "lines is a whole number"),
+    ("reload", {"declaration": []}, "bad_request", "reload takes two objects"),
+    ("dance", {}, "unknown_command", "there is no command 'dance'; there are abilities, down, flush"),
+])
+def test_what_cannot_be_done_is_said(pair: Pair, command: str, arguments: Json, code: str, message: str) -> None:
+    async def test() -> None:
+        with pytest.raises(CommandError, match=message) as refused:
+            await pair.hq.ask(command, **arguments)
+        assert refused.value.code == code
+
+    pair.run(test, joined=False)
+
+
+def test_a_reload_adds_a_route_and_leaves_the_others_sa_alone(pair: Pair, declare: Callable[..., Json],
+                                                              secrets: Json) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        before = (await pair.hq.tunnel())["routes"][0]["sas"]
+        digest = (await pair.hq.ask("status"))["daemon"]["declaration_digest"]
+        await pair.branch.ask("reload", declaration=declare("branch", routes=2, start="answer"), secrets=secrets)
+        changes = await pair.hq.ask("reload", declaration=declare("hq", routes=2), secrets=secrets)
+        assert changes == {"added": [], "changed": ["tunnel lan"], "removed": [], "unchanged": ["gateway peer"]}
+        await pair.hq.ask("up", tunnel="lan")
+        after = (await pair.hq.tunnel())["routes"]
+        assert after[0]["sas"] == before or after[0]["sas"][0]["spi_in"] == before[0]["spi_in"]
+        assert len(after[1]["sas"]) == 1 and len(pair.hq.plane.protections) == 2
+        assert (await pair.hq.ask("status"))["daemon"]["declaration_digest"] != digest
+        assert ("remove", "lan") not in pair.hq.plane.calls
+
+    pair.run(test)
+
+
+def test_a_bad_declaration_names_every_finding_and_changes_nothing(pair: Pair, declare: Callable[..., Json],
+                                                                   secrets: Json) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        before = await pair.hq.ask("status")
+        bad = declare("hq", start="bot")
+        bad["tunnels"][0]["routes"][0]["local"] = "10.10.0.1/24"
+        with pytest.raises(CommandError) as refused:
+            await pair.hq.ask("reload", declaration=bad, secrets=secrets)
+        assert refused.value.code == "invalid_declaration"
+        assert [finding["field"] for finding in refused.value.details["findings"]] == [
+            "gateways[peer].start", "tunnels[lan].routes[0].local"]
+        assert "correct horse" not in str(refused.value)
+        after = await pair.hq.ask("status")
+        assert after["daemon"] == before["daemon"] and after["gateways"][0]["state"] == "established"
+
+    pair.run(test)
+
+
+def test_a_tunnel_that_no_plane_can_carry_is_refused_with_the_old_in_force(pair: Pair, declare: Callable[..., Json],
+                                                                           secrets: Json) -> None:
+    async def test() -> None:
+        wanted = declare("hq")
+        wanted["tunnels"][0]["dataplane"] = "kernel"
+        with pytest.raises(CommandError, match="dataplane: kernel cannot serve it here") as refused:
+            await pair.hq.ask("reload", declaration=wanted, secrets=secrets)
+        assert refused.value.code == "invalid_declaration" and refused.value.details["findings"]
+        assert len(pair.hq.plane.protections) == 1
+
+    pair.run(test, joined=False)
+
+
+def test_flush_closes_everything_and_removes_every_policy(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        assert (await pair.hq.ask("flush"))["removed"] == ["gateway peer", "tunnel lan"]
+        assert pair.hq.plane.protections == set()
+        while pair.hq.plane.inbound or pair.branch.plane.inbound:
+            await asyncio.sleep(0)
+        assert (await pair.hq.ask("status"))["tunnels"] == []
+
+    pair.run(test)
+
+
+def test_the_log_tells_the_story_and_follows(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        entries = (await pair.hq.ask("log", lines=50))["entries"]
+        assert [entry["message"] for entry in entries] == ["gateway established", "tunnel route up"]
+        assert entries[1]["route"] == "10.10.0.0/24 <-> 10.20.0.0/24"
+        stream = pair.hq.commands({"version": 1, "command": "log", "lines": 1, "follow": True})
+        assert (await anext(stream))["entries"][0]["message"] == "tunnel route up"
+        await pair.hq.ask("down", tunnel="lan")
+        assert (await anext(stream))["entries"][0]["message"] == "SA removed"
+        await stream.aclose()
+
+    pair.run(test)

@@ -1,0 +1,156 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the engine keeps sessions and data planes together: order, refusals, reloads and the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ikeengine.daemon.planes import Unservable
+from ikeengine.dataplane.interface import Acquire, Expired
+
+Json = dict[str, Any]
+Pair = Any
+
+
+def test_routes_are_protected_before_any_sa_and_the_inbound_sa_comes_first(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        assert [call for call, _ in pair.hq.plane.calls] == ["protect", "clear_leftovers", "add_inbound",
+                                                              "add_outbound"]
+
+    pair.run(test)
+
+
+def test_an_sa_that_the_data_plane_refuses_is_closed_and_the_reason_shown(pair: Pair) -> None:
+    pair.hq_plane.refuses = "add_inbound"
+
+    async def test() -> None:
+        with pytest.raises(Exception, match="lan: no room"):
+            await pair.hq.ask("up", gateway="peer", timeout=10)
+        assert (await pair.hq.tunnel())["last_error"] == "lan: no room"
+        assert "the data plane refused an SA" in pair.hq.messages()
+
+    pair.run(test)
+
+
+def test_traffic_brings_up_what_starts_with_traffic(pair: Pair, declare: Callable[..., Json]) -> None:
+    pair.hq_declares = declare("hq", start="traffic")
+
+    async def test() -> None:
+        assert (await pair.hq.tunnel())["state"] == "down" and pair.hq.wire.sent == []
+        [protection] = pair.hq.plane.protections
+        with pair.hq.engine.watched() as events:
+            pair.hq.plane.on_event(Acquire(protection.reqid))
+            while (await pair.hq.tunnel())["state"] != "up":
+                await events.get()
+
+    pair.run(test)
+
+
+def test_an_sa_that_has_carried_its_traffic_is_rekeyed(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        [old] = pair.hq.plane.inbound
+        with pair.hq.engine.watched() as events:
+            pair.hq.plane.on_event(Expired(old, hard=False))
+            while old in pair.hq.plane.inbound:
+                await events.get()
+        assert len(pair.hq.plane.inbound) == len(pair.branch.plane.inbound) == 1
+        pair.hq.plane.on_event(Expired(old, hard=True))  # late news of an SA that is gone
+
+    pair.run(test)
+
+
+def test_esp_goes_to_the_plane_that_has_its_spi_and_the_rest_is_counted(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        [spi] = pair.hq.plane.inbound
+        ends = pair.hq.wire.sent[0].local, pair.hq.wire.sent[0].remote
+        pair.hq.engine.receive_esp(spi.to_bytes(4, "big") + b"packet", *ends)
+        pair.hq.engine.receive_esp(b"\1\2\3\4packet", *ends)
+        assert len(pair.hq.plane.received) == 1
+        assert (await pair.hq.ask("status"))["counters"]["datagrams_dropped"]["esp_unknown_spi"] == 1
+
+    pair.run(test)
+
+
+def test_the_end_tells_the_peer_and_keeps_the_protection(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        await pair.hq.engine.stop()
+        assert pair.hq.plane.stopped is True and len(pair.hq.plane.protections) == 1
+        assert pair.branch.plane.inbound == {}
+        assert "gateway closed" in pair.branch.messages()
+
+    pair.run(test)
+
+
+def test_a_protection_that_fails_leaves_the_declaration_before_untouched(pair: Pair, declare: Callable[..., Json],
+                                                                         secrets: Json) -> None:
+    async def test() -> None:
+        before = set(pair.hq.plane.protections)
+        pair.hq.plane.refuses = "protect"
+        with pytest.raises(Exception, match="the old declaration stays in force"):
+            await pair.hq.ask("reload", declaration=declare("hq", routes=3), secrets=secrets)
+        assert pair.hq.plane.protections == before
+        assert len((await pair.hq.tunnel())["routes"]) == 1
+
+    pair.run(test, joined=False)
+
+
+def test_a_renamed_tunnel_never_leaves_its_route_open(pair: Pair, declare: Callable[..., Json], secrets: Json) -> None:
+    async def test() -> None:
+        renamed = declare("hq")
+        renamed["tunnels"][0]["name"] = "office"
+        await pair.hq.ask("reload", declaration=renamed, secrets=secrets)
+        calls = [call for call, _ in pair.hq.plane.calls]
+        assert calls == ["protect", "clear_leftovers", "protect", "unprotect", "unprotect", "protect"]
+        assert [protection.tunnel for protection in pair.hq.plane.protections] == ["office"]
+
+    pair.run(test, joined=False)
+
+
+def test_a_route_keeps_its_number_and_a_restart_finds_the_same(pair: Pair, declare: Callable[..., Json],
+                                                               secrets: Json) -> None:
+    numbers: list[int] = []
+
+    async def test() -> None:
+        [protection] = pair.hq.plane.protections
+        await pair.hq.ask("reload", declaration=declare("hq", routes=9), secrets=secrets)
+        reqids = {item.reqid for item in pair.hq.plane.protections}
+        assert len(reqids) == 9 and protection.reqid in reqids and all(0 < number < 2**20 for number in reqids)
+        numbers.append(protection.reqid)
+        pair.hq.plane.protections.clear()
+        pair.hq.plane.calls.clear()
+
+    pair.run(test, joined=False)
+    pair.run(test, joined=False)
+    assert numbers[0] == numbers[1]
+
+
+def test_a_start_with_a_tunnel_that_no_plane_carries_says_which(pair: Pair) -> None:
+    pair.hq_declares["tunnels"][0]["dataplane"] = "kernel"
+
+    async def test() -> None:
+        raise AssertionError("it must not start")
+
+    with pytest.raises(Unservable, match="tunnel lan: dataplane: kernel cannot serve it here"):
+        pair.run(test)
+    assert pair.hq_plane.calls == []
+
+
+def test_noise_is_counted_and_told_once_with_its_sender(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        first = pair.hq.wire.sent[0]
+        for number in range(50):
+            pair.hq.engine.receive_ike(type(first)(first.local, first.remote, bytes([number]) * 40))
+        status = await pair.hq.ask("status")
+        assert sum(status["counters"]["datagrams_dropped"].values()) == 50
+        assert pair.hq.messages().count("dropped an IKE datagram: see the counters of ikectl status") == 5
+
+    pair.run(test)
