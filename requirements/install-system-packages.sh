@@ -7,7 +7,8 @@
 # usage: install-system-packages.sh LIST...
 set -eu
 missing=
-for package in $(sed 's/#.*//' "$@"); do
+packages=$(sed 's/#.*//' "$@")
+for package in $packages; do
     status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
     [ "$status" = "install ok installed" ] || missing="$missing $package"
 done

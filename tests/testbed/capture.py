@@ -89,12 +89,13 @@ def frames(pcap: bytes) -> Iterator[bytes]:
     """The Ethernet frames of a pcap file; one cut short at its end is left out. Raises ValueError."""
     if len(pcap) < PCAP_HEADER.size:
         raise ValueError(f"a pcap file begins with {PCAP_HEADER.size} octets of header; there are {len(pcap)}")
-    magic, *_, linktype = PCAP_HEADER.unpack_from(pcap)
+    header = PCAP_HEADER.unpack_from(pcap)
+    magic, linktype = header[0], header[-1]
     if magic != PCAP_MAGIC or linktype != LINKTYPE_ETHERNET:
         raise ValueError(f"not an Ethernet pcap file of this machine's: magic {magic:#x}, link type {linktype}")
     offset = PCAP_HEADER.size
     while offset + PCAP_RECORD.size <= len(pcap):
-        _, _, octets, _ = PCAP_RECORD.unpack_from(pcap, offset)
+        octets = PCAP_RECORD.unpack_from(pcap, offset)[2]
         offset += PCAP_RECORD.size
         if offset + octets <= len(pcap):
             yield pcap[offset : offset + octets]

@@ -26,7 +26,9 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     """Run `argv` and return what it printed; raises CommandFailed, or subprocess.TimeoutExpired after `timeout` s."""
     standard_input = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
-    completed = subprocess.run(argv, text=True, capture_output=True, timeout=timeout, env=env, **standard_input)
+    completed = subprocess.run(
+        argv, text=True, capture_output=True, timeout=timeout, env=env, check=False, **standard_input
+    )
     if check and completed.returncode != 0:
         raise CommandFailed(completed)
     return completed

@@ -44,7 +44,7 @@ def demo() -> int:
     _say("Two gateways, a LAN host behind each, a router between them")
     bed.up()
     try:
-        first_run, _ = play(bed)
+        first_run = play(bed)[0]
         second_run, changed = play(bed)
     except RunFailed as error:
         print(f"\nNot proved: {error}\n{_afterwards(bed)}", file=sys.stderr)

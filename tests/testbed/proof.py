@@ -17,7 +17,7 @@ def tunnels(statuses: dict[str, Json]) -> list[Json]:
     (left, right), found = statuses, []
     far_ends = list(_ends(statuses[right]))
     for name, near in _ends(statuses[left]):
-        mirror = next((far for _, far in far_ends if mirrored(near, far)), None)
+        mirror = next((end[1] for end in far_ends if mirrored(near, end[1])), None)
         found.append({"name": name, "ends": {left: near, **({right: mirror} if mirror else {})}})
         far_ends = [(other, far) for other, far in far_ends if far is not mirror]
     return found + [{"name": name, "ends": {right: far}} for name, far in far_ends]

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # PID 1 of the User-Mode Linux machine. Its root is this machine's, read-only, with a layer in memory over it.
+# shellcheck disable=SC2153
 # The kernel hands FOLDER (script, results/), MODULES and WORK (the working directory) over in the environment.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 export PATH HOME LANG
