@@ -170,7 +170,7 @@ def _make_venv(release, run_command):
 
 def _try_out(release, dependencies, run_command):
     """Load the whole daemon once: it is known to run here before it is in force, and its bytecode is compiled."""
-    script = ("import sys; sys.path[:0] = sys.argv[1:]; import ikeengine.__main__, ikeengine.cli")
+    script = ("import sys; sys.path[:0] = sys.argv[1:]; import ikeengine.cli, ikeengine.daemon.service")
     status, _out, error = run_command([_python(release, dependencies), "-I", "-c", script, str(release),
                                        str(release / "site-packages")])
     if status:
