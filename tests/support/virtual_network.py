@@ -27,8 +27,8 @@ ROUTES = (("10.1.0.0/24", "10.2.0.0/24"),)
 
 
 def side(name: str, local: str, remote: str, *, routes: tuple[tuple[str, str], ...], psk: str = PSK,
-         transforms: tuple[Mapping[str, Any], ...] = (TRANSFORM,), proposals: tuple[Mapping[str, Any], ...] = (PROPOSAL,),
-         start: str = "boot", pfs: Mapping[str, Any] | None = None, identifiers: tuple[str, str] | None = None,
+         transforms: tuple[Mapping[str, Any], ...] = (TRANSFORM,),
+         proposals: tuple[Mapping[str, Any], ...] = (PROPOSAL,), start: str = "boot", pfs: Mapping[str, Any] | None = None, identifiers: tuple[str, str] | None = None,
          gateway: Mapping[str, Any] | None = None, tunnels: int = 1) -> Side:
     """One end of a site-to-site VPN; with ``tunnels`` > 1 its routes are dealt out to so many tunnels."""
     ends = [{"address": local}, {"address": remote}]
@@ -186,8 +186,8 @@ def pair(left: Side, right: Side, **options: Any) -> tuple[VirtualNetwork, End, 
 
 def agree(one: End, other: End, routes: int) -> None:
     """Both ends hold one SA pair for each route, crosswise and with the same keys, and nothing else."""
-    assert len(one.inbound) == len(other.inbound) == routes, (one.inbound, other.inbound)
-    assert len(one.outbound) == len(other.outbound) == routes
+    assert (len(one.inbound), len(other.inbound)) == (routes, routes)
+    assert (len(one.outbound), len(other.outbound)) == (routes, routes)
     for spi, child in one.inbound.items():
         theirs = other.outbound[spi]
         assert (theirs.spi_in, theirs.spi_out) == (child.spi_out, child.spi_in)

@@ -106,7 +106,7 @@ class IkeSaManager:
 
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called, or None. Calling it earlier does no harm."""
-        while self._timers and self._timers[0][2].state is State.CLOSED:
+        while self._timers and self._timers[0][0] != self._timers[0][2].noted_timer:
             heapq.heappop(self._timers)
         times = [peer.try_at for peer in self._peers.values() if peer.try_at is not None]
         if self._timers:
@@ -116,9 +116,11 @@ class IkeSaManager:
     def handle_timer(self, now: float) -> None:
         """Do all that is due."""
         while self._timers and self._timers[0][0] <= now:
-            session = heapq.heappop(self._timers)[2]
-            session.handle_timer(now)
+            due, _number, session = heapq.heappop(self._timers)
+            if session.noted_timer != due:
+                continue  # noted for another time since
             session.noted_timer = None
+            session.handle_timer(now)
             self._touch(session)
         for peer in list(self._peers.values()):
             if peer.try_at is not None and peer.try_at <= now:
@@ -509,10 +511,12 @@ class IkeSaManager:
                     yield session, child
 
     def _touch(self, session: IkeSession) -> None:
-        """Note when the session wants its timer. What is noted for an earlier time is harmless."""
+        """Note when the session wants its timer; what was noted before does not count any more."""
         due = session.next_timer()
-        if due is not None and due != session.noted_timer:
-            session.noted_timer = due
+        if due == session.noted_timer:
+            return
+        session.noted_timer = due
+        if due is not None:
             heapq.heappush(self._timers, (due, next(self._timer_numbers), session))
 
 

@@ -65,8 +65,11 @@ class CreateChild(Task):
         except Refusal as refusal:
             self._refused(session, refusal.notify, refusal.reason, now)
             return
-        if self.rekeyed is None:
-            session.add_child(child)
+        if child.sa.spi_out in session.deleted_ahead:
+            session.deleted_ahead.clear()
+            self._refused(session, NotifyType.TEMPORARY_FAILURE, "the peer closed it at once", now)
+        elif self.rekeyed is None:
+            session.add_child(child, now)
         else:
             self._replace(session, self.rekeyed, child, now)
 
@@ -76,16 +79,17 @@ class CreateChild(Task):
             # Both ends rekeyed the same SA and ours has the lowest nonce: we close it (RFC 7296 §2.8.1). The peer
             # deletes the old one.
             new.replaces = rival
-            session.add_child(new)
             if old.state is ChildState.REKEYING:
                 old.state = ChildState.REPLACED
-            session.enqueue(DeleteChild(new, "the peer's rekey at the same time stays"), now)
+            session.add_child(new, now)
             return
         if rival is not None:
             rival.outbound_due = None
-        session.add_child(new)
-        if old.state is ChildState.REKEYING:
+        was_there = old.state is ChildState.REKEYING
+        if was_there:
             old.state = ChildState.REPLACED
+        session.add_child(new, now)
+        if was_there:
             session.enqueue(DeleteChild(old, "rekeyed"), now)
 
     def _refused(self, session: IkeSession, notify: int, reason: str, now: float) -> None:
@@ -122,6 +126,9 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
     rekeyed = None
     if spi is not None:
         rekeyed = session.child_by_spi_out(int.from_bytes(spi, "big"))
+        if rekeyed is None and isinstance(session.current_task, CreateChild):
+            # The peer may mean what our own request, whose answer is not here yet, has just made.
+            raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
         if rekeyed is None:
             raise Refusal(NotifyType.CHILD_SA_NOT_FOUND, "", protocol=ProtocolId.ESP, spi=spi)
         if rekeyed.state is ChildState.DELETING:
@@ -131,7 +138,7 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
                           rekeyed=rekeyed, now=now)
     if rekeyed is not None:
         _replaced_by_peer(session, rekeyed, child, now)
-    session.add_child(child)
+    session.add_child(child, now)
     return [answer[0], Nonce(nonce_r), *answer[1:]]
 
 

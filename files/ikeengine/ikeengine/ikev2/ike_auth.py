@@ -75,7 +75,7 @@ class IkeAuth(Task):
                 NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {offer.tunnel.name}: the peer answered without a child SA")
         else:
             try:
-                session.add_child(offer.accept(session, payloads, session.nonce_i, session.nonce_r, now))
+                session.add_child(offer.accept(session, payloads, session.nonce_i, session.nonce_r, now), now)
             except Refusal as refusal:
                 refused = refusal.notify, refusal.reason
         if refused is not None:
@@ -119,7 +119,7 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
     except Refusal as refusal:
         session.context.emit(Failed(session.name, None, notify_name(refusal.notify), refusal.reason))
         return [*answer, refusal.answer]
-    session.add_child(child)
+    session.add_child(child, now)
     return answer + granted
 
 

@@ -83,6 +83,8 @@ class IkeSession:
 
         self.remote_identity = ""
         self.children: list[Child] = []
+        #: SPIs that the peer deleted before its answer, which would have told us of them, arrived.
+        self.deleted_ahead: set[int] = set()
         #: The successor that the peer made by rekeying this IKE SA, while our own rekey is under way.
         self.rival: IkeSession | None = None
         self.rekey_at: float | None = None
@@ -342,6 +344,9 @@ class IkeSession:
         self._closes_after_answer = reason
 
     def _respond(self, exchange: int, payloads: Sequence[Payload], now: float) -> list[Payload] | None:
+        if self.state is State.AUTHENTICATING:
+            self.context.count("early_request")  # the peer is ahead of a lost answer, and will ask again
+            return None
         responder = RESPONDERS.get((self.state, exchange))
         if responder is None:
             self.context.count("unexpected_exchange")
@@ -409,8 +414,8 @@ class IkeSession:
         return new
 
     def hand_over(self, new: IkeSession, now: float) -> None:
-        """The surviving IKE SA inherits all child SAs (RFC 7296 §2.8) and what was still to be done; this one only waits
-        for its DELETE."""
+        """The surviving IKE SA inherits all child SAs (RFC 7296 §2.8) and what was still to be done; this one only
+        waits for its DELETE."""
         new.children.extend(self.children)
         self.children.clear()
         new._queue.extend(self.take_queue())
@@ -452,13 +457,24 @@ class IkeSession:
             self.context.emit(IkeClosed(self.name, self.spi_i, self.spi_r, reason))
         self.context.closed(self, now)
 
-    def add_child(self, child: Child) -> None:
+    def add_child(self, child: Child, now: float) -> None:
         """Install a new child SA: inbound now, outbound unless it waits for the end of the one it replaces."""
+        twins = [row for row in self.children if row.is_live and row.replacement is not child
+                 and (row.sa.tunnel, row.sa.declared) == (child.sa.tunnel, child.sa.declared)]
         self.children.append(child)
         self.context.emit(ChildInbound(child.sa))
         if child.replaces is None:
             child.outbound = True
             self.context.emit(ChildOutbound(child.sa))
+        for twin in twins:
+            self._settle(child, twin, now)
+
+    def _settle(self, one: Child, other: Child, now: float) -> None:
+        """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed
+        by the end that created it (RFC 7296 §2.8.1)."""
+        loser = one if one.lowest_nonce < other.lowest_nonce else other
+        if loser.created_by_us and loser.state is ChildState.INSTALLED:
+            self.enqueue(DeleteChild(loser, "a second SA for the same route stays"), now)
 
     def activate_outbound(self, child: Child) -> None:
         """Send on the new child SA: the peer has ceased to use the old one."""

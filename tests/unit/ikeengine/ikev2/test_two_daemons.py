@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.virtual_network import PROPOSAL, TRANSFORM, agree, branch, hq, pair
+
+from tests.support.virtual_network import TRANSFORM, agree, branch, hq, pair
 
 
 def test_one_end_initiates_and_both_hold_the_same_sa_pair():
@@ -51,12 +52,12 @@ def test_both_ends_initiating_at_once_converge_to_one_ike_sa(seed):
     routes = (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.1.0/24", "10.2.1.0/24"))
     network, one, other = pair(hq(routes=routes), branch(routes=routes), seed=seed)
     network.start()
-    network.run(20)
+    network.run(12)
     agree(one, other, routes=2)
     ike = [{(row.spi_i, row.spi_r) for row in end.manager.gateways()[0].ike} for end in (one, other)]
     assert ike[0] == ike[1] and len(ike[0]) == 1
     before = len(network.sent)
-    network.run(15)
+    network.run(5)
     assert len(network.sent) == before  # at rest
 
 
@@ -163,11 +164,11 @@ def test_a_dead_peer_is_noticed_and_asked_again():
 
 def test_an_end_that_forgot_everything_is_believed():
     """The other daemon restarts: INITIAL_CONTACT clears what it cannot know any more."""
-    network, one, other = pair(hq(), branch(start="boot"))
+    network, one, _other = pair(hq(), branch(start="boot"))
     network.start()
     network.run(20)
     fresh = pair(hq(), branch(start="boot"), seed=99)[0]
-    network.ends[str("198.51.100.2")] = reborn = fresh.ends["198.51.100.2"]
+    network.ends["198.51.100.2"] = reborn = fresh.ends["198.51.100.2"]
     reborn.manager.start(network.now)
     network.run(60)
     agree(one, reborn, routes=1)
