@@ -28,7 +28,8 @@ ROUTES = (("10.1.0.0/24", "10.2.0.0/24"),)
 
 def side(name: str, local: str, remote: str, *, routes: tuple[tuple[str, str], ...], psk: str = PSK,
          transforms: tuple[Mapping[str, Any], ...] = (TRANSFORM,),
-         proposals: tuple[Mapping[str, Any], ...] = (PROPOSAL,), start: str = "boot", pfs: Mapping[str, Any] | None = None, identifiers: tuple[str, str] | None = None,
+         proposals: tuple[Mapping[str, Any], ...] = (PROPOSAL,), start: str = "boot",
+         pfs: Mapping[str, Any] | None = None, identifiers: tuple[str, str] | None = None,
          gateway: Mapping[str, Any] | None = None, tunnels: int = 1) -> Side:
     """One end of a site-to-site VPN; with ``tunnels`` > 1 its routes are dealt out to so many tunnels."""
     ends = [{"address": local}, {"address": remote}]

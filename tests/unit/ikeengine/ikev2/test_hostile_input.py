@@ -1,0 +1,149 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Floods, forgeries and octets that mean nothing: counted, dropped, and the next honest peer is answered."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import random
+import secrets
+
+import pytest
+from ikeengine.ikev2.context import Settings
+from ikeengine.security_association import Datagram, SocketAddress
+
+from tests.support.virtual_network import BRANCH, HQ, agree, branch, hq, pair
+
+HERE = SocketAddress(ipaddress.ip_address(BRANCH), 500)
+THERE = SocketAddress(ipaddress.ip_address(HQ), 500)
+
+
+def _mutated(rng: random.Random, data: bytes) -> bytes:
+    octets = bytearray(data)
+    for _change in range(rng.randint(1, 8)):
+        kind = rng.randrange(4)
+        if kind == 0 and octets:
+            octets[rng.randrange(len(octets))] = rng.randrange(256)
+        elif kind == 1:
+            del octets[rng.randrange(len(octets) + 1):]
+        elif kind == 2:
+            place = rng.randrange(len(octets) + 1)
+            octets[place:place] = rng.randbytes(rng.randint(1, 20))
+        elif len(octets) > 2:
+            start, size = rng.randrange(len(octets)), rng.randint(1, 40)
+            octets[start:start] = octets[start:start + size]
+    if len(octets) >= 28 and rng.random() < 0.9:
+        octets[24:28] = len(octets).to_bytes(4, "big")  # get past the first check
+    return bytes(octets)
+
+
+def test_a_hundred_thousand_mutated_and_random_datagrams_then_an_honest_peer():
+    seed = int(os.environ.get("TANDEM_SEED") or secrets.randbits(32))
+    print(f"TANDEM_SEED={seed}")
+    rng = random.Random(seed)
+    network, one, other = pair(hq(start="answer"), branch(start="answer"))
+    donor, *_ends = pair(hq(), branch(start="answer"), seed=5)
+    donor.start()
+    donor.run(2)
+    honest = [datagram.data for _time, datagram in donor.sent]
+    for number in range(100_000):
+        data = rng.randbytes(rng.randrange(200)) if number % 5 == 0 else _mutated(rng, rng.choice(honest))
+        source = SocketAddress(THERE.address, rng.choice((500, 4500, 1024)))
+        other.manager.receive(Datagram(HERE, source, data), network.now)
+        other.manager.datagrams_to_send()
+        other.manager.events()
+        network.now += 0.0001
+        if number % 100 == 0:
+            other.manager.handle_timer(network.now)
+    assert sum(other.manager.counters.values()) >= 90_000
+    one.manager.initiate("peer", network.now)
+    network.run(5)
+    agree(one, other, routes=1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutations_inside_the_encryption_never_raise(seed):
+    """The attacker is the peer itself: it holds the keys, so what is behind the encryption is mutated."""
+    rng = random.Random(seed)
+    for _run in range(250):
+        network, one, _other = pair(hq(), branch(start="answer"), seed=rng.randrange(2**32))
+        network.start()
+        network.run(0.5)
+        session = one.manager._of_gateway["peer"][0]
+        protection = session.protection
+        plain_open = protection._cipher_out.seal
+
+        def corrupt(prefix: bytes, plaintext: bytes, seal=plain_open, rng=rng) -> bytes:
+            data = bytearray(plaintext)
+            for _change in range(rng.randint(1, 4)):
+                if data:
+                    data[rng.randrange(len(data))] = rng.randrange(256)
+            return seal(prefix, bytes(data))
+
+        protection._cipher_out = type("Corrupting", (), {
+            "seal": staticmethod(corrupt), "overhead": staticmethod(protection._cipher_out.overhead)})()
+        order = rng.choice((lambda m, now: m.rekey_child("lan", now), lambda m, now: m.rekey_ike("peer", now),
+                            lambda m, now: m.terminate("peer", now)))
+        order(one.manager, network.now)
+        network.run(2)
+
+
+def test_cookies_are_demanded_of_a_flood_and_honest_peers_get_through():
+    network, one, other = pair(hq(start="answer"), branch(start="answer"), settings=Settings(cookie_threshold=10))
+    donor, *_ends = pair(hq(), branch(start="answer"), seed=5)
+    donor.start()
+    request = donor.sent[0][1].data
+    for number in range(1000):
+        source = SocketAddress(THERE.address, 2000 + number)
+        spi = number.to_bytes(8, "big", signed=False)
+        other.manager.receive(Datagram(HERE, source, b"\x01" + spi[1:] + request[8:]), network.now)
+    answers = other.manager.datagrams_to_send()
+    assert other.manager.counters["cookie_demanded"] == 990
+    assert max(len(row.data) for row in answers[10:]) < len(request)  # never more than was sent
+    assert len(other.manager._half_open) == 10
+    one.manager.initiate("peer", network.now)
+    network.run(2)
+    agree(one, other, routes=1)
+    assert len(network.sent) == 6  # the cookie cost one round trip
+    network.run(60)
+    assert not other.manager._half_open
+
+
+def test_a_cookie_is_good_for_one_address_and_one_spi():
+    network, one, other = pair(hq(start="answer"), branch(start="answer"), settings=Settings(cookie_threshold=0))
+    one.manager.initiate("peer", network.now)
+    network.run(0.05)
+    with_cookie = next(row.data for _time, row in network.sent[2:] if row.data[18] == 34)
+    elsewhere = SocketAddress(ipaddress.ip_address("192.0.2.77"), 500)
+    before = other.manager.counters["cookie_demanded"]
+    other.manager.receive(Datagram(HERE, elsewhere, with_cookie), network.now)
+    other.manager.receive(Datagram(HERE, THERE, b"\x01" * 8 + with_cookie[8:]), network.now)
+    assert other.manager.counters["cookie_demanded"] == before + 2
+
+
+def test_a_forged_datagram_does_not_disturb_an_sa():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    session = one.manager._of_gateway["peer"][0]
+    for exchange in range(256):
+        for flags in (0x00, 0x08, 0x20, 0x28):
+            for message_id in (0, 1, 2, 3, 2**32 - 1):
+                data = (session.spi_i + session.spi_r + bytes([46, 0x20, exchange, flags])
+                        + message_id.to_bytes(4, "big") + (28 + 68).to_bytes(4, "big")
+                        + b"\x00\x00\x00\x44" + bytes(64))
+                for end, local, remote in ((one, THERE, HERE), (other, HERE, THERE)):
+                    end.manager.receive(Datagram(local, remote, data), network.now)
+    network.run(5)
+    agree(one, other, routes=1)
+    assert not one.reasons and not other.reasons
+
+
+def test_a_version_that_is_too_high_is_answered_and_one_too_low_is_dropped():
+    _network, _one, other = pair(hq(), branch(start="answer"))
+    for version, answers in ((0x30, 1), (0x10, 0)):
+        data = b"\x01" * 8 + bytes(8) + bytes([0, version, 34, 8]) + bytes(4) + (28).to_bytes(4, "big")
+        other.manager.receive(Datagram(HERE, THERE, data), 0.0)
+        assert len(other.manager.datagrams_to_send()) == answers
