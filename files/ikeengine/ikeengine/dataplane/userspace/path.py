@@ -29,6 +29,7 @@ CACHE_SIZE = 8192
 _LAST_SEQUENCE = (1 << 32) - 1
 _LAST_EXTENDED_SEQUENCE = (1 << 64) - 1
 _ESP_MINIMUM = 8
+_IPV6_MULTICAST = 0xFF
 
 
 class _Selectors:
@@ -141,7 +142,9 @@ class PacketPath:
             return
         lane = self._lane(source, destination)
         if lane is None:
-            self.drops["outbound_no_route"] += 1
+            # IPv6 announces itself on every device; its multicasts are no traffic of the tunnel's.
+            if not (next_header == inner.IPV6_IN_ESP and destination[0] == _IPV6_MULTICAST):
+                self.drops["outbound_no_route"] += 1
             return
         pair = lane.pair
         if pair is None:

@@ -1,0 +1,171 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One data plane in the network namespace that this process is started in, driven by JSON lines on standard input.
+
+The first line says what it is (``Setup``); each further one is ``[method, arguments...]`` and gets one line of answer.
+SAs are numbered by generation: both ends make the same keys and SPIs out of the number, so no IKE is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "files/ikeengine"))
+
+from ikeengine.dataplane.interface import DataPlane, DataPlaneError, Protection
+from ikeengine.dataplane.userspace.dataplane import UserspaceDataPlane
+from ikeengine.dataplane.xfrm.dataplane import XfrmDataPlane
+from ikeengine.dataplane.xfrm.probe import probe
+from ikeengine.dataplane.xfrm.sockets import bypass_socket, enable_espinudp
+from ikeengine.security_association import ChildSa, DirectionKeys, SocketAddress
+from ikeengine.vpn import algorithms
+from ikeengine.vpn.model import Expiration, Protocol, Route
+from ikeengine.vpn.selectors import Selector
+
+
+@dataclass
+class Setup:
+    """``side`` is 0 or 1; ``plane`` is kernel or userspace; ``routes`` are [local, remote] as this side sees them."""
+
+    side: int
+    plane: str
+    local: str
+    remote: str
+    routes: list[list[str]]
+    encryption: str = "AES-256"
+    authentication: str | None = "SHA2-256"
+    protocol: str = "ESP"
+    encapsulated: bool = True
+    esn: bool = False
+    kilobytes: int | None = None
+
+
+class PlaneHost:
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.local = SocketAddress(ip_address(setup.local), 4500)
+        self.remote = SocketAddress(ip_address(setup.remote), 4500)
+        self.events: list[str] = []
+        self.routes = [Route(Selector.parse(local), Selector.parse(remote)) for local, remote in setup.routes]
+        self.loop = asyncio.get_running_loop()
+        self.udp = self.open_udp(self.local)
+        self.plane = self.open_plane()
+        self.plane.start(lambda event: self.events.append(repr(event)))
+
+    def open_udp(self, local: SocketAddress) -> socket.socket:
+        udp = socket.socket(socket.AF_INET6 if local.address.version == 6 else socket.AF_INET,
+                            socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        bypass_socket(udp)
+        if self.setup.plane == "kernel":
+            enable_espinudp(udp)
+        udp.bind((str(local.address), local.port))
+        self.loop.add_reader(udp.fileno(), self.read_udp, udp)
+        return udp
+
+    def open_plane(self) -> DataPlane:
+        if self.setup.plane == "kernel":
+            return XfrmDataPlane(self.loop.add_reader, self.loop.remove_reader)
+        return UserspaceDataPlane(self.send, self.loop.add_reader, self.loop.remove_reader)
+
+    def send(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        with suppress(BlockingIOError):
+            self.udp.sendto(data, (str(remote.address), remote.port))
+
+    def read_udp(self, udp: socket.socket) -> None:
+        for _ in range(64):
+            try:
+                data, sender = udp.recvfrom(65536)
+            except BlockingIOError:
+                return
+            self.plane.receive(data, self.local, SocketAddress(ip_address(sender[0]), sender[1]))
+
+    def child(self, route: int, generation: int) -> ChildSa:
+        setup = self.setup
+        encryption = algorithms.encryption(setup.encryption) if setup.protocol == "ESP" else None
+        authentication = algorithms.authentication(setup.authentication) if setup.authentication else None
+
+        def keys(side: int) -> DirectionKeys:
+            def octets(label: str, size: int) -> bytes:
+                return hashlib.shake_256(f"{label} {side} {route} {generation}".encode()).digest(size)
+            return DirectionKeys(octets("encryption", encryption.keying_size if encryption else 0),
+                                 octets("authentication", authentication.key_size if authentication else 0))
+
+        def spi(side: int) -> int:
+            return 0xD0000000 + side * 0x10000 + route * 0x100 + generation
+
+        me, peer = setup.side, 1 - setup.side
+        return ChildSa("lan", "peer", route + 1, Protocol[setup.protocol], encryption, authentication, setup.esn,
+                       spi(me), spi(peer), keys(me), keys(peer), self.local, self.remote, setup.encapsulated,
+                       self.routes[route], self.routes[route], Expiration(28800, setup.kilobytes))
+
+    def protection(self, route: int) -> Protection:
+        return Protection("lan", self.routes[route], route + 1, Protocol[self.setup.protocol], self.local.address,
+                          self.remote.address)
+
+    def do(self, method: str, *arguments: Any) -> Any:
+        plane = self.plane
+        match method:
+            case "protect":
+                plane.protect(self.protection(*arguments))
+            case "unprotect":
+                plane.unprotect(self.protection(*arguments))
+            case "allocate_spi":
+                return plane.allocate_spi(self.local.address, self.remote.address, Protocol[self.setup.protocol])
+            case "add_inbound":
+                plane.add_inbound(self.child(*arguments))
+            case "add_outbound":
+                plane.add_outbound(self.child(*arguments))
+            case "remove":
+                plane.remove(self.child(*arguments))
+            case "move":
+                route, generation, local, local_port, remote, remote_port = arguments
+                new_local = SocketAddress(ip_address(local), local_port)
+                if new_local != self.local:
+                    self.loop.remove_reader(self.udp.fileno())
+                    self.udp.close()
+                    self.udp = self.open_udp(new_local)
+                plane.move(self.child(route, generation), new_local, SocketAddress(ip_address(remote), remote_port))
+            case "counters":
+                counted = plane.counters(self.child(*arguments))
+                return [counted.packets_in, counted.octets_in, counted.packets_out, counted.octets_out]
+            case "events":
+                return self.events
+            case "drops":
+                return dict(plane.drops) if isinstance(plane, UserspaceDataPlane) else {}
+            case "clear_leftovers":
+                plane.clear_leftovers()
+            case "probe":
+                found = probe()
+                return [found.available, list(found.missing), found.extended_sequence_numbers]
+            case "stop":
+                plane.stop(*arguments)
+            case _:
+                raise ValueError(method)
+        return None
+
+
+async def main() -> None:
+    loop = asyncio.get_running_loop()
+    host = PlaneHost(Setup(**json.loads(await loop.run_in_executor(None, sys.stdin.readline))))
+    print(json.dumps("ready"), flush=True)
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        try:
+            answer = {"result": host.do(*json.loads(line))}
+        except DataPlaneError as error:
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
