@@ -49,9 +49,18 @@ def demo() -> int:
     except RunFailed as error:
         print(f"\nNot proved: {error}\n{_afterwards(bed)}", file=sys.stderr)
         return 1
-    counts, result = measure(bed)
-    result["second_run"] = {"changed": changed}
-    result["seconds"] |= {"first_run": round(first_run, 3), "second_run": round(second_run, 3)}
+    counts, ping, statuses = measure(bed)
+    result = {
+        "tunnels": tunnels(statuses),
+        "ping": ping,
+        "clear_packets": counts.clear,
+        "second_run": {"changed": changed},
+        "seconds": {
+            "first_run": round(first_run, 3),
+            "second_run": round(second_run, 3),
+            "tunnel_up": seconds_to_up(statuses),
+        },
+    }
     said = findings(result)
     result_file.write_text(json.dumps({"ok": not said, **result}, indent=2) + "\n")
     _report(bed, result, counts, said)
@@ -83,21 +92,19 @@ def play(bed: Bed) -> tuple[float, int]:
     return seconds, sum(map(int, changes))
 
 
-def measure(bed: Bed) -> tuple[Counts, dict[str, Any]]:
-    """Ping from LAN to LAN under the router's eyes, then ask both ends what they hold."""
+def measure(bed: Bed) -> tuple[Counts, dict[str, int], dict[str, dict[str, Any]]]:
+    """Ping from LAN to LAN under the router's eyes, then ask both ends what they hold.
+
+    Returns the packets at the router, the pings sent and received, and each host's status.
+    """
     marker = secrets.token_bytes(16)
-    ping = ["ping", "-n", "-q", "-c", str(PINGS), "-i", "0.05", "-W", "2", "-p", marker.hex(), "10.2.0.2"]
+    argv = ["ping", "-n", "-q", "-c", str(PINGS), "-i", "0.05", "-W", "2", "-p", marker.hex(), "10.2.0.2"]
     with Capture(bed.router, "wan-hq", FOLDER / "router.pcap") as capture:
-        said = bed.namespaces["lan-hq"].run(ping, check=False).stdout
-    counts = capture.counts(bed.LANS, marker=marker)
+        said = bed.namespaces["lan-hq"].run(argv, check=False).stdout
     counted = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+    ping = {"sent": int(counted[1]), "received": int(counted[2])} if counted else {"sent": 0, "received": 0}
     statuses = {host: ikectl(bed, host, "status") for host in bed.hosts}
-    return counts, {
-        "tunnels": tunnels(statuses),
-        "ping": {"sent": int(counted[1]), "received": int(counted[2])} if counted else {"sent": 0, "received": 0},
-        "clear_packets": counts.clear,
-        "seconds": {"tunnel_up": seconds_to_up(statuses)},
-    }
+    return capture.counts(bed.LANS, marker=marker), ping, statuses
 
 
 def ikectl(bed: Bed, host: str, *words: str) -> dict[str, Any]:

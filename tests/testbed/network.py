@@ -67,6 +67,14 @@ class Namespace:
         ip(f"netns delete {self.name}")
 
 
+def tidy() -> None:
+    """Remove the folder of all namespaces, which ``ip netns`` made and mounted over itself, once it is empty."""
+    with suppress(OSError):
+        if not any(NAMESPACES.iterdir()):
+            run(["umount", str(NAMESPACES)], check=False)
+            NAMESPACES.rmdir()
+
+
 def links(namespace: str | None = None, *, master: str | None = None) -> list[str]:
     """Names of the links in `namespace` (or the machine's own), or only the ports of the bridge `master`."""
     argv = ["ip", *(["-n", namespace] if namespace else []), "-json", "link", "show"]

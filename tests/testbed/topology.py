@@ -22,7 +22,7 @@ from pathlib import Path
 from . import CHECKOUT, STATE
 from .command import run
 from .host import Host, Init, cgroup_root
-from .network import NAMESPACES, Namespace, ip, links
+from .network import NAMESPACES, Namespace, ip, links, tidy
 
 # RFC 5737: a documentation range. Each bed has a sixteenth of it, for ssh between the machine and its hosts.
 MANAGEMENT = ipaddress.IPv4Network("203.0.113.0/24")
@@ -229,6 +229,7 @@ class Bed:
             Host(cgroup.name, Namespace(cgroup.name), self.folder).stop()
         for link in (*links(master=self.bridge), self.bridge):
             run(["ip", "link", "delete", link], check=False)
+        tidy()
         shutil.rmtree(self.control_folder, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):

@@ -33,7 +33,7 @@ def command_line(*words: str) -> "subprocess.CompletedProcess[str]":
 def traces(bed: Bed) -> list[str]:
     """What the machine shows of a bed, anywhere that a bed leaves something."""
     shown = {
-        "namespace": os.listdir("/run/netns"),
+        "namespace": os.listdir("/run/netns") if Path("/run/netns").exists() else [],
         "link": os.listdir("/sys/class/net"),
         "mount": Path("/proc/self/mountinfo").read_text().splitlines(),
         "cgroup": [entry.name for entry in (cgroup_root() or Path("/sys/fs/cgroup")).iterdir()],
