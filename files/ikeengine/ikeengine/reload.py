@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .status import ReloadResult
 from .vpn.model import Gateway, Route, Side, Start, Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """Names as ``gateway branch`` and ``tunnel lan``."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    unchanged: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from .ikev2.rekey_ike import RekeyIke
 from .ikev2.session import IkeSession
 from .ikev2.state import NO_SPI, State
 from .keep_up import Peer, missing_routes
-from .reload import difference
+from .reload import ReloadResult, difference
 from .security_association import Datagram, SocketAddress
-from .status import ChildStatus, GatewayStatus, IkeSaStatus, ReloadResult, RouteStatus, TunnelStatus
+from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .vpn.model import Gateway, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
 from .wire.constants import ExchangeType, HeaderFlag, NotifyType
@@ -159,8 +159,8 @@ class IkeSaManager:
         session = self._live(self._peers[gateway].gateway.name)
         if session is None:
             raise LookupError(f"gateway {gateway} has no IKE SA")
-        if not session.has_task(RekeyIke):
-            session.enqueue(RekeyIke(), now)
+        if not session.requests.has(RekeyIke):
+            session.requests.add(RekeyIke(), now)
             self._touch(session)
 
     def rekey_child(self, tunnel: str, now: float, spi_in: int | None = None) -> None:
@@ -171,7 +171,7 @@ class IkeSaManager:
         if not found:
             raise LookupError(f"tunnel {tunnel} has no SA")
         for session, child in found:
-            session.enqueue(CreateChild(child.tunnel, child.sa.declared, child), now)
+            session.requests.add(CreateChild(child.tunnel, child.sa.declared, child), now)
             self._touch(session)
 
     def expire(self, spi_in: int, now: float, *, hard: bool) -> None:
@@ -180,10 +180,10 @@ class IkeSaManager:
             if child.sa.spi_in != spi_in:
                 continue
             if hard:
-                session.enqueue(DeleteChild(child, "its traffic limit is reached"), now)
+                session.requests.add(DeleteChild(child, "its traffic limit is reached"), now)
                 self.child_lost(session, now)
             elif child.state is ChildState.INSTALLED:
-                session.enqueue(CreateChild(child.tunnel, child.sa.declared, child), now)
+                session.requests.add(CreateChild(child.tunnel, child.sa.declared, child), now)
             self._touch(session)
             return
 
@@ -202,7 +202,7 @@ class IkeSaManager:
         for session, child in self._all_children():
             if child.sa.spi_in == spi_in:
                 self.emit(Failed(session.name, child.sa.tunnel, None, reason))
-                session.enqueue(DeleteChild(child, reason), now)
+                session.requests.add(DeleteChild(child, reason), now)
                 self.child_lost(session, now)
                 self._touch(session)
                 return
@@ -234,30 +234,11 @@ class IkeSaManager:
     # ---------------------------------------------------------------------------------------------- status
 
     def gateways(self) -> list[GatewayStatus]:
-        return [self._gateway_status(peer) for peer in self._peers.values()]
+        return [gateway_status(peer, self._of_gateway.get(name, [])) for name, peer in self._peers.items()]
 
     def tunnels(self) -> list[TunnelStatus]:
-        return [self._tunnel_status(peer, tunnel) for name, peer in self._peers.items()
+        return [tunnel_status(peer, tunnel, self._of_gateway.get(name, [])) for name, peer in self._peers.items()
                 for tunnel in self._tunnels[name]]
-
-    def _gateway_status(self, peer: Peer) -> GatewayStatus:
-        sessions = self._of_gateway.get(peer.gateway.name, [])
-        live = tuple(_ike_status(session) for session in sessions if session.state in _LIVE)
-        state = "established" if live else "connecting" if any(row.state in _BEGINNING for row in sessions) else "down"
-        return GatewayStatus(peer.gateway.name, state, live, peer.last_error)
-
-    def _tunnel_status(self, peer: Peer, tunnel: Tunnel) -> TunnelStatus:
-        connecting = any(task.tunnel == tunnel for session in self._of_gateway.get(peer.gateway.name, [])
-                         for task in session.pending_tasks() if isinstance(task, CreateChild))
-        routes = []
-        for route in tunnel.routes:
-            children = tuple(ChildStatus(child.sa, child.initiated_at, child.installed_at, child.rekey_at)
-                             for session in self._of_gateway.get(peer.gateway.name, []) for child in session.children
-                             if child.is_live and child.sa.tunnel == tunnel.name and child.sa.declared == route)
-            routes.append(RouteStatus(route, "up" if children else "connecting" if connecting else "down", children))
-        states = {row.state for row in routes}
-        state = "up" if states == {"up"} else "connecting" if "connecting" in states else "down"
-        return TunnelStatus(tunnel.name, tunnel.gateway, state, tuple(routes), peer.tunnel_errors.get(tunnel.name))
 
     # ---------------------------------------------------------------------------------------------- what sessions ask
 
@@ -427,10 +408,10 @@ class IkeSaManager:
             session = self._begin(peer, now)
             if session is None:
                 return
-        asked = {(task.tunnel.name, task.route) for task in session.pending_tasks() if isinstance(task, CreateChild)}
+        asked = {(task.tunnel.name, task.route) for task in session.requests.all() if isinstance(task, CreateChild)}
         for tunnel, route in missing:
             if (tunnel.name, route) not in asked:
-                session.enqueue(CreateChild(tunnel, route), now)
+                session.requests.add(CreateChild(tunnel, route), now)
         self._touch(session)
 
     def _begin(self, peer: Peer, now: float) -> IkeSession | None:
@@ -443,7 +424,7 @@ class IkeSaManager:
                              remote=SocketAddress(pair.remote.address, IKE_PORT))
         self._by_spi[session.own_spi] = session
         self._of_gateway.setdefault(peer.gateway.name, []).append(session)
-        session.enqueue(IkeSaInit(), now)
+        session.requests.add(IkeSaInit(), now)
         return session
 
     def _missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
@@ -474,7 +455,7 @@ class IkeSaManager:
         for session in self._of_gateway.get(gateway, []):
             for child in session.children:
                 if chosen(child) and child.state is not ChildState.DELETING:
-                    session.enqueue(DeleteChild(child, reason), now)
+                    session.requests.add(DeleteChild(child, reason), now)
             self._touch(session)
 
     # ---------------------------------------------------------------------------------------------- bookkeeping
@@ -518,10 +499,3 @@ class IkeSaManager:
         session.noted_timer = due
         if due is not None:
             heapq.heappush(self._timers, (due, next(self._timer_numbers), session))
-
-
-def _ike_status(session: IkeSession) -> IkeSaStatus:
-    local_identity, remote_identity = session.describe_identities()
-    return IkeSaStatus(2, session.spi_i, session.spi_r, session.initiator, session.protection.suite, session.local,
-                       session.remote, local_identity, remote_identity, session.nat_detected, session.created_at,
-                       session.established_at or session.created_at, session.rekey_at)

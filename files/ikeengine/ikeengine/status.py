@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .ikev2.create_child_sa import CreateChild
+from .ikev2.session import IkeSession
+from .ikev2.state import State
+from .keep_up import Peer
 from .security_association import ChildSa, SocketAddress
-from .vpn.model import Route
+from .vpn.model import Route, Tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,31 @@ class TunnelStatus:
     last_error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadResult:
-    """Names as ``gateway branch`` and ``tunnel lan``."""
+def gateway_status(peer: Peer, sessions: Sequence[IkeSession]) -> GatewayStatus:
+    """One gateway, from the sessions that are its."""
+    live = tuple(_ike_sa_status(session) for session in sessions if session.state is State.ESTABLISHED)
+    beginning = any(session.state in (State.INITIATING, State.AUTHENTICATING) for session in sessions)
+    state = "established" if live else "connecting" if beginning else "down"
+    return GatewayStatus(peer.gateway.name, state, live, peer.last_error)
 
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    removed: tuple[str, ...]
-    unchanged: tuple[str, ...]
+
+def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) -> TunnelStatus:
+    """One tunnel, from the sessions of its gateway."""
+    connecting = any(task.tunnel == tunnel for session in sessions for task in session.requests.all()
+                     if isinstance(task, CreateChild))
+    routes = []
+    for route in tunnel.routes:
+        children = tuple(ChildStatus(child.sa, child.initiated_at, child.installed_at, child.rekey_at)
+                         for session in sessions for child in session.children
+                         if child.is_live and child.sa.tunnel == tunnel.name and child.sa.declared == route)
+        routes.append(RouteStatus(route, "up" if children else "connecting" if connecting else "down", children))
+    states = {row.state for row in routes}
+    state = "up" if states == {"up"} else "connecting" if "connecting" in states else "down"
+    return TunnelStatus(tunnel.name, tunnel.gateway, state, tuple(routes), peer.tunnel_errors.get(tunnel.name))
+
+
+def _ike_sa_status(session: IkeSession) -> IkeSaStatus:
+    local_identity, remote_identity = session.describe_identities()
+    return IkeSaStatus(2, session.spi_i, session.spi_r, session.initiator, session.protection.suite, session.local,
+                       session.remote, local_identity, remote_identity, session.nat_detected, session.created_at,
+                       session.established_at or session.created_at, session.rekey_at)

@@ -90,7 +90,7 @@ class CreateChild(Task):
             old.state = ChildState.REPLACED
         session.add_child(new, now)
         if was_there:
-            session.enqueue(DeleteChild(old, "rekeyed"), now)
+            session.requests.add(DeleteChild(old, "rekeyed"), now)
 
     def _refused(self, session: IkeSession, notify: int, reason: str, now: float) -> None:
         old = self.rekeyed
@@ -126,7 +126,7 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
     rekeyed = None
     if spi is not None:
         rekeyed = session.child_by_spi_out(int.from_bytes(spi, "big"))
-        if rekeyed is None and isinstance(session.current_task, CreateChild):
+        if rekeyed is None and isinstance(session.requests.current, CreateChild):
             # The peer may mean what our own request, whose answer is not here yet, has just made.
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
         if rekeyed is None:

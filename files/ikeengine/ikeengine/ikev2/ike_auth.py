@@ -44,7 +44,7 @@ class IkeAuth(Task):
             payloads.append(Notify(NotifyType.INITIAL_CONTACT))
         payloads += [IdentificationResponder(*identities.to_wire(pair.remote.identity)),
                      Authentication(AuthMethod.SHARED_KEY, _auth(session, gateway, own, of_initiator=True))]
-        wanted = session.take(CreateChild)
+        wanted = session.requests.take(CreateChild)
         if wanted is not None:
             self._offer = ChildOffer.make(session, wanted.tunnel, wanted.route, first=True, now=session.created_at)
             payloads += [self._offer.security_association(), *self._offer.selectors()]

@@ -90,7 +90,7 @@ class IkeSaInit(Task):
         if session.nat_detected:
             session.float_to_nat_traversal_port()
         session.state = State.AUTHENTICATING
-        session.enqueue_first(IkeAuth(), now)
+        session.requests.add_first(IkeAuth(), now)
 
     def _change_group(self, session: IkeSession, data: bytes, now: float) -> None:
         assert session.gateway is not None
@@ -108,7 +108,7 @@ class IkeSaInit(Task):
         self._repeats += 1
         if self._repeats > _MOST_REPEATS:
             raise Refusal(NotifyType.COOKIE, "phase 1: the peer asks for cookies or groups without end")
-        session.repeat_init(self, now)
+        session.requests.repeat_init(self, now)
 
 
 def _refused(session: IkeSession, kind: int) -> str:

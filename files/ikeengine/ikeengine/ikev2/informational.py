@@ -90,7 +90,7 @@ def _deleted(session: IkeSession, octets: bytes, now: float) -> bytes | None:
     (RFC 7296 §1.4.1)."""
     child = session.child_by_spi_out(int.from_bytes(octets, "big"))
     if child is None:
-        if session.current_task is not None and session.current_task.exchange == ExchangeType.CREATE_CHILD_SA:
+        if session.requests.current is not None and session.requests.current.exchange == ExchangeType.CREATE_CHILD_SA:
             session.deleted_ahead.add(int.from_bytes(octets, "big"))
         return None
     ours = None if child.state is ChildState.DELETING else child.sa.spi_in.to_bytes(4, "big")

@@ -68,10 +68,10 @@ class RekeyIke(Task):
         if rival is not None and new.lowest_nonce < rival.lowest_nonce:
             # Both ends rekeyed and ours has the lowest nonce: we close ours; the peer closes the old one.
             session.hand_over(rival, now)
-            new.enqueue(DeleteIke("the peer's rekey at the same time stays"), now)
+            new.requests.add(DeleteIke("the peer's rekey at the same time stays"), now)
             return
         session.hand_over(new, now)
-        session.enqueue(DeleteIke("rekeyed"), now)
+        session.requests.add(DeleteIke("rekeyed"), now)
 
     def _refused(self, session: IkeSession, notify: int, now: float) -> None:
         if session.rival is not None:
@@ -85,7 +85,7 @@ class RekeyIke(Task):
 
 def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """The other side. Refuses while one of our own exchanges for a child is under way (RFC 7296 §2.25.2)."""
-    if isinstance(session.current_task, CreateChild | DeleteChild | DeleteIke) or any(
+    if isinstance(session.requests.current, CreateChild | DeleteChild | DeleteIke) or any(
             child.state in (ChildState.REKEYING, ChildState.DELETING) for child in session.children):
         raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
     offered = require(payloads, SecurityAssociation)
@@ -102,7 +102,7 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
     new = session.make_successor(
         choice.transform, _skeyseed(session, key_exchange.shared_secret(theirs.data), nonce_i, nonce),
         initiator=False, spi_i=choice.answer.spi, spi_r=spi, nonce_i=nonce_i, nonce_r=nonce, now=now)
-    if isinstance(session.current_task, RekeyIke):
+    if isinstance(session.requests.current, RekeyIke):
         session.rival = new
     else:
         session.hand_over(new, now)

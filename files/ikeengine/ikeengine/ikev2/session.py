@@ -9,10 +9,8 @@ exchange says and means is in a file of its own; this one only carries messages 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..crypto.errors import CryptoError, InvalidKeyExchange
 from ..security_association import Datagram, SocketAddress
@@ -25,28 +23,18 @@ from .children import Child, ChildState, rekey_fraction
 from .context import IKE_PORT, NAT_TRAVERSAL_PORT, Context
 from .create_child_sa import CreateChild
 from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Failed, IkeClosed, IkeEstablished, IkeRekeyed
-from .exchange import Refusal, Task, notify_name
+from .exchange import Refusal, notify_name
 from .ike_sa_init import derive
 from .informational import DeleteChild, DeleteIke, Liveness
 from .protection import Protection
 from .rekey_ike import RekeyIke
+from .requests import Requests
 from .responders import RESPONDERS
 from .state import NO_SPI, State
 
 if TYPE_CHECKING:
     from ..crypto.key_exchange import KeyExchange
 
-_T = TypeVar("_T", bound=Task)
-
-
-@dataclass(slots=True)
-class _Outstanding:
-    task: Task
-    message_id: int
-    data: bytes
-    due: float
-    interval: float
-    tries_left: int
 
 
 class IkeSession:
@@ -91,9 +79,7 @@ class IkeSession:
         self.expires_at: float | None = None
         self._half_open_until: float | None = None if initiator else now + context.settings.half_open_timeout
 
-        self._queue: deque[Task] = deque()
-        self._outstanding: _Outstanding | None = None
-        self._next_request = 0
+        self.requests = Requests(self)
         self._expected_request = 0
         self._last_request = b""
         self._last_response = b""
@@ -117,7 +103,6 @@ class IkeSession:
     def protection(self) -> Protection:
         """The keys; a responder derives them only when IKE_AUTH comes, so that a flood costs it no exponentiation."""
         if self._protection is None:
-
             self._protection = derive(self)
         return self._protection
 
@@ -139,15 +124,6 @@ class IkeSession:
         return self._replaced
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a request of ours is under way."""
-        return self._outstanding is not None
-
-    @property
-    def current_task(self) -> Task | None:
-        return self._outstanding.task if self._outstanding else None
-
-    @property
     def name(self) -> str:
         return self.gateway.name if self.gateway else ""
 
@@ -161,68 +137,13 @@ class IkeSession:
         return any(child.is_live and child.sa.tunnel == tunnel and child.sa.declared == route
                    for child in self.children)
 
-    # ---------------------------------------------------------------------------------------------- requests of ours
-
-    def enqueue(self, task: Task, now: float) -> None:
-        """Run the task when those before it have ended."""
-        self._queue.append(task)
-        self._send_next(now)
-
-    def enqueue_first(self, task: Task, now: float) -> None:
-        self._queue.appendleft(task)
-        self._send_next(now)
-
-    def has_task(self, kind: type[Task]) -> bool:
-        """Whether such a task is under way or waits."""
-        return isinstance(self.current_task, kind) or any(isinstance(task, kind) for task in self._queue)
-
-    def pending_tasks(self) -> list[Task]:
-        return ([self._outstanding.task] if self._outstanding else []) + list(self._queue)
-
-    def take_queue(self) -> list[Task]:
-        """The tasks that wait, for the successor of this IKE SA."""
-        tasks = list(self._queue)
-        self._queue.clear()
-        return tasks
-
-    def take(self, kind: type[_T]) -> _T | None:
-        """Remove the first task of that kind from those that wait."""
-        for task in self._queue:
-            if isinstance(task, kind):
-                self._queue.remove(task)
-                return task
-        return None
+    # ---------------------------------------------------------------------------------------------- what leaves
 
     def say_once(self, payloads: Sequence[Payload], now: float) -> None:
         """An INFORMATIONAL request that is not waited for: the last words of an IKE SA that closes."""
-        self._transmit(self._encode(payloads, ExchangeType.INFORMATIONAL, self._next_request, response=False), now)
+        self.transmit(self.encode(payloads, ExchangeType.INFORMATIONAL, self.requests.next_id, response=False), now)
 
-    def _send_next(self, now: float) -> None:
-        while self._outstanding is None and self._queue and self.state is not State.CLOSED:
-            task = self._queue.popleft()
-            payloads = task.request(self, now)
-            if payloads is None:
-                continue
-            data = self._encode(payloads, task.exchange, self._next_request, response=False)
-            if task.exchange is ExchangeType.IKE_SA_INIT:
-                self.init_request = data
-            interval, tries = self._patience(task)
-            self._outstanding = _Outstanding(task, self._next_request, data, now + interval, interval, tries)
-            self._transmit(data, now)
-
-    def _patience(self, task: Task) -> tuple[float, int]:
-        settings = self.context.settings
-        detection = self.gateway.dead_peer_detection if self.gateway else None
-        if isinstance(task, Liveness) and detection is not None:
-            return settings.retransmit_first, detection.retries
-        return settings.retransmit_first, settings.retransmit_tries
-
-    def repeat_init(self, task: Task, now: float) -> None:
-        """Send IKE_SA_INIT once more under the same message identifier 0 (RFC 7296 §2.6, §2.7)."""
-        self._next_request = 0
-        self.enqueue_first(task, now)
-
-    def _encode(self, payloads: Sequence[Payload], exchange: int, message_id: int, *, response: bool) -> bytes:
+    def encode(self, payloads: Sequence[Payload], exchange: int, message_id: int, *, response: bool) -> bytes:
         flags = (HeaderFlag.INITIATOR if self.initiator else 0) | (HeaderFlag.RESPONSE if response else 0)
         if exchange == ExchangeType.IKE_SA_INIT:
             return encode_message(spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange, flags=flags,
@@ -230,7 +151,7 @@ class IkeSession:
         return self.protection.seal(payloads, spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange, flags=flags,
                                     message_id=message_id)
 
-    def _transmit(self, data: bytes, now: float) -> None:
+    def transmit(self, data: bytes, now: float) -> None:
         self._sent_at = now
         self.context.send(Datagram(self.local, self.remote, data))
 
@@ -247,9 +168,9 @@ class IkeSession:
             self._receive_request(message, datagram, now)
 
     def _receive_response(self, message: Message, datagram: Datagram, now: float) -> None:
-        outstanding, header = self._outstanding, message.header
-        if (outstanding is None or header.message_id != outstanding.message_id
-                or header.exchange != outstanding.task.exchange):
+        header = message.header
+        outstanding = self.requests.answered_by(header)
+        if outstanding is None:
             self.context.count("unexpected_response")
             return
         try:
@@ -265,8 +186,7 @@ class IkeSession:
             if header.exchange != ExchangeType.IKE_SA_INIT:
                 self.close("the peer's answer is authentic but malformed", now, failed=True)
             return
-        self._outstanding = None
-        self._next_request = outstanding.message_id + 1
+        self.requests.done(outstanding)
         if header.exchange != ExchangeType.IKE_SA_INIT:
             self._heard(datagram, now)
         try:
@@ -277,7 +197,7 @@ class IkeSession:
         except (CryptoError, WireError) as error:
             outstanding.task.abandoned(self, str(error), now)
             self.close(f"the peer's answer cannot be used: {error}", now, failed=True)
-        self._send_next(now)
+        self.requests.proceed(now)
 
     def _init_payloads(self, message: Message, datagram: Datagram) -> tuple[Payload, ...]:
         if message.encrypted is not None:
@@ -330,14 +250,14 @@ class IkeSession:
         if answer is not None:
             self._expected_request += 1
             self._last_request = datagram.data
-            self._last_response = self._encode(answer, header.exchange, header.message_id, response=True)
+            self._last_response = self.encode(answer, header.exchange, header.message_id, response=True)
             self._sent_at = now
             self.context.send(Datagram(datagram.local, datagram.remote, self._last_response))
         if fatal is not None:
             self.close(fatal.reason, now, failed=True, notify=fatal.notify)
         elif self._closes_after_answer:
             self.close(self._closes_after_answer, now)
-        self._send_next(now)
+        self.requests.proceed(now)
 
     def close_after_answer(self, reason: str) -> None:
         """For a responder: close once the answer to this request is on its way."""
@@ -357,9 +277,9 @@ class IkeSession:
     def answer_init(self, payloads: Sequence[Payload], datagram: Datagram, now: float) -> None:
         """A responder's first message, kept for the peer's retransmission and for AUTH."""
         self.init_request = self._last_request = datagram.data
-        self.init_response = self._last_response = self._encode(payloads, ExchangeType.IKE_SA_INIT, 0, response=True)
+        self.init_response = self._last_response = self.encode(payloads, ExchangeType.IKE_SA_INIT, 0, response=True)
         self._expected_request = 1
-        self._transmit(self._last_response, now)
+        self.transmit(self._last_response, now)
 
     def repeat_init_answer(self, datagram: Datagram) -> bool:
         """Answer a retransmitted IKE_SA_INIT request again; False where these are not the same octets."""
@@ -418,17 +338,17 @@ class IkeSession:
         waits for its DELETE."""
         new.children.extend(self.children)
         self.children.clear()
-        new._queue.extend(self.take_queue())
+        new.requests.inherit(self.requests)
         self.state, self.rival, self._replaced = State.REPLACED, None, True
         self.expires_at = now + self.context.settings.half_open_timeout
         self.context.emit(IkeRekeyed(self.name, self.spi_i, new.spi_i, new.spi_r))
-        new._send_next(now)
+        new.requests.proceed(now)
 
     def leave(self, reason: str, now: float) -> None:
         """Close it with a DELETE."""
-        if not self.has_task(DeleteIke):
-            self.take_queue()
-            self.enqueue(DeleteIke(reason), now)
+        if not self.requests.has(DeleteIke):
+            self.requests.take_waiting()
+            self.requests.add(DeleteIke(reason), now)
 
     def leave_at(self, time: float, reason: str) -> None:
         """Close it with a DELETE at that time, if it is still there."""
@@ -445,9 +365,7 @@ class IkeSession:
             return
         was_up = self.established_at is not None
         self.state = State.CLOSED
-        tasks, self._outstanding = self.pending_tasks(), None
-        self._queue.clear()
-        for task in tasks:
+        for task in self.requests.clear():
             task.abandoned(self, reason, now)
         for child in list(self.children):
             self.remove_child(child, reason)
@@ -474,7 +392,7 @@ class IkeSession:
         by the end that created it (RFC 7296 §2.8.1)."""
         loser = one if one.lowest_nonce < other.lowest_nonce else other
         if loser.created_by_us and loser.state is ChildState.INSTALLED:
-            self.enqueue(DeleteChild(loser, "a second SA for the same route stays"), now)
+            self.requests.add(DeleteChild(loser, "a second SA for the same route stays"), now)
 
     def activate_outbound(self, child: Child) -> None:
         """Send on the new child SA: the peer has ceased to use the old one."""
@@ -495,8 +413,9 @@ class IkeSession:
         """When `handle_timer` wants to be called, or None."""
         if self.state is State.CLOSED:
             return None
+        outstanding = self.requests.outstanding
         times = [time for time in (
-            self._outstanding.due if self._outstanding else None, self._half_open_until, self.expires_at,
+            outstanding.due if outstanding else None, self._half_open_until, self.expires_at,
             self.rekey_at if self.state is State.ESTABLISHED else None, self._liveness_due(), self._keep_alive_due(),
             self._leave_at[0] if self._leave_at else None,
         ) if time is not None]
@@ -505,7 +424,7 @@ class IkeSession:
 
     def _liveness_due(self) -> float | None:
         detection = self.gateway.dead_peer_detection if self.gateway else None
-        if self.state is not State.ESTABLISHED or detection is None or self._outstanding:
+        if self.state is not State.ESTABLISHED or detection is None or self.requests.outstanding:
             return None
         return self._heard_at + detection.idle
 
@@ -521,8 +440,11 @@ class IkeSession:
         if self._half_open_until is not None and now >= self._half_open_until:
             self.close("the peer began and never authenticated itself", now, failed=True)
             return
-        if self._outstanding is not None and now >= self._outstanding.due:
-            self._retransmit(self._outstanding, now)
+        outstanding = self.requests.outstanding
+        if outstanding is not None and now >= outstanding.due and not self.requests.retransmit(outstanding, now):
+            what = outstanding.task.exchange.name
+            self.close(f"the peer {self.remote} is silent: no answer to {what}", now, failed=True)
+            return
         if self.expires_at is not None and now >= self.expires_at:
             self.close("the lifetime of the IKE SA is over", now)
         if self._leave_at is not None and now >= self._leave_at[0]:
@@ -531,14 +453,14 @@ class IkeSession:
         if self.state is State.ESTABLISHED:
             if self.rekey_at is not None and now >= self.rekey_at:
                 self.rekey_at = None
-                if not self.has_task(RekeyIke) and not self.has_task(DeleteIke):
-                    self.enqueue(RekeyIke(), now)
+                if not self.requests.has(RekeyIke) and not self.requests.has(DeleteIke):
+                    self.requests.add(RekeyIke(), now)
             liveness = self._liveness_due()
             if liveness is not None and now >= liveness:
-                self.enqueue(Liveness(), now)
+                self.requests.add(Liveness(), now)
             keep_alive = self._keep_alive_due()
             if keep_alive is not None and now >= keep_alive:
-                self._transmit(b"\xff", now)
+                self.transmit(b"\xff", now)
         for child in list(self.children):
             self._handle_child_timer(child, now)
 
@@ -548,23 +470,12 @@ class IkeSession:
         if child.expires_at is not None and now >= child.expires_at:
             child.expires_at = None
             if child.state is not ChildState.DELETING:
-                self.enqueue(DeleteChild(child, "its lifetime is over"), now)
+                self.requests.add(DeleteChild(child, "its lifetime is over"), now)
                 self.context.child_lost(self, now)
         elif child.rekey_at is not None and now >= child.rekey_at and child.state is ChildState.INSTALLED:
             child.rekey_at = None
             if self.state is State.ESTABLISHED:
-                self.enqueue(CreateChild(child.tunnel, child.sa.declared, child), now)
-
-    def _retransmit(self, outstanding: _Outstanding, now: float) -> None:
-        settings = self.context.settings
-        if outstanding.tries_left == 0:
-            self.close(f"the peer {self.remote} is silent: no answer to {ExchangeType(outstanding.task.exchange).name}",
-                       now, failed=True)
-            return
-        outstanding.tries_left -= 1
-        outstanding.interval = min(outstanding.interval * settings.retransmit_factor, settings.retransmit_longest)
-        outstanding.due = now + outstanding.interval * (0.9 + 0.2 * self.context.fraction())
-        self._transmit(outstanding.data, now)
+                self.requests.add(CreateChild(child.tunnel, child.sa.declared, child), now)
 
     def describe_identities(self) -> tuple[str, str]:
         """(local, remote) as status shows them."""
