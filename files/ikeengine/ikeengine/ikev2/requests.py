@@ -1,0 +1,146 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The requests of one end of an IKE SA: a queue of tasks, one under way at a time, retransmitted until it is answered
+(RFC 7296 §2.1, §2.2, §2.3)."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ..wire.constants import ExchangeType
+from ..wire.header import Header
+from .exchange import Task
+from .informational import Liveness
+from .state import State
+
+if TYPE_CHECKING:
+    from .session import IkeSession
+
+_T = TypeVar("_T", bound=Task)
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """A request that waits for its answer. ``due`` is when it is sent again."""
+
+    task: Task
+    message_id: int
+    data: bytes
+    due: float
+    interval: float
+    tries_left: int
+
+
+class Requests:
+    """The window is 1: a request begins when the one before it has been answered."""
+
+    __slots__ = ("_next_id", "_queue", "_session", "outstanding")
+
+    def __init__(self, session: IkeSession) -> None:
+        self._session = session
+        self._queue: deque[Task] = deque()
+        self._next_id = 0
+        self.outstanding: Outstanding | None = None
+
+    @property
+    def current(self) -> Task | None:
+        """The task under way."""
+        return self.outstanding.task if self.outstanding else None
+
+    @property
+    def next_id(self) -> int:
+        """The message identifier of the next request."""
+        return self._next_id
+
+    def has(self, kind: type[Task]) -> bool:
+        """Whether such a task is under way or waits."""
+        return any(isinstance(task, kind) for task in self.all())
+
+    def all(self) -> list[Task]:
+        """The task under way, and those that wait, in order."""
+        return ([self.outstanding.task] if self.outstanding else []) + list(self._queue)
+
+    def add(self, task: Task, now: float) -> None:
+        """Run the task when those before it have ended."""
+        self._queue.append(task)
+        self.proceed(now)
+
+    def add_first(self, task: Task, now: float) -> None:
+        self._queue.appendleft(task)
+        self.proceed(now)
+
+    def repeat_init(self, task: Task, now: float) -> None:
+        """Send IKE_SA_INIT once more, under the same message identifier 0 (RFC 7296 §2.6, §2.7)."""
+        self._next_id = 0
+        self.add_first(task, now)
+
+    def take(self, kind: type[_T]) -> _T | None:
+        """Remove the first task of that kind from those that wait."""
+        for task in self._queue:
+            if isinstance(task, kind):
+                self._queue.remove(task)
+                return task
+        return None
+
+    def take_waiting(self) -> list[Task]:
+        """Remove all tasks that wait."""
+        tasks = list(self._queue)
+        self._queue.clear()
+        return tasks
+
+    def inherit(self, other: Requests) -> None:
+        """Take over what waits in another IKE SA's queue; `proceed` begins it."""
+        self._queue.extend(other.take_waiting())
+
+    def clear(self) -> list[Task]:
+        """Forget everything; what was there is returned."""
+        tasks, self.outstanding = self.all(), None
+        self._queue.clear()
+        return tasks
+
+    def proceed(self, now: float) -> None:
+        """Begin the next task, if none is under way."""
+        session = self._session
+        while self.outstanding is None and self._queue and session.state is not State.CLOSED:
+            task = self._queue.popleft()
+            payloads = task.request(session, now)
+            if payloads is None:
+                continue
+            data = session.encode(payloads, task.exchange, self._next_id, response=False)
+            if task.exchange is ExchangeType.IKE_SA_INIT:
+                session.init_request = data
+            interval = session.context.settings.retransmit_first
+            self.outstanding = Outstanding(task, self._next_id, data, now + interval, interval, self._tries(task))
+            session.transmit(data, now)
+
+    def _tries(self, task: Task) -> int:
+        detection = self._session.gateway.dead_peer_detection if self._session.gateway else None
+        if isinstance(task, Liveness) and detection is not None:
+            return detection.retries
+        return self._session.context.settings.retransmit_tries
+
+    def answered_by(self, header: Header) -> Outstanding | None:
+        """The request that a response belongs to, if it is the one under way."""
+        row = self.outstanding
+        if row is None or (header.message_id, header.exchange) != (row.message_id, row.task.exchange):
+            return None
+        return row
+
+    def done(self, row: Outstanding) -> None:
+        """Its answer is there and authentic."""
+        self.outstanding = None
+        self._next_id = row.message_id + 1
+
+    def retransmit(self, row: Outstanding, now: float) -> bool:
+        """Send it again, the next time later, with jitter; False when the last try is over."""
+        if row.tries_left == 0:
+            return False
+        context = self._session.context
+        row.tries_left -= 1
+        row.interval = min(row.interval * context.settings.retransmit_factor, context.settings.retransmit_longest)
+        row.due = now + row.interval * (0.9 + 0.2 * context.fraction())
+        self._session.transmit(row.data, now)
+        return True
