@@ -26,11 +26,12 @@ MAY_IMPORT = {
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association"},
     "sa_manager": {"vpn", "wire", "security_association", "ikev2", "keep_up", "reload", "status"},
     "keep_up": {"vpn", "ikev2"},
-    "reload": {"vpn", "status"},
-    "status": {"vpn", "security_association"},
+    "reload": {"vpn"},
+    "status": {"vpn", "security_association", "ikev2", "keep_up"},
     "dataplane": {"vpn", "crypto", "security_association"},
     "cli": {"layout"},
-    "daemon": {"vpn", "dataplane", "security_association", "ikev2.events", "sa_manager", "status", "layout", ""},
+    "daemon": {"vpn", "dataplane", "security_association", "ikev2.events", "sa_manager", "reload", "status",
+               "layout", ""},
     "__main__": {"daemon", "layout", ""},
 }
 #: No socket, no clock, no kernel below the daemon and the data planes; modules that would bring one in.
