@@ -14,7 +14,7 @@ from typing import Any
 from .. import __version__
 from ..dataplane.interface import Ability, DataPlaneError
 from ..ikev2.events import Event, Failed
-from ..status import ReloadResult
+from ..reload import ReloadResult
 from ..vpn.declaration import DeclarationError
 from .control import CommandError, Json
 from .declared import NOTHING, Declared, parse

@@ -55,6 +55,7 @@ class NotingPlane:
     protections: set[Protection] = field(default_factory=set)
     inbound: dict[int, ChildSa] = field(default_factory=dict)
     outbound: dict[int, ChildSa] = field(default_factory=dict)
+    ever_outbound: list[ChildSa] = field(default_factory=list)
     refuses: str | None = None
     next_spi: int = 0xC0000000
     on_event: Callable[[Any], None] | None = None
@@ -91,6 +92,13 @@ class NotingPlane:
     def add_outbound(self, child: ChildSa) -> None:
         self._note("add_outbound", child.tunnel)
         self.outbound[child.spi_out] = child
+        self.ever_outbound.append(child)
+
+    @property
+    def sending(self) -> list[int]:
+        """Outbound SPIs in use: a plane sends on the newest of each route, and forgets the keys of those before."""
+        newest = {child.reqid: child for child in self.ever_outbound}
+        return [child.spi_out for child in newest.values() if child.spi_out in self.outbound]
 
     def move(self, child: ChildSa, local: object, remote: object) -> None:
         self._note("move", child.tunnel)

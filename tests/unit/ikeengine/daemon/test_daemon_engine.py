@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -152,5 +153,22 @@ def test_noise_is_counted_and_told_once_with_its_sender(pair: Pair) -> None:
         status = await pair.hq.ask("status")
         assert sum(status["counters"]["datagrams_dropped"].values()) == 50
         assert pair.hq.messages().count("dropped an IKE datagram: see the counters of ikectl status") == 5
+
+    pair.run(test)
+
+
+def test_both_ends_initiating_at_once_end_with_one_pair_that_sends_both_ways(pair: Pair,
+                                                                             declare: Callable[..., Json]) -> None:
+    pair.branch_declares = declare("branch")
+
+    async def test() -> None:
+        hq, branch = pair.hq.plane, pair.branch.plane
+        with pair.hq.engine.watched() as at_hq, pair.branch.engine.watched() as at_branch:
+            while not (len(hq.inbound) == len(branch.inbound) == 1
+                       and set(hq.sending) == set(branch.inbound) and set(branch.sending) == set(hq.inbound)):
+                waiting = [asyncio.ensure_future(queue.get()) for queue in (at_hq, at_branch)]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in waiting:
+                    task.cancel()
 
     pair.run(test)
