@@ -13,10 +13,11 @@ from .vpn.model import Gateway, Route, Start, Tunnel
 
 @dataclass(slots=True)
 class Peer:
-    """One declared gateway. ``held`` names its tunnels that an operator took down."""
+    """One declared gateway. ``refused``: an operator took it down; ``held`` names its tunnels that one took down."""
 
     gateway: Gateway
     wanted: bool
+    refused: bool = False
     attempts: int = 0
     try_at: float | None = None
     last_error: str | None = None

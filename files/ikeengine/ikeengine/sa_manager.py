@@ -133,7 +133,7 @@ class IkeSaManager:
         """Bring the gateway, or one tunnel of it, up and keep it so. Raises KeyError for an unknown name."""
         peer = self._peers[gateway]
         self._known(gateway, tunnel)
-        peer.wanted = True
+        peer.wanted, peer.refused = True, False
         if tunnel is None:
             peer.held.clear()
         else:
@@ -143,14 +143,15 @@ class IkeSaManager:
         self._attempt(peer, now)
 
     def terminate(self, gateway: str, now: float, tunnel: str | None = None, reason: str = "taken down") -> None:
-        """Close with a DELETE; it stays down until `initiate`. Raises KeyError for an unknown name."""
+        """Close with a DELETE; it stays down, whoever asks for it, until `initiate`. Raises KeyError for an unknown
+        name."""
         peer = self._peers[gateway]
         self._known(gateway, tunnel)
         if tunnel is not None:
             peer.held.add(tunnel)
             self._delete_children(gateway, now, reason, lambda child: child.sa.tunnel == tunnel)
             return
-        peer.wanted = False
+        peer.wanted, peer.refused = False, True
         peer.try_at = None
         self._close_all(gateway, reason, now)
 
@@ -259,11 +260,12 @@ class IkeSaManager:
 
     def candidates(self, local: Address, remote: Address) -> Sequence[Gateway]:
         found = [peer.gateway for peer in self._peers.values() for pair in peer.gateway.endpoints[:1]
-                 if pair.remote.address in (None, remote) and pair.local.address in (None, local)]
+                 if not peer.refused and pair.remote.address in (None, remote) and pair.local.address in (None, local)]
         return sorted(found, key=lambda gateway: gateway.endpoints[0].remote.address is None)
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
-        return self._tunnels.get(gateway, ())
+        peer = self._peers.get(gateway)
+        return [row for row in self._tunnels[gateway] if row.name not in peer.held] if peer else ()
 
     def is_first_contact(self, session: IkeSession) -> bool:
         return not any(row is not session and row.state in _LIVE for row in self._of_gateway.get(session.name, []))
@@ -474,6 +476,8 @@ class IkeSaManager:
             if name in peers:
                 for session in sessions:
                     session.gateway = peers[name].gateway
+        for session in self._half_open.values():
+            session.candidates = tuple(self.candidates(session.local.address, session.remote.address))
 
     def _known(self, gateway: str, tunnel: str | None) -> None:
         if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):

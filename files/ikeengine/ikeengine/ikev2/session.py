@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from ..crypto.errors import CryptoError, InvalidKeyExchange
 from ..security_association import Datagram, SocketAddress
 from ..vpn.model import Gateway, Route, Transform, Tunnel
-from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
+from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, ProtocolId
+from ..wire.delete import Delete
 from ..wire.errors import MalformedMessage, UnsupportedCriticalPayload, WireError
 from ..wire.message import Message, Payload, encode_message
 from ..wire.notify import Notify
@@ -446,7 +447,9 @@ class IkeSession:
             self.close(f"the peer {self.remote} is silent: no answer to {what}", now, failed=True)
             return
         if self.expires_at is not None and now >= self.expires_at:
+            self.say_once([Delete(ProtocolId.IKE, ())], now)
             self.close("the lifetime of the IKE SA is over", now)
+            return
         if self._leave_at is not None and now >= self._leave_at[0]:
             reason, self._leave_at = self._leave_at[1], None
             self.leave(reason, now)

@@ -75,7 +75,7 @@ def test_an_unknown_peer_is_refused_and_counted():
     network.start()
     network.run(0.5)
     assert other.manager.counters["refused"] == 1
-    assert "no gateway is declared between 198.51.100.2 and 192.0.2.2" in other.reasons[0]
+    assert "no gateway is declared, or up to answer, between 198.51.100.2 and 192.0.2.2" in other.reasons[0]
 
 
 def test_a_failed_negotiation_is_tried_again_ever_more_seldom():

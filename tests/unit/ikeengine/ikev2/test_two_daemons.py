@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ikeengine.vpn import declaration
 
 from tests.support.virtual_network import TRANSFORM, agree, branch, hq, pair
 
@@ -139,11 +140,9 @@ def test_a_peer_that_deletes_is_asked_again():
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
     network.run(1)
-    other.manager.terminate("peer", network.now)
-    network.run(10)
-    agree(one, other, routes=1)
-    other.manager.terminate("peer", network.now, tunnel="lan")
-    other.manager.initiate("peer", network.now, tunnel="lan")
+    other.manager.fail_child(next(iter(other.inbound)), "the data plane refused it", network.now)
+    network.run(0.1)
+    assert not one.inbound and not other.inbound
     network.run(10)
     agree(one, other, routes=1)
 
@@ -182,3 +181,49 @@ def test_a_data_plane_that_only_does_esp_in_udp_gets_it_and_moves_to_4500():
     agree(one, other, routes=1)
     assert next(iter(one.inbound.values())).udp_encapsulated
     assert {datagram.remote.port for _time, datagram in network.sent} == {500, 4500}
+
+
+def test_what_an_operator_took_down_stays_down_though_the_peer_asks():
+    network, one, other = pair(hq(), branch())
+    network.start()
+    network.run(10)
+    one.manager.terminate("peer", network.now)
+    network.run(100)
+    assert not one.inbound and not other.inbound
+    one.manager.initiate("peer", network.now)
+    network.run(1)
+    one.manager.terminate("peer", network.now, tunnel="lan")
+    network.run(100)
+    assert not one.inbound and not other.inbound
+    assert one.manager.gateways()[0].state == "established"
+    one.manager.initiate("peer", network.now, tunnel="lan")
+    network.run(1)
+    agree(one, other, routes=1)
+
+
+def test_a_reload_touches_only_what_changed():
+    routes = (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.1.0/24", "10.2.1.0/24"))
+    network, one, other = pair(hq(routes=routes, tunnels=2), branch(routes=routes, tunnels=2, start="answer"))
+    network.start()
+    network.run(1)
+    kept = {spi for spi, child in one.inbound.items() if child.tunnel == "lan"}
+    for end, build in ((one, hq), (other, branch)):
+        start = "boot" if end is one else "answer"
+        result = end.manager.reload(build(routes=(routes[0], ("10.1.7.0/24", "10.2.7.0/24")), tunnels=2, start=start),
+                                    network.now)
+        assert (result.changed, result.unchanged) == (("tunnel lan1",), ("gateway peer", "tunnel lan"))
+    network.run(5)
+    agree(one, other, routes=2)
+    assert kept < set(one.inbound)
+    assert one.manager.reload(hq(routes=(), tunnels=1), network.now).removed == ("tunnel lan1",)
+
+
+def test_a_gateway_that_a_reload_took_away_is_forgotten_even_by_half_open_sas():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(0.025)  # IKE_SA_INIT is answered, IKE_AUTH is on its way
+    nothing = declaration.read({"site": {"name": "branch"}})
+    assert other.manager.reload(nothing, network.now).removed == ("gateway peer", "tunnel lan")
+    network.run(5)
+    assert not one.inbound and not other.inbound
+    assert not other.manager.gateways()
