@@ -1,0 +1,104 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection as a user has it: built, installed, and used by its full names from any directory."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.testbed import CHECKOUT
+from tests.testbed.topology import Bed
+
+BIN = Path(sys.executable).parent
+MARKER = "marker-that-must-appear-nowhere"
+Edit = Callable[[dict[str, Any], dict[str, Any]], None]
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collections path with the built archive installed, without a network."""
+    folder = tmp_path_factory.mktemp("collections")
+    galaxy("build", "--output-path", str(folder), str(CHECKOUT))
+    (archive,) = folder.glob("*.tar.gz")
+    galaxy("install", "--offline", "--force", "--collections-path", str(folder), str(archive))
+    return folder
+
+
+def galaxy(*words: str) -> None:
+    subprocess.run([str(BIN / "ansible-galaxy"), "collection", *words], cwd="/", capture_output=True, check=True,
+                   timeout=120)
+
+
+class Site:
+    """A copy of the site-to-site example whose hosts are a bed's, or cannot be reached at all."""
+
+    def __init__(self, folder: Path, collections: Path, bed: Bed | None, edit: Edit | None = None) -> None:
+        self.folder = folder
+        shutil.copytree(CHECKOUT / "examples" / "site-to-site", folder)
+        self._environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "1",
+                             "ANSIBLE_HOME": str(CHECKOUT / "build" / "ansible"), **(bed.environment if bed else {})}
+        nowhere = {"ansible_connection": "local", "ansible_python_interpreter": "/no/host/may/be/touched"}
+        there = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
+        hosts = {name: there | {"ansible_host": address} for name, address in bed.addresses.items()} if bed else {
+            "hq": nowhere, "branch": nowhere}
+        self._write("inventory.yml", {"gateways": {"hosts": hosts}})
+        self._write("group_vars/gateways.yml", self._read("group_vars/gateways.yml") | {"site_to_site_psk": MARKER})
+        if edit:
+            self.edit(edit)
+
+    def edit(self, edit: Edit) -> None:
+        """Change what the two hosts declare: ``edit(hq, branch)``, each with a copy of the shared variables."""
+        shared = self._read("group_vars/gateways.yml")
+        sides = [copy.deepcopy(shared) | self._read(f"host_vars/{name}.yml") for name in ("hq", "branch")]
+        edit(*sides)
+        for name, side in zip(("hq", "branch"), sides, strict=True):
+            self._write(f"host_vars/{name}.yml", side)
+
+    def play(self, *options: str, playbook: str = "site.yml") -> subprocess.CompletedProcess[str]:
+        """Run a playbook from a directory that has nothing to do with the project."""
+        argv = [str(BIN / "ansible-playbook"), "-i", str(self.folder / "inventory.yml"), str(self.folder / playbook)]
+        return subprocess.run([*argv, *options], cwd="/", env=self._environment, capture_output=True, text=True,
+                              check=False, timeout=180, stdin=subprocess.DEVNULL)
+
+    def task(self, module: str, arguments: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
+        """Run one task on hq."""
+        play = {"hosts": "hq", "gather_facts": False, "tasks": [{f"tandem.vpn.{module}": arguments}]}
+        self._write("task.yml", [play])
+        return self.play(*options, playbook="task.yml")
+
+    def _read(self, name: str) -> Any:
+        return yaml.safe_load((self.folder / name).read_text())
+
+    def _write(self, name: str, data: Any) -> None:
+        (self.folder / name).write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+@pytest.fixture
+def site(tmp_path: Path, collections: Path, bed: Bed) -> Site:
+    return Site(tmp_path / "site", collections, bed)
+
+
+@pytest.fixture
+def fresh(site: Site) -> Site:
+    """The example on hosts that have nothing of us."""
+    done = site.play("-e", "ipsec_gateway_state=absent ipsec_tunnel_state=absent")
+    assert done.returncode == 0, done.stdout
+    return site
+
+
+@pytest.fixture
+def converged(site: Site) -> Site:
+    done = site.play()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return site
