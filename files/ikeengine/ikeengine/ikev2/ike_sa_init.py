@@ -126,7 +126,8 @@ def respond(session: IkeSession, message: Message, datagram: Datagram, now: floa
     session.candidates = tuple(context.candidates(datagram.local.address, datagram.remote.address))
     if not session.candidates:
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
-                      f"no gateway is declared, or up to answer, between {datagram.local.address} and {datagram.remote.address}")
+                      f"no gateway is declared, or up to answer, between {datagram.local.address} and "
+                      f"{datagram.remote.address}")
     offered = require(payloads, SecurityAssociation)
     ours: list[Transform] = list(dict.fromkeys(row for gateway in session.candidates for row in gateway.transforms))
     choice = choose_ike(offered.proposals, ours)
