@@ -36,9 +36,11 @@ def keep_secrets_in_memory() -> None:
 
 
 def own_directory(path: Path, user: str | None) -> None:
-    """Make the runtime directory where root has none, for ``user`` to make its socket in. Raises PrivilegeError."""
+    """Make the runtime directory where there is none, for ``user`` to make its socket in. Raises PrivilegeError."""
+    if path.is_dir():
+        return  # made by the supervisor or an earlier run; another directory's owner is not ours to change
     try:
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.mkdir(mode=0o755, parents=True)
         if user is not None:
             account = _account(user)
             os.chown(path, account.pw_uid, account.pw_gid)
