@@ -134,13 +134,14 @@ def _answers(options: argparse.Namespace, command: str, arguments: Json) -> Iter
     """The results that the daemon gives, until it closes. Raises Failure."""
     request = json.dumps({"version": layout.CONTROL_VERSION, "command": command, **arguments}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        following = arguments.get("follow")
+        following, answered = arguments.get("follow"), False
         sock.settimeout(None if following else _ANSWER_LIMIT + arguments.get("timeout", 0.0))
         try:
             sock.connect(options.control)
             sock.sendall(request)
             with sock.makefile("rb") as stream:
                 while line := stream.readline():
+                    answered = True
                     yield _result(json.loads(line))
                     if not following:
                         return
@@ -155,7 +156,8 @@ def _answers(options: argparse.Namespace, command: str, arguments: Json) -> Iter
                           "systemctl status ikeengine", USAGE) from None
         except ValueError:
             raise Failure("the daemon's answer is no JSON; are ikectl and the daemon of the same release?") from None
-    raise Failure("the daemon closed the connection without an answer; journalctl -u ikeengine may say why")
+    if not answered:
+        raise Failure("the daemon closed the connection without an answer; journalctl -u ikeengine may say why")
 
 
 def _result(answer: Json) -> Json:

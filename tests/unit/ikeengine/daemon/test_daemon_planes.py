@@ -1,0 +1,75 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which data plane a tunnel gets when the two must not share a port, and how long a plane lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ikeengine.daemon.declared import parse
+from ikeengine.daemon.planes import DataPlanes, Unservable
+from ikeengine.dataplane.interface import DataPlaneError
+from ikeengine.vpn.model import DataPlaneChoice, Side, Tunnel
+
+Json = dict[str, Any]
+
+
+def _choose(tunnel: Tunnel, kernel_has_port: bool | None) -> str:
+    """A kernel that lacks ChaCha20-Poly1305, and the port's rule."""
+    able = {"kernel": tunnel.proposals[0].name != "chacha" and kernel_has_port is not False,
+            "userspace": kernel_has_port is not True}
+    wanted = [tunnel.dataplane.value] if tunnel.dataplane is not DataPlaneChoice.AUTO else ["kernel", "userspace"]
+    for name in wanted:
+        if able[name]:
+            return name
+    raise DataPlaneError(f"tunnel {tunnel.name}: nothing can serve it")
+
+
+@pytest.fixture
+def side(declare: Callable[..., Json], secrets: Json) -> Callable[..., Side]:
+    def build(**tunnels: tuple[str, str]) -> Side:
+        """Tunnels by name, each with its proposal and its choice of data plane."""
+        data = declare("hq")
+        data["proposals"] = [{"name": "chacha", "encryption": "ChaCha20-Poly1305"}]
+        [pattern] = data["tunnels"]
+        data["tunnels"] = [{**pattern, "name": name, "proposals": [proposal], "dataplane": plane,
+                            "routes": [{"local": f"10.10.{number}.0/24", "remote": f"10.20.{number}.0/24"}]}
+                           for number, (name, (proposal, plane)) in enumerate(tunnels.items())]
+        return parse(data, secrets).side
+
+    return build
+
+
+@pytest.mark.parametrize(("tunnels", "planes"), [
+    ({"a": ("default", "auto")}, ["kernel"]),
+    ({"a": ("chacha", "auto")}, ["userspace"]),
+    ({"a": ("default", "auto"), "b": ("default", "userspace")}, ["userspace", "userspace"]),
+    ({"a": ("default", "auto"), "b": ("chacha", "auto")}, ["userspace", "userspace"]),
+])
+def test_one_plane_has_the_port_of_an_address_family(side: Callable[..., Side], tunnels: dict[str, tuple[str, str]],
+                                                     planes: list[str]) -> None:
+    plan = DataPlanes(_choose, {}).plan(side(**tunnels))
+    assert [plan.planes[name] for name in tunnels] == planes
+    assert plan.kernel_has_port(4) is (planes[0] == "kernel") and not plan.kernel_has_port(6)
+
+
+def test_two_explicit_choices_that_exclude_each_other_are_refused(side: Callable[..., Side]) -> None:
+    with pytest.raises(Unservable, match="tunnel b: nothing can serve it"):
+        DataPlanes(_choose, {}).plan(side(a=("default", "kernel"), b=("default", "userspace")))
+
+
+def test_a_tunnel_keeps_its_plane_when_others_come_and_an_idle_plane_ends(pair: Any, side: Callable[..., Side]) -> None:
+    kernel, userspace = type(pair.hq_plane)(name="kernel"), pair.hq_plane
+    planes = DataPlanes(_choose, {"kernel": lambda: kernel, "userspace": lambda: userspace})
+    planes.start(planes.plan(side(a=("chacha", "auto"))), lambda event: None)
+    assert kernel.stopped is False and userspace.stopped is None  # what an earlier run left there is cleared away
+    plan = planes.plan(side(a=("chacha", "auto"), b=("default", "auto")))
+    assert plan.planes == {"a": "userspace", "b": "userspace"}
+    planes.protect(plan)
+    assert planes.unprotect(planes.adopt(plan)) == []
+    nothing = planes.plan(side())
+    planes.unprotect(planes.adopt(nothing))
+    assert userspace.stopped is False and userspace.protections == set()
