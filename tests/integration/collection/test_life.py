@@ -134,16 +134,20 @@ def test_an_edit_of_one_option_keeps_the_key_and_the_tunnel(converged: Site, bed
     assert received(bed) == "5 received"
 
 
-@pytest.mark.parametrize("credential", [f"psk={MARKER}", {"method": "psk", "pks": MARKER}, {"psk": [MARKER]},
-                                        {"method": MARKER, "psk": MARKER}])
-@pytest.mark.parametrize("endpoints", [5, "text", [{"local": 5}]])
-def test_a_task_that_fails_on_its_options_prints_no_key(converged: Site, credential, endpoints):
+@pytest.mark.parametrize(("credential", "endpoints"), [
+    (f"psk={MARKER}", []),
+    ({"method": "psk", "pks": MARKER}, []),
+    ({"psk": [MARKER]}, []),
+    ({"method": "psk", "psk": MARKER}, 5),
+    ({"method": MARKER, "psk": MARKER}, [{"local": 5}]),
+])
+def test_a_task_that_fails_on_its_options_prints_no_key(site: Site, credential, endpoints):
     gateway = {"name": "branch", "credential": credential, "endpoints": endpoints}
-    one = converged.task("ipsec_gateway", gateway, "-vvv")
-    whole = converged.task("ipsec_config", {"gateways": [gateway], "tunnels": 5}, "-vvv")
+    one = site.task("ipsec_gateway", gateway, "-vvv")
+    whole = site.task("ipsec_config", {"gateways": [gateway], "tunnels": 5}, "-vvv")
     for done in (one, whole):
         assert done.returncode != 0
-        assert MARKER not in (done.stdout + done.stderr).replace(str(converged.folder), "")
+        assert MARKER not in done.stdout + done.stderr
 
 
 def test_a_tunnel_that_is_not_there_fails_with_the_reasons_of_both_ends(converged: Site, bed: Bed):
@@ -156,7 +160,7 @@ def test_a_tunnel_that_is_not_there_fails_with_the_reasons_of_both_ends(converge
         on(bed, "branch", "ip route add default via 198.51.100.1")
     assert done.returncode != 0
     assert "Not every tunnel is there" in done.stdout + done.stderr
-    assert re.search(r"hq:lan: .+; branch:lan: .+", done.stdout + done.stderr)
+    assert re.search(r"tunnel lan is not up: (hq|branch):lan.+; (hq|branch):lan", done.stdout + done.stderr)
     assert "failed=0" not in done.stdout.partition("PLAY RECAP")[2].partition("hq ")[2].partition("\n")[0]
 
 
