@@ -18,21 +18,24 @@ _DIRECTORY = Path(layout.DIRECTORY)
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0: ended in order. 1: could not start, and said why. 2: wrong usage."""
     options = _parser().parse_args(arguments)
-    from .daemon import service  # after the arguments: a wrong one is told without loading the whole daemon
+    from .daemon import declared  # after the arguments: a wrong one is told at once
 
-    settings = service.Options(
+    settings = declared.Options(
         declaration=options.declaration or _file(layout.DECLARATION),
         secrets=options.secrets or _file(layout.SECRETS),
         control=options.control or supervisor.runtime_directory() / layout.CONTROL_SOCKET,
         user=options.user)
     try:
         if options.check:
-            service.read(settings)
-        elif options.flush:
+            declared.read(settings)
+            return 0
+        from .daemon import service  # sockets, data planes and the protocol: what --check can do without
+
+        if options.flush:
             service.flush(settings)
         else:
             service.serve(settings)
-    except service.CannotStart as error:
+    except declared.CannotStart as error:
         print(f"ikeengine: {error}", file=sys.stderr)
         return 1
     return 0
@@ -45,9 +48,9 @@ def _file(name: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ikeengine", description="The IKE daemon of tandem.vpn, in the foreground.")
     parser.add_argument("--declaration", type=Path, metavar="FILE",
-                        help=f"what to start with (default: the supervisor's credential, or {_file(layout.DECLARATION)}); "
+                        help=f"what to start with (default: {_file(layout.DECLARATION)}); "
                              "a file that is not there declares nothing")
-    parser.add_argument("--secrets", type=Path, metavar="FILE", help=f"its keys (default: likewise, or {_file(layout.SECRETS)})")
+    parser.add_argument("--secrets", type=Path, metavar="FILE", help=f"its keys (default: {_file(layout.SECRETS)})")
     parser.add_argument("--control", type=Path, metavar="SOCKET",
                         help="the control socket (default: control.sock in $RUNTIME_DIRECTORY or /run/ikeengine)")
     parser.add_argument("--user", metavar="NAME", help="read the files as root, then become this user")

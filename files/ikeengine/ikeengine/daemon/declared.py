@@ -18,8 +18,18 @@ from ..vpn.model import Side
 NOTHING: dict[str, object] = {"version": declaration.VERSION}
 
 
-class UnreadableFile(Exception):
-    """A file that is there and cannot be used; the text names it and never quotes it."""
+@dataclass(frozen=True)
+class Options:
+    """As the command line gives them. ``user`` is whom to become, or None to stay who we are."""
+
+    declaration: Path
+    secrets: Path
+    control: Path
+    user: str | None
+
+
+class CannotStart(Exception):
+    """The daemon cannot begin to serve; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +46,27 @@ def parse(data: Mapping[str, object], secrets: Mapping[str, object]) -> Declared
     return Declared(side, declaration.digest(data))
 
 
+def read(options: Options) -> Declared:
+    """Raises CannotStart with all findings."""
+    try:
+        return parse(load(options.declaration), load(options.secrets))
+    except declaration.DeclarationError as error:
+        findings = "\n".join(f"  {finding.message}" for finding in error.findings)
+        raise CannotStart(f"the declaration {options.declaration} is not valid:\n{findings}") from None
+
+
 def load(path: Path) -> dict[str, object]:
-    """The JSON object in a file; a missing file declares nothing. Raises UnreadableFile."""
+    """The JSON object in a file; a missing file declares nothing. Raises CannotStart, never quoting it."""
     try:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
-        raise UnreadableFile(f"cannot read {path}: {error.strerror}; start as root, or under systemd with "
-                             f"LoadCredential={path.name}:{layout.DIRECTORY}/{path.name}") from None
+        raise CannotStart(f"cannot read {path}: {error.strerror}; start as root, or under systemd with "
+                          f"LoadCredential={path.name}:{layout.DIRECTORY}/{path.name}") from None
     except ValueError as error:
         place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise UnreadableFile(f"{path} holds no JSON{place}") from None
+        raise CannotStart(f"{path} holds no JSON{place}") from None
     if not isinstance(data, dict):
-        raise UnreadableFile(f"{path} holds no JSON object")
+        raise CannotStart(f"{path} holds no JSON object")
     return data

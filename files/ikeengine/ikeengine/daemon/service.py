@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..dataplane.interface import DataPlaneError
 from ..sa_manager import IkeSaManager
-from ..vpn.declaration import DeclarationError
 from .commands import Commands
 from .control import ControlServer, answers, place
-from .declared import Declared, UnreadableFile, load, parse
+from .declared import CannotStart, Declared, Options, parse, read
 from .engine import Engine
 from .host import Host
 from .log import Log
@@ -25,31 +23,6 @@ from .planes import DataPlanes, Unservable
 from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, own_directory
 from .supervisor import notify, watchdog_interval
 from .udp import PortTaken, UdpSockets
-
-
-@dataclass(frozen=True)
-class Options:
-    """As the command line gives them. ``user`` is whom to become, or None to stay who we are."""
-
-    declaration: Path
-    secrets: Path
-    control: Path
-    user: str | None
-
-
-class CannotStart(Exception):
-    """The daemon cannot begin to serve; the text says why and what to do."""
-
-
-def read(options: Options) -> Declared:
-    """Raises CannotStart with all findings."""
-    try:
-        return parse(load(options.declaration), load(options.secrets))
-    except DeclarationError as error:
-        findings = "\n".join(f"  {finding.message}" for finding in error.findings)
-        raise CannotStart(f"the declaration {options.declaration} is not valid:\n{findings}") from None
-    except UnreadableFile as error:
-        raise CannotStart(str(error)) from None
 
 
 def serve(options: Options) -> None:
