@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,11 @@ class Net:
         self.planes.append(made)
         return made
 
+    def kill_planes(self) -> None:
+        for plane in self.planes:
+            plane.kill()
+        self.planes.clear()
+
     def ping(self, name: str, target: str, count: int = 3, *options: str) -> int:
         """How many of ``count`` pings are answered."""
         argv = ["ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W", "1", "-p", MARKER.hex(), *options, target]
@@ -82,6 +88,13 @@ class Net:
 
 @pytest.fixture
 def net() -> Iterator[Net]:
+    with built() as made:
+        yield made
+
+
+@contextmanager
+def built() -> Iterator[Net]:
+    """The network for as long as the context lasts."""
     if os.geteuid() != 0:
         pytest.fail("network namespaces need root")
     tag = f"dp{os.getpid() % 10000}"
@@ -91,7 +104,8 @@ def net() -> Iterator[Net]:
         for namespace in namespaces.values():
             namespace.create()
             # Addresses serve at once, without a search for duplicates.
-            namespace.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"])
+            namespace.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.accept_dad=0",
+                           "net.ipv6.conf.default.accept_dad=0"])
         for left, left_device, right, right_device in (("lan_a", "eth0", "a", "lan"), ("a", "wan", "router", "to_a"),
                                                        ("router", "to_b", "b", "wan"), ("b", "lan", "lan_b", "eth0")):
             made[left].ip(f"link add name {left_device} type veth peer name {right_device} netns {made[right].name}")
@@ -115,8 +129,6 @@ def net() -> Iterator[Net]:
             made[name].run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
         yield made
     finally:
-        for plane in made.planes:
-            if plane.process.poll() is None:
-                plane.kill()
+        made.kill_planes()
         for namespace in namespaces.values():
             namespace.delete()

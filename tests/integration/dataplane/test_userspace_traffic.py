@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.dataplane.conftest import MARKER
 from tests.testbed.capture import Capture
 
 pytestmark = pytest.mark.hosts
-
-MARKER = b"in clear text"  # what Net.ping sends
 
 
 def counts_of(capture):

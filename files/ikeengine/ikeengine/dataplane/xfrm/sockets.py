@@ -39,8 +39,3 @@ def enable_espinudp(opened: socket.socket) -> None:
 def disable_espinudp(opened: socket.socket) -> None:
     """Leave ESP in UDP to this socket's reader again. Raises OSError."""
     opened.setsockopt(socket.IPPROTO_UDP, _UDP_ENCAP, 0)
-
-
-def disable_espinudp(opened: socket.socket) -> None:
-    """Leave ESP in UDP to this socket's reader again. Raises OSError."""
-    opened.setsockopt(socket.IPPROTO_UDP, _UDP_ENCAP, 0)
