@@ -46,7 +46,7 @@ class Site:
     def __init__(self, folder: Path, collections: Path, bed: Bed | None, edit: Edit | None = None) -> None:
         self.folder = folder
         shutil.copytree(CHECKOUT / "examples" / "site-to-site", folder)
-        self._environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "1",
+        self.environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "1",
                              "ANSIBLE_HOME": str(CHECKOUT / "build" / "ansible"), **(bed.environment if bed else {})}
         nowhere = {"ansible_connection": "local", "ansible_python_interpreter": "/no/host/may/be/touched"}
         there = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
@@ -68,7 +68,7 @@ class Site:
     def play(self, *options: str, playbook: str = "site.yml") -> subprocess.CompletedProcess[str]:
         """Run a playbook from a directory that has nothing to do with the project."""
         argv = [str(BIN / "ansible-playbook"), "-i", str(self.folder / "inventory.yml"), str(self.folder / playbook)]
-        return subprocess.run([*argv, *options], cwd="/", env=self._environment, capture_output=True, text=True,
+        return subprocess.run([*argv, *options], cwd="/", env=self.environment, capture_output=True, text=True,
                               check=False, timeout=180, stdin=subprocess.DEVNULL)
 
     def task(self, module: str, arguments: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:

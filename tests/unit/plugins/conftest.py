@@ -24,7 +24,8 @@ def declared() -> dict[str, Any]:
         "transforms": [{"name": "p1", "encryption": "AES-256", "key_group": 14}],
         "gateways": [{"name": "branch", "credential": {"method": "psk", "psk": MARKER}, "transforms": ["p1"],
                       "endpoints": [{"local": {"address": "192.0.2.1"}, "remote": {"address": "198.51.100.1"}}]}],
-        "tunnels": [{"name": "lan", "gateway": "branch", "routes": [{"local": "10.1.0.0/24", "remote": "10.2.0.0/24"}]}],
+        "tunnels": [{"name": "lan", "gateway": "branch",
+                     "routes": [{"local": "10.1.0.0/24", "remote": "10.2.0.0/24"}]}],
     }
 
 

@@ -23,7 +23,7 @@ def test_keys_come_out_and_go_back_in():
     ([f"name=a psk={MARKER}"], r"gateways\[0\] is no mapping"),
     ([{"credential": {"psk": MARKER}}], r"gateways\[0\]\.name is missing"),
     ([{"name": "a", "credential": MARKER}], r"gateways\[a\]\.credential is no mapping"),
-    ([{"name": "a", "credential": {"method": "psk", "pks": MARKER}}], r"gateways\[a\]\.credential has an unknown field"),
+    ([{"name": "a", "credential": {"method": "psk", "pks": MARKER}}], "credential has an unknown field"),
     ([{"name": "a", "credential": {"psk": [MARKER]}}], "method and psk are text"),
 ])
 def test_a_key_in_the_wrong_place_is_refused_and_not_quoted(gateways, message):
