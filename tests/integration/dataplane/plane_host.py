@@ -23,7 +23,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[3] / "files/ikeengine"))
 
 from ikeengine.dataplane.interface import DataPlane, DataPlaneError, Protection
-from ikeengine.dataplane.userspace.dataplane import UserspaceDataPlane
 from ikeengine.dataplane.xfrm.dataplane import XfrmDataPlane
 from ikeengine.dataplane.xfrm.probe import probe
 from ikeengine.dataplane.xfrm.sockets import bypass_socket, enable_espinudp
@@ -76,6 +75,9 @@ class PlaneHost:
     def open_plane(self) -> DataPlane:
         if self.setup.plane == "kernel":
             return XfrmDataPlane(self.loop.add_reader, self.loop.remove_reader)
+        # Only here, as it loads the cryptographic library, which takes seconds on a slow kernel.
+        from ikeengine.dataplane.userspace.dataplane import UserspaceDataPlane
+
         return UserspaceDataPlane(self.send, self.loop.add_reader, self.loop.remove_reader)
 
     def send(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
@@ -142,7 +144,7 @@ class PlaneHost:
             case "events":
                 return self.events
             case "drops":
-                return dict(plane.drops) if isinstance(plane, UserspaceDataPlane) else {}
+                return dict(getattr(plane, "drops", {}))
             case "clear_leftovers":
                 plane.clear_leftovers()
             case "probe":

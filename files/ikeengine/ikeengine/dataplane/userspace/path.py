@@ -99,9 +99,9 @@ class PacketPath:
         self.drops: Counter[str] = Counter()
 
     def add_route(self, reqid: int, route: Route) -> None:
-        """Accept traffic of this route from the device. A known reqid keeps its SA."""
-        known = self._lanes.get(reqid)
-        self._lanes[reqid] = _Lane(reqid, route, _Selectors(route), known.pair if known else None)
+        """Accept traffic of this route from the device. A known reqid keeps its SA and what waits for one."""
+        lane = self._lanes.setdefault(reqid, _Lane(reqid, route, _Selectors(route)))
+        lane.route, lane.selectors = route, _Selectors(route)
         self._reorder()
 
     def remove_route(self, reqid: int) -> None:

@@ -1,0 +1,272 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The userspace packet path without a device or a socket: two ends in one process."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+
+import pytest
+from ikeengine.dataplane.interface import Acquire, Expired
+from ikeengine.dataplane.userspace import path as packet_path
+from ikeengine.dataplane.userspace.path import PacketPath, Pair
+from ikeengine.dataplane.userspace.tun import inner_mtu, smallest_mtu
+from ikeengine.security_association import ChildSa, DirectionKeys, SocketAddress
+from ikeengine.vpn import algorithms
+from ikeengine.vpn.model import Expiration, Protocol, Route
+from ikeengine.vpn.selectors import Selector
+
+HQ = SocketAddress(ipaddress.ip_address("192.0.2.1"), 4500)
+BRANCH = SocketAddress(ipaddress.ip_address("198.51.100.1"), 4500)
+ROUTE = Route(Selector.parse("10.1.0.0/24"), Selector.parse("10.2.0.0/24"))
+ROUTE_V6 = Route(Selector.parse("2001:db8:1::/64"), Selector.parse("2001:db8:2::/64"))
+ONE, TWO = DirectionKeys(bytes(range(36)), bytes(32)), DirectionKeys(bytes(range(1, 37)), bytes(32))
+
+
+def ipv4(source: str, destination: str, payload: bytes = b"payload", padding: bytes = b"") -> bytes:
+    length = 20 + len(payload)
+    return (bytes([0x45, 0, length >> 8, length & 255, 0, 0, 0, 0, 64, 17, 0, 0])
+            + ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed + payload + padding)
+
+
+def ipv6(source: str, destination: str, payload: bytes = b"payload") -> bytes:
+    return (bytes([0x60, 0, 0, 0, 0, len(payload), 59, 64]) + ipaddress.ip_address(source).packed
+            + ipaddress.ip_address(destination).packed + payload)
+
+
+def child(route: Route = ROUTE, reqid: int = 1, spi: int = 0xD0000001, **changes: object) -> ChildSa:
+    made = ChildSa("lan", "branch", reqid, Protocol.ESP, algorithms.encryption("AES-GCM-256"), None, False, spi,
+                   spi + 0x1000, ONE, TWO, HQ, BRANCH, True, route, route, Expiration(28800, None))
+    return replace(made, **changes)
+
+
+def mirrored(made: ChildSa) -> ChildSa:
+    return replace(made, spi_in=made.spi_out, spi_out=made.spi_in, keys_in=made.keys_out, keys_out=made.keys_in,
+                   local=made.remote, remote=made.local, route=made.route.mirrored, declared=made.declared.mirrored)
+
+
+class End:
+    """A packet path with all that leaves it on record."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.delivered: list[bytes] = []
+        self.events: list[object] = []
+        self.time = 0.0
+        self.path = PacketPath(lambda data, local, remote: self.sent.append(data),
+                               lambda packet: self.delivered.append(packet) is None, self.events.append,
+                               lambda: self.time)
+
+    def install(self, made: ChildSa, declared: Route | None = None) -> Pair:
+        self.path.add_route(made.reqid, declared or made.declared)
+        pair = Pair(made)
+        self.path.add_inbound(pair)
+        self.path.set_outbound(pair)
+        return pair
+
+
+@pytest.fixture
+def ends() -> tuple[End, End]:
+    hq, branch = End(), End()
+    hq.install(child())
+    branch.install(mirrored(child()))
+    return hq, branch
+
+
+def test_a_packet_goes_through_and_is_counted(ends):
+    hq, branch = ends
+    packet = ipv4("10.1.0.2", "10.2.0.2")
+    hq.path.outbound(packet)
+    assert packet not in hq.sent[0] and hq.sent[0][:8] == bytes.fromhex("d000100100000001")
+    branch.path.inbound(hq.sent[0])
+    assert branch.delivered == [packet]
+
+
+def test_ipv6_goes_through():
+    hq, branch = End(), End()
+    hq.install(child(ROUTE_V6))
+    branch.install(mirrored(child(ROUTE_V6)))
+    packet = ipv6("2001:db8:1::2", "2001:db8:2::2")
+    hq.path.outbound(packet)
+    branch.path.inbound(hq.sent[0])
+    assert branch.delivered == [packet]
+
+
+def test_traffic_flow_padding_is_cut_off(ends):
+    hq, branch = ends
+    packet = ipv4("10.1.0.2", "10.2.0.2")
+    hq.path.outbound(packet + bytes(100))
+    branch.path.inbound(hq.sent[0])
+    assert branch.delivered == [packet]
+
+
+def test_every_kind_of_bad_arrival_is_dropped_and_counted(ends):
+    hq, branch = ends
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    good = hq.sent[0]
+    for bad in (b"", good[:7], b"\xaa" * 60, good[:-1] + bytes([good[-1] ^ 1]), good[:12], good, good):
+        branch.path.inbound(bad)
+    assert branch.path.drops == {"inbound_malformed": 2, "inbound_unknown_spi": 1, "inbound_integrity": 2,
+                                 "inbound_replayed": 1}
+    assert len(branch.delivered) == 1
+
+
+def test_a_peer_cannot_send_from_outside_the_selectors():
+    """RFC 4301 §5.2: what the SA's peer sends must match what was negotiated, not merely decrypt."""
+    hq, branch = End(), End()
+    hq.install(child(Route(Selector.parse("0.0.0.0/0"), Selector.parse("0.0.0.0/0"))))
+    branch.install(mirrored(child()))
+    for packet in (ipv4("10.9.0.1", "10.2.0.2"), ipv4("10.1.0.2", "10.9.0.2"), b"\x45garbage",
+                   ipv6("2001:db8:1::2", "2001:db8:2::2")):
+        next_header = 41 if packet[0] >> 4 == 6 else 4
+        sealed = hq.path._lanes[1].pair.seal(len(hq.sent) + 1, packet, next_header)
+        hq.sent.append(sealed)
+        branch.path.inbound(sealed)
+    assert branch.delivered == []
+    assert branch.path.drops == {"inbound_outside_selectors": 3, "inbound_malformed": 1}
+
+
+def test_dummy_packets_are_discarded_without_a_word(ends):
+    hq, branch = ends
+    branch.path.inbound(hq.path._lanes[1].pair.seal(1, bytes(40), 59))
+    assert branch.delivered == [] and branch.path.drops == {}
+
+
+def test_a_narrowed_sa_carries_no_more_than_was_negotiated():
+    hq = End()
+    narrowed = Route(Selector.parse("10.1.0.0/25"), Selector.parse("10.2.0.0/24"))
+    hq.install(child(narrowed, declared=ROUTE), ROUTE)
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    hq.path.outbound(ipv4("10.1.0.200", "10.2.0.2"))
+    assert len(hq.sent) == 1 and hq.path.drops == {"outbound_outside_selectors": 1}
+
+
+def test_the_longest_prefix_wins_whatever_came_first():
+    hq = End()
+    wide = Route(Selector.parse("10.1.0.0/24"), Selector.parse("10.0.0.0/8"))
+    hq.install(child(wide, reqid=1, spi=0xD0000001))
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    hq.install(child(ROUTE, reqid=2, spi=0xD0000002))
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    hq.path.remove_route(2)
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    assert [sent[:4].hex() for sent in hq.sent] == ["d0001001", "d0001002", "d0001001"]
+
+
+def test_what_matches_no_route_is_dropped_and_counted(ends):
+    hq, _ = ends
+    for packet in (ipv4("192.0.2.1", "10.2.0.2"), b"", b"\x45", bytes(20), ipv6("2001:db8::1", "2001:db8::2")):
+        hq.path.outbound(packet)
+    hq.path.outbound(ipv6("fe80::1", "ff02::2"))
+    assert hq.sent == [] and hq.path.drops == {"outbound_no_route": 2, "outbound_malformed": 3}
+
+
+def test_first_packets_wait_for_the_sa_and_the_daemon_is_asked_once_a_second():
+    hq = End()
+    hq.path.add_route(1, ROUTE)
+    packets = [ipv4("10.1.0.2", "10.2.0.2", bytes([number])) for number in range(20)]
+    for packet in packets:
+        hq.path.outbound(packet)
+    assert hq.events == [Acquire(1)] and hq.sent == [] and hq.path.drops == {"outbound_no_sa": 4}
+    hq.time = 1.0
+    hq.path.outbound(packets[0])
+    assert hq.events == [Acquire(1)] * 2
+    hq.install(child())
+    branch = End()
+    branch.install(mirrored(child()))
+    for sent in hq.sent:
+        branch.path.inbound(sent)
+    assert branch.delivered == [*packets[5:], packets[0]]
+
+
+def test_a_new_pair_takes_over_and_the_old_one_still_receives(ends):
+    hq, branch = ends
+    branch.path.outbound(ipv4("10.2.0.2", "10.1.0.2"))
+    late = branch.sent[0]
+    hq.install(child(spi=0xD0000002))
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    hq.path.inbound(late)
+    assert hq.sent[0][:4].hex() == "d0001002" and len(hq.delivered) == 1
+
+
+def test_after_removal_traffic_waits_and_arrivals_are_unknown(ends):
+    hq, branch = ends
+    branch.path.outbound(ipv4("10.2.0.2", "10.1.0.2"))
+    hq.path.remove(hq.path._lanes[1].pair)
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    hq.path.inbound(branch.sent[0])
+    assert hq.sent == [] and hq.events == [Acquire(1)] and hq.path.drops == {"inbound_unknown_spi": 1}
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_sequence_numbers_never_wrap(extended):
+    hq = End()
+    pair = hq.install(child(extended_sequence_numbers=extended))
+    pair.sequence = pair.soft_sequence - 1
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    assert hq.events == [Expired(0xD0000001, False)]
+    pair.sequence = pair.last_sequence - 1
+    for _ in range(3):
+        hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    assert len(hq.sent) == 2 and hq.sent[1][4:8] == b"\xff" * 4
+    assert hq.events[1:] == [Expired(0xD0000001, True)] and hq.path.drops == {"outbound_expired": 2}
+
+
+def test_extended_numbers_go_on_past_two_to_the_32():
+    hq, branch = End(), End()
+    pair = hq.install(child(extended_sequence_numbers=True))
+    other = branch.install(mirrored(child(extended_sequence_numbers=True)))
+    pair.sequence = (1 << 32) - 3
+    other.window.advance(pair.sequence)
+    for _ in range(6):
+        hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+        branch.path.inbound(hq.sent[-1])
+    assert len(branch.delivered) == 6 and branch.path.drops == {}
+
+
+def test_octet_limits_hold_on_both_sides():
+    hq, branch = End(), End()
+    hq.install(child(expiration=Expiration(None, 1)))
+    branch.install(mirrored(child(expiration=Expiration(None, 1))))
+    for _ in range(12):
+        hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2", bytes(80)))
+    assert len(hq.sent) == 10 and hq.path.drops == {"outbound_expired": 2}
+    assert hq.events == [Expired(0xD0000001, False), Expired(0xD0000001, True)]
+    for sent in hq.sent:
+        branch.path.inbound(sent)
+    assert branch.events == [Expired(0xD0001001, False)] and len(branch.delivered) == 10
+
+
+def test_the_cache_of_pairs_is_bounded(ends, monkeypatch):
+    monkeypatch.setattr(packet_path, "CACHE_SIZE", 16)
+    hq, _ = ends
+    for number in range(200):
+        hq.path.outbound(ipv4("10.1.0.2", f"10.2.0.{number}"))
+    assert len(hq.path._cache) <= 16 and len(hq.sent) == 200
+
+
+def test_what_the_device_does_not_take_is_counted(ends):
+    hq, branch = ends
+    branch.path._deliver = lambda packet: False
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    branch.path.inbound(hq.sent[0])
+    assert branch.path.drops == {"inbound_not_delivered": 1}
+
+
+@pytest.mark.parametrize("encryption", algorithms.ENCRYPTIONS, ids=lambda row: row.name)
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_mtu_is_the_largest_that_fits(encryption, version):
+    authentication = None if encryption.aead else algorithms.authentication("SHA2-256")
+    made = child(encryption=encryption, authentication=authentication,
+                 keys_out=DirectionKeys(bytes(range(encryption.keying_size)), bytes(32)),
+                 keys_in=DirectionKeys(bytes(range(encryption.keying_size)), bytes(32)))
+    outer = {4: 20, 6: 40}[version] + 8
+    mtu = inner_mtu(1500, version, encryption, authentication)
+
+    def wire_size(size: int) -> int:
+        return outer + len(Pair(made).seal(1, bytes(size), 4))
+
+    assert wire_size(mtu) <= 1500 < wire_size(mtu + 1)
+    assert smallest_mtu(1500) <= mtu
