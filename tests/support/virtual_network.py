@@ -79,6 +79,8 @@ class End:
     events: list[Event] = field(default_factory=list)
     inbound: dict[int, ChildSa] = field(default_factory=dict)
     outbound: dict[int, ChildSa] = field(default_factory=dict)
+    #: What each route sends on, by its reqid: the last outbound SA takes the place of the one before.
+    sending: dict[int, ChildSa] = field(default_factory=dict)
 
     def take_events(self) -> None:
         for event in self.manager.events():
@@ -88,10 +90,12 @@ class End:
                 self.inbound[event.child.spi_in] = event.child
             elif isinstance(event, ChildOutbound):
                 assert event.child.spi_out not in self.outbound
-                self.outbound[event.child.spi_out] = event.child
+                self.outbound[event.child.spi_out] = self.sending[event.child.reqid] = event.child
             elif isinstance(event, ChildRemoved):
                 del self.inbound[event.child.spi_in]
                 self.outbound.pop(event.child.spi_out, None)
+                if self.sending.get(event.child.reqid) == event.child:
+                    del self.sending[event.child.reqid]
 
     @property
     def reasons(self) -> list[str]:
@@ -189,6 +193,7 @@ def agree(one: End, other: End, routes: int) -> None:
     """Both ends hold one SA pair for each route, crosswise and with the same keys, and nothing else."""
     assert (len(one.inbound), len(other.inbound)) == (routes, routes)
     assert (len(one.outbound), len(other.outbound)) == (routes, routes)
+    assert (len(one.sending), len(other.sending)) == (routes, routes)
     for spi, child in one.inbound.items():
         theirs = other.outbound[spi]
         assert (theirs.spi_in, theirs.spi_out) == (child.spi_out, child.spi_in)

@@ -16,7 +16,7 @@ from .ikev2.children import Child, ChildState
 from .ikev2.context import IKE_PORT, Settings
 from .ikev2.cookies import Cookies
 from .ikev2.create_child_sa import CreateChild
-from .ikev2.events import ChildInbound, Event, Failed
+from .ikev2.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed
 from .ikev2.exchange import Refusal, notify_name
 from .ikev2.ike_sa_init import IkeSaInit
 from .ikev2.informational import DeleteChild
@@ -25,7 +25,7 @@ from .ikev2.session import IkeSession
 from .ikev2.state import NO_SPI, State
 from .keep_up import Peer, missing_routes
 from .reload import ReloadResult, difference
-from .security_association import Datagram, SocketAddress
+from .security_association import ChildSa, Datagram, SocketAddress
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .vpn.model import Gateway, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
@@ -60,6 +60,7 @@ class IkeSaManager:
         self._timer_numbers = itertools.count()
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
+        self._sending: dict[int, ChildSa] = {}  # by reqid
         self._side = Side(side.name)
         self._peers: dict[str, Peer] = {}
         self._tunnels: dict[str, tuple[Tunnel, ...]] = {}
@@ -322,6 +323,11 @@ class IkeSaManager:
         elif isinstance(event, ChildInbound) and event.child.gateway in self._peers:
             self._peers[event.child.gateway].tunnel_errors.pop(event.child.tunnel, None)
         self._events.append(event)
+        if isinstance(event, ChildOutbound):
+            self._sending[event.child.reqid] = event.child
+        elif isinstance(event, ChildRemoved) and self._sending.get(event.child.reqid) == event.child:
+            del self._sending[event.child.reqid]
+            self._revive(event.child)
 
     def send(self, datagram: Datagram) -> None:
         self._outbox.append(datagram)
@@ -458,6 +464,15 @@ class IkeSaManager:
             for child in session.children:
                 if chosen(child) and child.state is not ChildState.DELETING:
                     session.requests.add(DeleteChild(child, reason), now)
+            self._touch(session)
+
+    def _revive(self, gone: ChildSa) -> None:
+        """A data plane sends on the last outbound SA of a route. Where that went and an earlier one is still up, the
+        earlier one is rekeyed: to install its keys once more would repeat sequence numbers."""
+        for session in self._of_gateway.get(gone.gateway, []):
+            for child in session.children:
+                if child.sa.reqid == gone.reqid and child.is_live:
+                    child.rekey_at = session.created_at  # at once
             self._touch(session)
 
     # ---------------------------------------------------------------------------------------------- bookkeeping

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..dataplane.interface import Acquire, DataPlaneError, DataPlaneEvent, Expired
@@ -170,23 +170,14 @@ class Engine:
         match event:
             case ChildInbound() | ChildOutbound() | ChildRemoved() | ChildMoved():
                 try:
-                    stranded = self.planes.act(event)
+                    self.planes.act(event)
                 except DataPlaneError as error:
                     self._give_up(event.child, str(error))
-                else:
-                    if stranded is not None:
-                        self._revive(stranded)
         self._tell(event)
 
     def _give_up(self, child: ChildSa, reason: str) -> None:
         self._log.error("the data plane refused an SA", tunnel=child.tunnel, gateway=child.gateway, reason=reason)
         self.manager.fail_child(child.spi_in, reason, self.now())
-
-    def _revive(self, child: ChildSa) -> None:
-        self._log.info("the SA that sends went, another of its route is up: rekeying that", tunnel=child.tunnel,
-                       **_spis(child))
-        with suppress(LookupError):  # it is on its way out as well
-            self.manager.rekey_child(child.tunnel, self.now(), child.spi_in)
 
     def _tell(self, event: Event) -> None:
         log = self._log

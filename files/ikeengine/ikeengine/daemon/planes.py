@@ -62,7 +62,6 @@ class DataPlanes:
         self._plan = Plan(Side(""))
         self._numbers: dict[tuple[str, Route], int] = {}
         self._children: dict[int, tuple[DataPlane, ChildSa]] = {}  # by inbound SPI
-        self._outbound: dict[int, list[ChildSa]] = {}  # by reqid, the one that sends last
 
     def start(self, plan: Plan, on_event: Callable[[DataPlaneEvent], None]) -> None:
         """Put ``plan`` in force where an earlier run left its policies, with no gap. Raises DataPlaneError.
@@ -192,12 +191,8 @@ class DataPlanes:
     def kernel_has_port(self, version: int) -> bool:
         return self._plan.kernel_has_port(version)
 
-    def act(self, event: ChildInbound | ChildOutbound | ChildRemoved | ChildMoved) -> ChildSa | None:
-        """Do what a session's event asks for. Raises DataPlaneError.
-
-        A plane has one outbound SA for a route. Where that one goes while an earlier one is still up, the earlier one
-        is returned: it must be rekeyed, since to install its keys once more would repeat sequence numbers.
-        """
+    def act(self, event: ChildInbound | ChildOutbound | ChildRemoved | ChildMoved) -> None:
+        """Do what a session's event asks for. Raises DataPlaneError."""
         child = event.child
         plane = self._plane_of(child)
         match event:
@@ -206,20 +201,12 @@ class DataPlanes:
                 self._children[child.spi_in] = (plane, child)
             case ChildOutbound():
                 plane.add_outbound(child)
-                self._outbound.setdefault(child.reqid, []).append(child)
             case ChildMoved():
                 plane.move(child, event.local, event.remote)
                 self._children[child.spi_in] = (plane, child)
             case ChildRemoved():
                 self._children.pop(child.spi_in, None)
-                sending = self._outbound.pop(child.reqid, [])
-                remaining = [other for other in sending if other.spi_in != child.spi_in]
-                if remaining:
-                    self._outbound[child.reqid] = remaining
                 plane.remove(child)
-                if remaining and sending[-1].spi_in == child.spi_in:
-                    return remaining[-1]
-        return None
 
     def child(self, spi_in: int) -> ChildSa | None:
         """The installed SA with that inbound SPI."""

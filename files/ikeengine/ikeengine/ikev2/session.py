@@ -89,6 +89,7 @@ class IkeSession:
         self._closes_after_answer = ""
         self._replaced = False
         self._leave_at: tuple[float, str] | None = None
+        self._gives_way = False
 
         # The manager's notes.
         self.half_open_key: tuple[SocketAddress, bytes] | None = None
@@ -347,13 +348,14 @@ class IkeSession:
 
     def leave(self, reason: str, now: float) -> None:
         """Close it with a DELETE."""
+        self._gives_way = True
         if not self.requests.has(DeleteIke):
             self.requests.take_waiting()
             self.requests.add(DeleteIke(reason), now)
 
     def leave_at(self, time: float, reason: str) -> None:
-        """Close it with a DELETE at that time, if it is still there."""
-        self._leave_at = time, reason
+        """Close it with a DELETE at that time, if the peer has not; until then it sends nothing more."""
+        self._leave_at, self._gives_way = (time, reason), True
 
     def begin_lifetime(self, now: float) -> None:
         life = self.protection.transform.sa_life
@@ -377,23 +379,24 @@ class IkeSession:
         self.context.closed(self, now)
 
     def add_child(self, child: Child, now: float) -> None:
-        """Install a new child SA: inbound now, outbound unless it waits for the end of the one it replaces."""
+        """Install a new child SA: inbound now; outbound too, unless it waits for the end of the one that it replaces
+        or is about to go itself."""
         twins = [row for row in self.children if row.is_live and row.replacement is not child
                  and (row.sa.tunnel, row.sa.declared) == (child.sa.tunnel, child.sa.declared)]
         self.children.append(child)
         self.context.emit(ChildInbound(child.sa))
-        if child.replaces is None:
+        losers = [self._settle(child, twin, now) for twin in twins]
+        if child.replaces is None and child not in losers and not self._gives_way:
             child.outbound = True
             self.context.emit(ChildOutbound(child.sa))
-        for twin in twins:
-            self._settle(child, twin, now)
 
-    def _settle(self, one: Child, other: Child, now: float) -> None:
+    def _settle(self, one: Child, other: Child, now: float) -> Child:
         """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed
-        by the end that created it (RFC 7296 §2.8.1)."""
+        by the end that created it (RFC 7296 §2.8.1). Returns it."""
         loser = one if one.lowest_nonce < other.lowest_nonce else other
         if loser.created_by_us and loser.state is ChildState.INSTALLED:
             self.requests.add(DeleteChild(loser, "a second SA for the same route stays"), now)
+        return loser
 
     def activate_outbound(self, child: Child) -> None:
         """Send on the new child SA: the peer has ceased to use the old one."""
