@@ -18,8 +18,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _validated, options = self.validate_argument_spec({"observed": {"type": "str", "required": True},
-                                                  "final": {"type": "bool", "default": True}})
+        _validated, options = self.validate_argument_spec({
+            "observed": {"type": "str", "required": True},
+            "final": {"type": "bool", "default": True},
+        })
         variables = task_vars or {}
         read, _findings = sides.read(sides.declared(variables["hostvars"], variables["groups"]["all"]))
         proofs = proof.prove(read, {host: variables["hostvars"][host].get(options["observed"]) or {}
