@@ -22,6 +22,7 @@ LOADED = (
 STRONGSWAN_CONF = """\
 charon-systemd {{
   load = {loaded}
+  {settings}
   retransmit_tries = 3
   retransmit_timeout = 1.0
   journal {{
@@ -56,13 +57,17 @@ class Charon:
 
     `kernel` names its data plane, KERNEL or LIBIPSEC. `directory` keeps its configuration, log and socket; its path
     is short enough for a socket's (100 octets). `detail` is the log level of IKE and configuration: 4 shows keys.
+    `settings` are further lines of its section in strongswan.conf.
     """
 
-    def __init__(self, namespace: Namespace, directory: Path, *, kernel: str = LIBIPSEC, detail: int = 2) -> None:
+    def __init__(
+        self, namespace: Namespace, directory: Path, *, kernel: str = LIBIPSEC, detail: int = 2, settings: str = ""
+    ) -> None:
         self.namespace = namespace
         self.directory = directory
         self.kernel = kernel
         self.detail = detail
+        self.settings = settings
 
     @property
     def log(self) -> str:
@@ -85,6 +90,7 @@ class Charon:
                 directory=self.directory,
                 loaded=LOADED.format(kernel=self.kernel),
                 detail=self.detail,
+                settings=self.settings,
             )
         )
         (self.directory / "vici").unlink(missing_ok=True)
@@ -132,9 +138,12 @@ class Charon:
         """Delete an IKE SA or one child by name. Raises CommandFailed."""
         return self._swanctl("--terminate", *_chosen(ike, child), "--timeout", str(timeout))
 
-    def rekey(self, *, ike: str | None = None, child: str | None = None) -> str:
-        """Begin to rekey an IKE SA or a child by name; it does not wait for the end. Raises CommandFailed."""
-        return self._swanctl("--rekey", *_chosen(ike, child))
+    def rekey(self, *, ike: str | None = None, child: str | None = None, reauth: bool = False) -> str:
+        """Begin to rekey an IKE SA or a child by name; it does not wait for the end. Raises CommandFailed.
+
+        With `reauth` it makes the IKE SA anew, authentication and children included, in place of a rekey.
+        """
+        return self._swanctl("--rekey", *_chosen(ike, child), *(["--reauth"] if reauth else []))
 
     def list_sas(self) -> list[dict[str, Any]]:
         """Its IKE SAs in vici's own words, each with its connection's `name`; ``child-sas`` are in them by name."""

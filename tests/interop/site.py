@@ -1,0 +1,298 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One VPN declared in the words of either side, the processes that run it, and what must hold between them."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.tandem.vpn.plugins.module_utils.control import NotRunning, request
+
+from tests.testbed.network import Namespace
+from tests.testbed.strongswan import Charon
+
+SOURCES = Path(__file__).parents[2] / "files/ikeengine"
+OURS, THEIRS = "192.0.2.1", "192.0.2.2"
+PSK = "correct horse battery staple 3390"
+PINGS = 3
+START_SECONDS = 20
+SETTLE_SECONDS = 10
+
+Json = dict[str, Any]
+
+
+class Lan(NamedTuple):
+    """A network, and the host in it that sends and answers pings."""
+
+    network: str
+    host: str
+
+
+ROUTES = tuple((Lan(f"10.1.{number}.0/24", f"10.1.{number}.1"), Lan(f"10.2.{number}.0/24", f"10.2.{number}.1"))
+               for number in range(2))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Both phases in our words and in strongSwan's, and the words of our ``status`` for what was agreed on."""
+
+    transforms: Sequence[Json]
+    proposal: Json
+    pfs: int
+    ike_proposals: str
+    esp_proposals: str
+    ike: str = ""
+    esp: str = ""
+
+
+def transform(encryption: str, authentication: str, group: int) -> Json:
+    return {"name": f"group-{group}", "encryption": encryption, "authentication": authentication, "key_group": group}
+
+
+def proposal(encryption: str, authentication: str | None = None) -> Json:
+    row = {"name": "p2", "protocol": "ESP", "encryption": encryption}
+    return {**row, "authentication": authentication} if authentication else row
+
+
+CBC = Suite([transform("AES-256", "SHA2-256", 14)], proposal("AES-256", "SHA2-256"), 14,
+            "aes256-sha256-modp2048", "aes256-sha256-modp2048",
+            "AES-256/SHA2-256/group 14", "ESP AES-256/SHA2-256")
+GCM = Suite([transform("AES-GCM-256", "SHA2-384", 31)], proposal("AES-GCM-128"), 31,
+            "aes256gcm16-prfsha384-curve25519", "aes128gcm16-curve25519",
+            "AES-GCM-256/SHA2-384/group 31", "ESP AES-GCM-128")
+SHA1 = Suite([transform("AES-128", "SHA1", 19)], proposal("AES-128", "SHA1"), 20,
+             "aes128-sha1-ecp256", "aes128-sha1-ecp384",
+             "AES-128/SHA1/group 19", "ESP AES-128/SHA1")
+SUITES = {"AES-256 SHA2-256 group 14": CBC, "AES-GCM group 31": GCM, "AES-128 SHA1 groups 19 and 20": SHA1}
+
+
+def declaration(suite: Suite, **gateway: Any) -> Json:
+    """Our side: gateway ``swan`` with one tunnel, ``lan``, of all ROUTES."""
+    return {
+        "version": 1, "site": {"name": "ours"}, "transforms": list(suite.transforms), "proposals": [suite.proposal],
+        "gateways": [{"name": "swan", "ike_version": 2, "credential": {"method": "psk"},
+                      "endpoints": [{"local": {"address": OURS}, "remote": {"address": THEIRS}}],
+                      "transforms": [row["name"] for row in suite.transforms], "start": "answer", **gateway}],
+        "tunnels": [{"name": "lan", "gateway": "swan", "proposals": ["p2"], "dataplane": "userspace",
+                     "routes": [{"local": local.network, "remote": remote.network} for local, remote in ROUTES],
+                     "pfs": {"enabled": True, "key_group": suite.pfs}}],
+    }
+
+
+def swanctl_conf(suite: Suite, *, one_child: bool = False, psk: str = PSK, options: str = "") -> str:
+    """strongSwan's side: connection ``tandem`` with children ``lan0`` and ``lan1``, or both routes in one ``lan0``.
+
+    ``options`` are further lines of the connection.
+    """
+    pairs = [(remote.network, local.network) for local, remote in ROUTES]
+    if one_child:
+        pairs = [tuple(", ".join(ends) for ends in zip(*pairs, strict=True))]
+    children = "".join(f"""
+      lan{number} {{
+        local_ts = {local}
+        remote_ts = {remote}
+        esp_proposals = {suite.esp_proposals}
+      }}""" for number, (local, remote) in enumerate(pairs))
+    return f"""
+connections {{
+  tandem {{
+    version = 2
+    local_addrs = {THEIRS}
+    remote_addrs = {OURS}
+    proposals = {suite.ike_proposals}
+    {options}
+    local {{
+      auth = psk
+    }}
+    remote {{
+      auth = psk
+    }}
+    children {{{children}
+    }}
+  }}
+}}
+secrets {{
+  ike-tandem {{
+    secret = "{psk}"
+  }}
+}}
+"""
+
+
+class Engine:
+    """ikeengine as a process in `namespace`; `directory` keeps its files, its log and its control socket."""
+
+    def __init__(self, namespace: Namespace, directory: Path) -> None:
+        self.namespace = namespace
+        self.directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        log = self.directory / "log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def start(self, declared: Json, *, psk: str = PSK) -> None:
+        """Start it with that declaration and wait until it answers. Raises RuntimeError with its log."""
+        self.directory.mkdir(exist_ok=True)
+        secrets = {"version": 1, "gateways": {"swan": {"method": "psk", "psk": psk}}}
+        for name, data in (("declaration", declared), ("secrets", secrets)):
+            (self.directory / f"{name}.json").write_text(json.dumps(data))
+        files = [word for name in ("declaration", "secrets")
+                 for word in (f"--{name}", str(self.directory / f"{name}.json"))]
+        argv = [*self.namespace.entry, sys.executable, "-m", "ikeengine", *files, "--control", self._control]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(argv, cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.ask("status")
+                return
+            except NotRunning:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.kill()
+                    raise RuntimeError(f"ikeengine did not start:\n{self.log}") from None
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it without a word to anybody, as a power cut does. May be repeated."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def ask(self, command: str, **arguments: Any) -> Json:
+        """Raises ControlError with the daemon's reason."""
+        return request(command, path=self._control, timeout=40, **arguments)
+
+    @property
+    def gateway(self) -> Json:
+        (gateway,) = self.ask("status")["gateways"]
+        return gateway
+
+    @property
+    def routes(self) -> list[Json]:
+        (tunnel,) = self.ask("status")["tunnels"]
+        return list(tunnel["routes"])
+
+    @property
+    def _control(self) -> str:
+        return str(self.directory / "control.sock")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What both ends hold once they agree: the IKE SA's SPIs, and (ours, theirs) of the SA pair of each route."""
+
+    ike: tuple[str, str]
+    children: tuple[tuple[Json, Json], ...] = field(repr=False)
+
+    @property
+    def spis(self) -> set[str]:
+        return {pair[0]["spi_in"] for pair in self.children}
+
+
+class Site:
+    """Both ends together."""
+
+    def __init__(self, ours: Engine, theirs: Charon) -> None:
+        self.ours = ours
+        self.theirs = theirs
+
+    def logs(self) -> str:
+        return f"--- ikeengine:\n{self.ours.log}\n--- strongSwan:\n{self.theirs.log}"
+
+    def settled(self, *, routes: int = len(ROUTES)) -> Snapshot:
+        """Wait until both ends hold one IKE SA and one SA pair for each of `routes`, crosswise, and nothing else.
+
+        Raises AssertionError with both states where they do not within SETTLE_SECONDS.
+        """
+        snapshot: list[Snapshot] = []
+
+        def agree() -> bool:
+            found = self._snapshot(routes)
+            snapshot.extend([found] if found else [])
+            return found is not None
+
+        eventually(agree, lambda: f"{self.ours.ask('status')}\n{self.theirs.list_sas()}")
+        return snapshot[-1]
+
+    def _snapshot(self, routes: int) -> Snapshot | None:
+        ike, far = self.ours.gateway["ike"], self.theirs.list_sas()
+        near = [(route["declared"], sa) for route in self.ours.routes for sa in route["sas"]]
+        if len(ike) != 1 or len(far) != 1:
+            return None
+        # It keeps a deleted child SA for some seconds, to receive what is late.
+        theirs = {sa["spi-in"]: sa for sa in far[0]["child-sas"].values() if sa["state"] != "DELETED"}
+        if len(near) != routes or len(theirs) != routes:
+            return None
+        pairs = []
+        for declared, sa in near:
+            other = theirs.get(sa["spi_out"])
+            if (other is None or other["spi-out"] != sa["spi_in"] or other["state"] != "INSTALLED"
+                    or (other["local-ts"], other["remote-ts"]) != ([sa["remote"]], [sa["local"]])
+                    or (sa["local"], sa["remote"]) != (declared["local"], declared["remote"])):
+                return None
+            pairs.append((sa, other))
+        spis = ike[0]["spi_i"], ike[0]["spi_r"]
+        if spis != (far[0]["initiator-spi"], far[0]["responder-spi"]):
+            return None
+        return Snapshot(spis, tuple(pairs))
+
+    def carries(self, *, routes: int = len(ROUTES)) -> Snapshot:
+        """Both ends agree on the first `routes`; over those, every ping from both ends is answered and counted."""
+        before = self.settled(routes=routes)
+        pings = [self._ping(namespace, source, target, "-c", str(PINGS), "-i", "0.02")
+                 for local, remote in ROUTES[:routes]
+                 for namespace, source, target in ((self.ours.namespace, local.host, remote.host),
+                                                   (self.theirs.namespace, remote.host, local.host))]
+        for ping in pings:
+            assert_all_answered(ping, PINGS)
+        after = self.settled(routes=routes)
+        assert (after.ike, after.spis) == (before.ike, before.spis)
+        passed = 2 * PINGS  # requests of one end's pings and answers to the other's, each way
+        for (near, far), (near_after, far_after) in zip(before.children, after.children, strict=True):
+            for way in ("in", "out"):
+                assert near_after[f"packets_{way}"] - near[f"packets_{way}"] == passed
+                assert int(far_after[f"packets-{way}"]) - int(far[f"packets-{way}"]) == passed
+        return after
+
+    @contextmanager
+    def traffic(self, count: int = 100) -> Iterator[None]:
+        """Pings over every route for a second or so, while something happens; none of them may be lost."""
+        pings = [self._ping(self.ours.namespace, local.host, remote.host, "-c", str(count), "-i", "0.01")
+                 for local, remote in ROUTES]
+        try:
+            yield
+            for ping in pings:
+                assert_all_answered(ping, count)
+        finally:
+            for ping in pings:
+                ping.kill()
+                ping.wait()
+
+    @staticmethod
+    def _ping(namespace: Namespace, source: str, target: str, *options: str) -> "subprocess.Popen[str]":
+        argv = [*namespace.entry, "ping", "-n", "-q", "-W", "2", *options, "-I", source, target]
+        return subprocess.Popen(argv, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+
+
+def assert_all_answered(ping: "subprocess.Popen[str]", count: int) -> None:
+    said = ping.communicate(timeout=30)[0]
+    assert f"{count} packets transmitted, {count} received, 0% packet loss" in said, said
+
+
+def eventually(holds: Callable[[], bool], otherwise: Callable[[], str], seconds: float = SETTLE_SECONDS) -> None:
+    """Wait until it holds. Raises AssertionError with the words of `otherwise`."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.05)
