@@ -174,3 +174,26 @@ def test_reverse_path_filtering_does_not_disturb(net, strict):
     join(a, b)
     assert net.ping("lan_a", "10.2.0.2") == 3
     assert net.ping("lan_b", "10.1.0.1") == 3
+
+
+def test_a_tunnel_changes_its_data_plane_and_its_policies_change_hands(net):
+    """Policies need no ESP in the kernel, so that both data planes meet here."""
+    def policies():
+        return net["a"].run(["ip", "xfrm", "policy"]).stdout
+
+    kernel = net.plane("a", plane="kernel")
+    kernel("protect", 0)
+    assert policies().count("reqid 484442113") == 3
+    kernel.kill()
+    userspace = net.plane("a")
+    userspace("protect", 0)
+    assert "reqid" not in policies() and policies().count("action block") == 3
+    userspace.kill()
+    kernel = net.plane("a", plane="kernel")
+    kernel("clear_leftovers")
+    assert policies().count("action block") == 3, "they are userspace's now"
+    kernel("protect", 0)
+    kernel.kill()
+    userspace = net.plane("a")
+    userspace("clear_leftovers")
+    assert policies().count("reqid 484442113") == 3 and "action block" not in policies()

@@ -50,7 +50,7 @@ def _each(octets: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """The messages in what one read gave: type, flags, sequence number, whole octets."""
     offset = 0
     while offset + _HEADER.size <= len(octets):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(octets, offset)
+        length, kind, flags, sequence, _port = _HEADER.unpack_from(octets, offset)
         if length < _HEADER.size:
             return
         yield kind, flags, sequence, octets[offset:offset + length]
@@ -168,6 +168,6 @@ class NetlinkEvents:
                     raise NetlinkError("reading the kernel's events", error.errno or 0) from None
                 self.overruns += 1
                 continue
-            for kind, _, _, each in _each(octets):
+            for kind, _flags, _sequence, each in _each(octets):
                 if (message := self._parse(kind, each)) is not None:
                     yield kind, message

@@ -65,8 +65,8 @@ class UserspaceDataPlane:
         except DataPlaneError:
             self._tun.close()
             raise
-        self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
-        self._path = PacketPath(send, self._tun.write, lambda event: self._on_event(event), now)
+        self._on_event: Callable[[DataPlaneEvent], None] | None = None
+        self._path = PacketPath(send, self._tun.write, self._tell, now)
         self._pairs: dict[int, Pair] = {}
         self._allocated: set[int] = set()
         self._protections: dict[int, Protection] = {}
@@ -85,6 +85,10 @@ class UserspaceDataPlane:
 
     def clear_leftovers(self) -> None:
         self._guard.clear_leftovers()
+
+    def _tell(self, event: DataPlaneEvent) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         if protocol is not Protocol.ESP:
@@ -171,7 +175,7 @@ class UserspaceDataPlane:
     def _read_device(self) -> None:
         outbound, read = self._path.outbound, self._tun.read
         try:
-            for _ in range(BATCH):
+            for _packet in range(BATCH):
                 packet = read()
                 if packet is None:
                     return

@@ -34,6 +34,7 @@ from ..netlink import NETLINK_ROUTE, NETLINK_XFRM, NetlinkError, NetlinkSocket
 from ..xfrm import messages, policies
 from ..xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
 from ..xfrm.policies import Key
+from ..xfrm.policy_table import PolicyTable
 from .link import exempt_from_policy
 
 _log = logging.getLogger(__name__)
@@ -73,19 +74,20 @@ class Guard:
         self._tables: dict[Network, int] = {}
         self._routes: dict[Network, dict[Network, int]] = {}
         self._wanted_policies: Counter[Key] = Counter()
-        self._leftover_policies: set[Key] = set()
         self._leftover_routes: set[tuple[Network, Network]] = set()
         self._blocked_inbound = {4: {XFRM_POLICY_IN, XFRM_POLICY_FWD}, 6: {XFRM_POLICY_FWD}}
         self._xfrm: NetlinkSocket | None = None
+        self._policy_table: PolicyTable | None = None
         with suppress(NetlinkError):
             self._xfrm = NetlinkSocket(NETLINK_XFRM, messages.parse)
+            self._policy_table = PolicyTable(self._xfrm, templated=False)
         exempt = exempt_from_policy(self._routing, device, ifindex)
         for version in {4, 6} - exempt:
             self._blocked_inbound[version] = set()
             _log.info("IPv%d in clear from outside cannot be told from the tunnel's own: not blocked", version)
 
     def find_leftovers(self) -> None:
-        """Take over the rules, routes and policies of an earlier run; they stand until ``clear_leftovers``."""
+        """Take over the rules and routes of an earlier run; they stand, as its policies do, until the leftovers go."""
         by_table: dict[int, Network] = {}
         for rule in self._dump(_RTM_GETRULE, fibmsg()):
             table = rule.get_attr("FRA_TABLE") or rule["table"]
@@ -98,16 +100,12 @@ class Guard:
             if table in by_table:
                 remote = _network(route.get_attr("RTA_DST", _any(route["family"])), route["dst_len"])
                 self._leftover_routes.add((by_table[table], remote))
-        if self._xfrm is None:
-            return
-        for policy in self._xfrm.dump("listing policies", messages.build(messages.XFRM_MSG_GETPOLICY)):
-            if policies.is_ours(policy["priority"]) and policy.get_attr("XFRMA_TMPL") is None:
-                self._leftover_policies.add(policies.key_of(policy))
 
     def clear_leftovers(self) -> None:
-        for key in sorted(self._leftover_policies, key=str):
-            self._delete_policy(key)
-        self._leftover_policies.clear()
+        if self._policy_table is not None:
+            for key in list(self._policy_table.listed()):
+                if not self._wanted_policies[key]:
+                    self._policy_table.delete(key)
         for local, remote in sorted(self._leftover_routes, key=str):
             self._delete_routes(local, remote)
         self._leftover_routes.clear()
@@ -117,9 +115,9 @@ class Guard:
     def protect(self, route: Route) -> None:
         """Block first, then lead the route's traffic to the device. Raises DataPlaneError."""
         for key, action in self._policies(route):
-            self._set_policy(key, action)
+            if self._policy_table is not None:
+                self._policy_table.put(key, action)
             self._wanted_policies[key] += 1
-            self._leftover_policies.discard(key)
         for local in route.local.prefixes():
             table = self._table(local)
             for remote in route.remote.prefixes():
@@ -143,8 +141,8 @@ class Guard:
                 self._delete_rule(local)
         for key, _ in self._policies(route):
             self._wanted_policies[key] -= 1
-            if not self._wanted_policies[key]:
-                self._delete_policy(key)
+            if self._policy_table is not None and not self._wanted_policies[key]:
+                self._policy_table.delete(key)
 
     def close(self) -> None:
         self._routing.close()
@@ -159,15 +157,6 @@ class Guard:
                 yield key, XFRM_POLICY_BLOCK
             elif key.direction in self._blocked_inbound[key.source.version]:
                 yield key, XFRM_POLICY_BLOCK
-
-    def _set_policy(self, key: Key, action: int) -> None:
-        if self._xfrm is not None:
-            self._xfrm.change(f"installing {key}", messages.build(messages.XFRM_MSG_UPDPOLICY,
-                                                                  *policies.policy(key, action)))
-
-    def _delete_policy(self, key: Key) -> None:
-        if self._xfrm is not None:
-            self._unless_gone(self._xfrm, f"deleting {key}", messages.build(messages.XFRM_MSG_DELPOLICY, key.fields))
 
     def _table(self, local: Network) -> int:
         if local not in self._tables:
@@ -215,7 +204,7 @@ class Guard:
         for family in (socket.AF_INET, socket.AF_INET6):
             query = type(message)()
             query["header"] = {"type": request}
-            query.update(dict.fromkeys((name for name, _ in query.fields), 0) | {"family": family})
+            query.update(dict.fromkeys((name for name, _format in query.fields), 0) | {"family": family})
             found += self._routing.dump("listing rules and routes", query)
         return found
 
@@ -248,6 +237,4 @@ def _any(family: int) -> str:
 
 
 def _network(text: str, length: int) -> Network:
-
-
     return ipaddress.ip_network((text, length))

@@ -22,6 +22,7 @@ from ..netlink import NETLINK_XFRM, NetlinkError, NetlinkEvents, NetlinkSocket
 from . import messages, policies, states
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
 from .policies import Key, Template
+from .policy_table import PolicyTable
 
 _EVENT_GROUPS = (messages.XFRMNLGRP_ACQUIRE, messages.XFRMNLGRP_EXPIRE)
 
@@ -63,12 +64,12 @@ class XfrmDataPlane:
                  remove_reader: Callable[[int], object]) -> None:
         """``add_reader`` and ``remove_reader`` are the event loop's. Raises DataPlaneError without XFRM."""
         self._kernel = NetlinkSocket(NETLINK_XFRM, messages.parse)
+        self._policies = PolicyTable(self._kernel, templated=True)
         self._events: NetlinkEvents | None = None
         self._add_reader, self._remove_reader = add_reader, remove_reader
         self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
         self._pairs: dict[int, _Pair] = {}
         self._protections: dict[int, Protection] = {}
-        self._leftovers: set[Key] = set()
 
     def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
         """States of an earlier run go: nobody knows their IKE SA any more. Its policies stand until replaced."""
@@ -77,19 +78,14 @@ class XfrmDataPlane:
             if states.daemon_reqid(state["reqid"]) is not None:
                 self._delete_state({"daddr": state["id_daddr"], "spi": state["id_spi"], "family": state["family"],
                                     "proto": state["id_proto"]})
-        for policy in self._kernel.dump("listing policies", messages.build(messages.XFRM_MSG_GETPOLICY)):
-            template = policy.get_attr("XFRMA_TMPL")
-            if (policies.is_ours(policy["priority"]) and template is not None
-                    and states.daemon_reqid(template["reqid"]) is not None):
-                self._leftovers.add(policies.key_of(policy))
-        self._leftovers -= {key for each in self._protections.values() for key in policies.keys(each.route)}
         self._events = NetlinkEvents(NETLINK_XFRM, _EVENT_GROUPS, messages.parse)
         self._add_reader(self._events.fileno(), self._read_events)
 
     def clear_leftovers(self) -> None:
-        for key in sorted(self._leftovers, key=str):
-            self._delete_policy(key)
-        self._leftovers.clear()
+        wanted = self._wanted()
+        for key in list(self._policies.listed()):
+            if key not in wanted:
+                self._policies.delete(key)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         values = {"info_id_daddr": local.packed, "info_id_proto": messages.IP_PROTOCOL[protocol],
@@ -105,9 +101,7 @@ class XfrmDataPlane:
             outbound = key.direction == XFRM_POLICY_OUT
             ends = (protection.local, protection.remote) if outbound else (protection.remote, protection.local)
             template = Template(*ends, protection.protocol, states.kernel_reqid(protection.reqid))
-            request = messages.build(messages.XFRM_MSG_UPDPOLICY, *policies.policy(key, XFRM_POLICY_ALLOW, template))
-            self._kernel.change(f"installing {key} of tunnel {protection.tunnel}", request)
-            self._leftovers.discard(key)
+            self._policies.put(key, XFRM_POLICY_ALLOW, template)
         self._protections[protection.reqid] = protection
         if before is not None and before.route != protection.route:
             self._delete_policies(before)
@@ -227,24 +221,21 @@ class XfrmDataPlane:
         return messages.build(messages.XFRM_MSG_GETSA, pair.state_id(inbound))
 
     def _delete_state(self, state_id: dict[str, Any]) -> None:
-        self._delete("deleting an SA", messages.XFRM_MSG_DELSA, state_id)
+        try:
+            self._kernel.change("deleting an SA", messages.build(messages.XFRM_MSG_DELSA, state_id))
+        except NetlinkError as error:
+            if error.errno != errno.ESRCH:
+                raise
 
     def _delete_policies(self, protection: Protection) -> None:
         """Those that no protection in force shares."""
-        shared = {key for each in self._protections.values() for key in policies.keys(each.route)}
+        shared = self._wanted()
         for key in policies.keys(protection.route):
             if key not in shared:
-                self._delete_policy(key)
+                self._policies.delete(key)
 
-    def _delete_policy(self, key: Key) -> None:
-        self._delete(f"deleting {key}", messages.XFRM_MSG_DELPOLICY, key.fields)
-
-    def _delete(self, what: str, kind: int, values: dict[str, Any]) -> None:
-        try:
-            self._kernel.change(what, messages.build(kind, values))
-        except NetlinkError as error:
-            if error.errno not in (errno.ESRCH, errno.ENOENT):
-                raise
+    def _wanted(self) -> set[Key]:
+        return {key for each in self._protections.values() for key in policies.keys(each.route)}
 
     def _read_events(self) -> None:
         if self._events is None:

@@ -64,19 +64,19 @@ def embedded(prefix: str, layout: Layout) -> Layout:
 
 def complete(layout: Layout, values: Mapping[str, Any]) -> Values:
     """Every field of the layout; those not given are zero. Raises KeyError on a field that the layout lacks."""
-    if unknown := values.keys() - {name for name, _ in layout}:
+    if unknown := values.keys() - {name for name, _format in layout}:
         raise KeyError(f"no such field: {', '.join(sorted(unknown))}")
     return {name: values.get(name, b"" if fmt.endswith("s") else 0) for name, fmt in layout}
 
 
 def pack(layout: Layout, values: Mapping[str, Any]) -> bytes:
     """A struct by itself, without a message around it."""
-    return b"".join(struct.pack(fmt, value) for (_, fmt), value in
+    return b"".join(struct.pack(fmt, value) for (_name, fmt), value in
                     zip(layout, complete(layout, values).values(), strict=True))
 
 
 def size_of(layout: Layout) -> int:
-    return sum(struct.calcsize(fmt) for _, fmt in layout)
+    return sum(struct.calcsize(fmt) for _name, fmt in layout)
 
 
 def family(value: Address | Network) -> int:

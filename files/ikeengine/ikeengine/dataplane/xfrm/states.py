@@ -98,11 +98,11 @@ def carried_over(installed: nlmsg, leap: int) -> Attributes:
     Without extended sequence numbers a leap past the last number stays there: the kernel then refuses to send, and
     the session must rekey (RFC 4303 §3.3.3).
     """
-    current = {name: installed[f"curlft_{name}"] for name, _ in messages.CURRENT_LIFETIME}
+    current = {name: installed[f"curlft_{name}"] for name, _format in messages.CURRENT_LIFETIME}
     carried: Attributes = [("XFRMA_LTIME_VAL", current)]
     extended = installed.get_attr("XFRMA_REPLAY_ESN_VAL")
     if extended is not None:
-        replay = {name: extended[name] for name, _ in messages.REPLAY_ESN}
+        replay = {name: extended[name] for name, _format in messages.REPLAY_ESN}
         if installed["flags"] & messages.XFRM_STATE_ESN:
             number = (replay["oseq_hi"] << 32 | replay["oseq"]) + leap
             replay |= {"oseq_hi": number >> 32, "oseq": number & 0xFFFFFFFF}

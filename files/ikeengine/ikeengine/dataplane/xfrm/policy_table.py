@@ -1,0 +1,54 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our policies in the kernel, of which the two data planes own a kind each.
+
+Those with a template are the kernel data plane's, those that only block or allow userspace's. The kernel knows a
+policy by selector and direction, so a tunnel that changes its data plane has its policies replaced in place, and the
+old owner must find that they are no longer its own.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from pyroute2.netlink import nlmsg
+
+from ..netlink import NetlinkError, NetlinkSocket
+from . import messages, policies, states
+from .policies import Key, Template
+
+
+class PolicyTable:
+    """The policies of one owner: ``templated`` or not."""
+
+    def __init__(self, kernel: NetlinkSocket, templated: bool) -> None:
+        self._kernel, self._templated = kernel, templated
+
+    def listed(self) -> Iterator[Key]:
+        """All that is there now, also from earlier runs. Raises NetlinkError."""
+        for policy in self._kernel.dump("listing policies", messages.build(messages.XFRM_MSG_GETPOLICY)):
+            if self._owns(policy):
+                yield policies.key_of(policy)
+
+    def put(self, key: Key, action: int, template: Template | None = None) -> None:
+        """Install a policy, or replace what stands under its name. Raises NetlinkError."""
+        self._kernel.change(f"installing {key}", messages.build(messages.XFRM_MSG_UPDPOLICY,
+                                                                *policies.policy(key, action, template)))
+
+    def delete(self, key: Key) -> None:
+        """Delete a policy unless it is gone or has become the other owner's. Raises NetlinkError."""
+        try:
+            policy = self._kernel.get(f"reading {key}", messages.build(messages.XFRM_MSG_GETPOLICY, key.fields))
+            if self._owns(policy):
+                self._kernel.change(f"deleting {key}", messages.build(messages.XFRM_MSG_DELPOLICY, key.fields))
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+    def _owns(self, policy: nlmsg) -> bool:
+        template = policy.get_attr("XFRMA_TMPL")
+        if not policies.is_ours(policy["priority"]) or (template is not None) is not self._templated:
+            return False
+        return template is None or states.daemon_reqid(template["reqid"]) is not None
