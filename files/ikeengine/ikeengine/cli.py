@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ikectl", description="Speak to the IKE daemon of this host.")
     parser.add_argument("--control", metavar="SOCKET", default=f"{layout.RUNTIME_DIRECTORY}/{layout.CONTROL_SOCKET}",
-                         help="the control socket (default: %(default)s)")
+                        help="the control socket (default: %(default)s)")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the daemon's answer as JSON")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

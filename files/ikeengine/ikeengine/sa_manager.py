@@ -321,7 +321,9 @@ class IkeSaManager:
             if event.tunnel is not None:
                 peer.tunnel_errors[event.tunnel] = event.reason
         elif isinstance(event, ChildInbound) and event.child.gateway in self._peers:
-            self._peers[event.child.gateway].tunnel_errors.pop(event.child.tunnel, None)
+            peer = self._peers[event.child.gateway]
+            peer.tunnel_errors.pop(event.child.tunnel, None)
+            peer.last_error = None
         self._events.append(event)
         if isinstance(event, ChildOutbound):
             self._sending[event.child.reqid] = event.child

@@ -62,7 +62,7 @@ def key(identity: Identity) -> tuple[IdentityKind, str]:
     if identity.kind is IdentityKind.DOMAIN_NAME:
         return identity.kind, identity.value.lower()
     if identity.kind is IdentityKind.DOMAIN_INFORMATION:
-        user, _, domain = identity.value.rpartition("@")
+        user, _at, domain = identity.value.rpartition("@")
         return identity.kind, f"{user}@{domain.lower()}"
     return identity.kind, identity.value
 

@@ -135,7 +135,7 @@ class Fields:
             return
         fix = f"Did you mean {near}? Write {near} or remove it" if near else f"Remove {shown(key)}"
         self._misfits.add(self._at(shown(key) if not isinstance(key, str) or not NAME.fullmatch(key) else key),
-                  Misfit(fields, fix, code="unknown-field"), "is unknown")
+                          Misfit(fields, fix, code="unknown-field"), "is unknown")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

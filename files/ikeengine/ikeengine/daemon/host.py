@@ -35,7 +35,7 @@ class Host:
         }
         self.makers: Mapping[str, Callable[[], DataPlane]] = {
             name: maker for name, (available, maker) in makers.items() if available}
-        for _, _, sock in sockets.sockets():
+        for _family, _port, sock in sockets.sockets():
             with contextlib.suppress(OSError):  # a kernel without XFRM has no policies to pass by
                 bypass_socket(sock)
 

@@ -153,7 +153,7 @@ class DataPlanes:
         gone = [(name, protection) for name, protection in before.placed()
                 if (name, protection.tunnel, protection.route) not in standing]
         shared = [(name, protection) for name, protection in self._plan.placed()
-                  if any(_overlap(protection.route, old.route) for _, old in gone)]
+                  if any(_overlap(protection.route, old.route) for _name, old in gone)]
         errors: list[DataPlaneError] = []
         for name, protection in gone:
             self._attempt(errors, self._live[name].unprotect, protection)
@@ -260,7 +260,7 @@ class DataPlanes:
 
     def _retire(self) -> None:
         """End the planes that carry nothing and hold no SA: an idle one keeps no device."""
-        busy = {*self._plan.planes.values(), *(plane.name for plane, _ in self._children.values())}
+        busy = {*self._plan.planes.values(), *(plane.name for plane, _child in self._children.values())}
         for name in self._live.keys() - busy:
             self._live.pop(name).stop(keep_protection=False)
 

@@ -97,7 +97,7 @@ class UdpSockets:
     def attach(self, loop: asyncio.AbstractEventLoop, receiver: Receiver) -> None:
         """Begin to hear."""
         self._receiver = receiver
-        for (_, port), sock in self._sockets.items():
+        for (_family, port), sock in self._sockets.items():
             receive = self._receive_marked if port == self.nat_traversal_port else self._receive_plain
             loop.add_reader(sock, receive, receiver, sock, port)
 
@@ -148,7 +148,7 @@ class UdpSockets:
         batch: list[tuple[bytes, SocketAddress, SocketAddress]] = []
         while len(batch) < _BOUND:
             try:
-                data, ancillary, _, sender = sock.recvmsg(_LARGEST, 64)
+                data, ancillary, _flags, sender = sock.recvmsg(_LARGEST, 64)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:  # an ICMP error of an earlier datagram, told here by Linux: not about a new one

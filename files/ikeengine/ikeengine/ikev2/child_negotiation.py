@@ -154,4 +154,3 @@ def rekeyed_spi(payloads: Sequence[Payload]) -> bytes | None:
     """The SPI that a REKEY_SA notification names: the one that its sender receives on (RFC 7296 §1.3.3)."""
     row = notify(payloads, NotifyType.REKEY_SA)
     return row.spi if row is not None else None
-

@@ -149,4 +149,3 @@ def _replaced_by_peer(session: IkeSession, old: Child, new: Child, now: float) -
     new.outbound_due = now + session.context.settings.replaced_grace
     if old.state is ChildState.INSTALLED:
         old.state = ChildState.REPLACED
-

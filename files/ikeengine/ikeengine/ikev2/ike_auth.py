@@ -179,5 +179,3 @@ def _auth(session: IkeSession, gateway: Gateway, identity: Identification, *, of
 
 def _words(identity: Identity) -> str:
     return f"{identity.kind.value} {identity}"
-
-

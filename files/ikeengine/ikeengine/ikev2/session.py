@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ..crypto.key_exchange import KeyExchange
 
 
-
 class IkeSession:
     """One IKE SA at one end. ``gateway`` is None at a responder until IKE_AUTH says who the peer is."""
 
@@ -492,4 +491,3 @@ class IkeSession:
 
     def tunnels(self) -> Sequence[Tunnel]:
         return self.context.tunnels_of(self.name)
-

@@ -61,7 +61,7 @@ class TrafficSelectors:
         count = data[0]
         selectors = []
         offset = _FIXED.size
-        for _ in range(count):
+        for _selector in range(count):
             if end - offset < _START.size:
                 raise MalformedMessage(f"{cls.type.name} payload: it ends before the last of {count} selectors")
             kind, length = _START.unpack_from(data, offset)
@@ -100,7 +100,7 @@ def _decode_range(
 ) -> TrafficSelector:
     if length != form.size:
         raise MalformedMessage(f"traffic selector: {length} octets, {form.size} expected")
-    _, protocol, _, first_port, last_port, first, last = form.unpack_from(data, offset)
+    _kind, protocol, _length, first_port, last_port, first, last = form.unpack_from(data, offset)
     if first > last:
         raise MalformedMessage(f"traffic selector: {address(first)} is after {address(last)}")
     return TrafficSelector(address(first), address(last), protocol, first_port, last_port)

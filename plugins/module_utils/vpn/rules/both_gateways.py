@@ -69,7 +69,7 @@ def no_common_transform(pair: Pair) -> Iterator[Broken]:
     """Both ends have a Phase 1 transform with the same encryption, authentication and key group."""
     left = [(transform.name, transform_members(transform)) for transform in pair.left_gateway.transforms]
     right = [(transform.name, transform_members(transform)) for transform in pair.right_gateway.transforms]
-    if {members for _, members in left} & {members for _, members in right}:
+    if {members for _name, members in left} & {members for _name, members in right}:
         return
     near = nearest(left, right)
     yield Broken(f"phase 1 {near.labels}", f"{pair.left.name} offers {values(near.left)}",

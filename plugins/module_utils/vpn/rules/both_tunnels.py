@@ -31,9 +31,9 @@ def no_common_proposal(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Both ends have a Phase 2 proposal with the same protocol, encryption and authentication."""
     left = [(proposal.name, proposal_members(proposal)) for proposal in tunnels.left.proposals]
     right = [(proposal.name, proposal_members(proposal)) for proposal in tunnels.right.proposals]
-    if {members for _, members in left} & {members for _, members in right}:
+    if {members for _name, members in left} & {members for _name, members in right}:
         return
-    if not {members[0] for _, members in left} & {members[0] for _, members in right}:
+    if not {members[0] for _name, members in left} & {members[0] for _name, members in right}:
         return
     near = nearest(left, right)
     yield Broken(f"phase 2 {near.labels}", f"{pair.left.name} offers {values(near.left)}",

@@ -74,7 +74,7 @@ def nearest(left: Sequence[Offer], right: Sequence[Offer]) -> Nearest:
                    if one.value != other.value]
         if best is None or len(unequal) < len(best.left):
             best = Nearest(left_name, right_name,
-                           tuple(one for one, _ in unequal), tuple(other for _, other in unequal))
+                           tuple(one for one, _other in unequal), tuple(other for _one, other in unequal))
     if best is None:
         raise ValueError("an empty list has no nearest offer")
     return best

@@ -58,7 +58,7 @@ def overlaps(routes: Iterable[_Named]) -> Iterator[tuple[_Named, _Named]]:
         route = named[0]
         start, local = int(route.remote.first), int(route.local.first)
         while ends and ends[0][0] < start:
-            _, closed = heapq.heappop(ends)
+            _end, closed = heapq.heappop(ends)
             del open_routes[bisect_left(open_routes, (closed,))]
         at = bisect_left(open_routes, (local,))
         neighbours = open_routes[max(at - 1, 0):at + 1]
