@@ -139,7 +139,7 @@ def address_does_not_mirror(pair: Pair) -> Iterator[Broken]:
 @GATEWAYS.rule("endpoint-behind-nat", WARNING, "RFC 7296 §2.23")
 def endpoint_behind_nat(pair: Pair) -> Iterator[Broken]:
     """The address of one end is private and the other end reaches for a public one."""
-    for index, side, gateway, local, peer, _, remote in _mirrors(pair):
+    for index, side, gateway, local, peer, _gateway, remote in _mirrors(pair):
         if local.address is not None and remote.address is not None and _behind_nat(local.address, remote.address):
             yield Broken("endpoint address", f"{side.name} has {local.address}",
                          f"{peer.name} reaches for {remote.address}",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from .. import hardware
 from ..hardware import IKEENGINE
-from ..model import CredentialMethod, Gateway, IkeVersion, Side, Tunnel
+from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
 from .book import ERROR, GATEWAY, OWN, SEED, TUNNEL, Broken
 
 _FIREWARE = "WatchGuard Help Center"
@@ -138,6 +138,12 @@ def phase2_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Itera
     if tunnel.interface is not None:
         yield Broken("virtual interface", f"{side.name} asks for {tunnel.interface.name}", "",
                      f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface")
+    for index, route in enumerate(tunnel.routes):
+        if route.direction is not Direction.BOTH:
+            yield Broken("direction", f"{side.name} asks for {route.direction.value} on {route}", "",
+                         f"{_ENGINE} routes that are open both ways only",
+                         f"Set tunnels[{tunnel.name}].routes[{index}].direction to {Direction.BOTH.value}, and use a "
+                         "firewall for what may begin")
     if tunnel.pfs is not None and tunnel.pfs not in IKEENGINE.key_groups:
         yield _not_yet("PFS key group", f"{side.name} asks for group {tunnel.pfs.number}",
                        [str(row.number) for row in IKEENGINE.key_groups], f"tunnels[{tunnel.name}].pfs.key_group")

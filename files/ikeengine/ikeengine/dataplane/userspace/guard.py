@@ -139,7 +139,7 @@ class Guard:
             if not remotes:
                 self._routes.pop(local, None)
                 self._delete_rule(local)
-        for key, _ in self._policies(route):
+        for key, _remote in self._policies(route):
             self._wanted_policies[key] -= 1
             if self._policy_table is not None and not self._wanted_policies[key]:
                 self._policy_table.delete(key)

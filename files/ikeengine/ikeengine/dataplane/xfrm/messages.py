@@ -242,7 +242,7 @@ MESSAGES: dict[int, type[nlmsg]] = {
 }
 
 
-_LAYOUTS = {name: getattr(StateAttributes, layout).fields for _, name, layout in StateAttributes.nla_map}
+_LAYOUTS = {name: getattr(StateAttributes, layout).fields for _number, name, layout in StateAttributes.nla_map}
 
 
 def build(kind: int, values: Mapping[str, Any] | None = None,
