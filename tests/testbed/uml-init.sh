@@ -20,7 +20,8 @@ mount -t sysfs sysfs sys
 mount -t devtmpfs devtmpfs dev
 mkdir -p dev/pts dev/shm
 mount -t devpts devpts dev/pts
-for folder in run dev/shm; do # not tmp: the checkout may be in there mount -t tmpfs tmpfs $folder; done
+# Not tmp: the checkout may be in there.
+for folder in run dev/shm; do mount -t tmpfs tmpfs $folder; done
 chmod 1777 dev/shm
 mkdir -p run/results run/netns lib/modules
 ln -s "$MODULES" "lib/modules/$(uname -r)"
