@@ -125,11 +125,13 @@ class VirtualNetwork:
         self._spis = itertools.count(0xC0000001)
         self._reqids: dict[tuple[str, Route], int] = {}
         self.tamper: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
-        self.ends = {
-            address: End(IkeSaManager(
-                row, allocate_spi=lambda *_asked: next(self._spis), encapsulate=encapsulate, reqid=self._reqid,
-                random=self.random.randbytes, settings=settings or Settings()))
-            for address, row in sides.items()}
+        self._encapsulate, self._settings = encapsulate, settings or Settings()
+        self.ends = {address: self.end(row) for address, row in sides.items()}
+
+    def end(self, side: Side) -> End:
+        """One that knows nothing yet."""
+        return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
+                                reqid=self._reqid, random=self.random.randbytes, settings=self._settings))
 
     def _reqid(self, tunnel: str, route: Route) -> int:
         return self._reqids.setdefault((tunnel, route), len(self._reqids) + 1)

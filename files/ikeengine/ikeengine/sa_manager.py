@@ -305,6 +305,10 @@ class IkeSaManager:
         sessions = self._of_gateway.get(session.name, [])
         if session in sessions:
             sessions.remove(session)
+        remaining = self._established_of(session.name)
+        if len(remaining) == 1:
+            remaining[0].stay()
+            self._touch(remaining[0])
         peer = self._peers.get(session.name)
         if peer is not None and peer.wanted and not session.is_replaced and self._missing(peer):
             peer.try_later(self.settings, self.fraction(), now)
@@ -443,11 +447,14 @@ class IkeSaManager:
         return missing_routes(peer, self._tunnels[peer.gateway.name], covered)
 
     def _settle(self, one: IkeSession, other: IkeSession, now: float) -> None:
-        """Two IKE SAs with one peer, as when both ends initiate at once: the one with the lowest nonce goes, closed by
-        whoever created it, or by us where the peer leaves it be."""
-        loser = one if one.lowest_nonce < other.lowest_nonce else other
+        """Two IKE SAs with one peer, of which ``one`` has just come up. If it began when ``other`` was up, the peer
+        authenticates anew or has lost its memory, and ``other`` goes. Else both ends initiated at once: the one with
+        the lowest nonce goes, closed by whoever created it. We close what the peer leaves be."""
+        assert other.established_at is not None
+        anew = one.created_at > other.established_at
+        loser = other if anew or other.lowest_nonce < one.lowest_nonce else one
         reason = "a second IKE SA with the same peer stays"
-        if loser.initiator:
+        if loser.initiator and not anew:
             loser.leave(reason, now)
         else:
             loser.leave_at(now + self.settings.duplicate_grace, reason)

@@ -335,11 +335,13 @@ class IkeSession:
         return new
 
     def hand_over(self, new: IkeSession, now: float) -> None:
-        """The surviving IKE SA inherits all child SAs (RFC 7296 §2.8) and what was still to be done; this one only
-        waits for its DELETE."""
+        """The surviving IKE SA inherits all child SAs (RFC 7296 §2.8), what was still to be done, and whether it is to
+        give way to another; this one only waits for its DELETE."""
         new.children.extend(self.children)
         self.children.clear()
         new.requests.inherit(self.requests)
+        new._leave_at, new._gives_way = self._leave_at, self._gives_way
+        self._leave_at = None
         self.state, self.rival, self._replaced = State.REPLACED, None, True
         self.expires_at = now + self.context.settings.half_open_timeout
         self.context.emit(IkeRekeyed(self.name, self.spi_i, new.spi_i, new.spi_r))
@@ -355,6 +357,14 @@ class IkeSession:
     def leave_at(self, time: float, reason: str) -> None:
         """Close it with a DELETE at that time, if the peer has not; until then it sends nothing more."""
         self._leave_at, self._gives_way = (time, reason), True
+
+    def stay(self) -> None:
+        """Whatever it was to give way to is gone: it serves again."""
+        if self._gives_way:
+            self._leave_at, self._gives_way = None, False
+            for child in self.children:
+                if child.is_live and child.replaces is None:
+                    self.activate_outbound(child)
 
     def begin_lifetime(self, now: float) -> None:
         life = self.protection.transform.sa_life

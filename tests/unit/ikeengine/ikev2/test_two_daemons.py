@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import pytest
+from ikeengine.ikev2.events import ChildRemoved
 from ikeengine.vpn import declaration
 
-from tests.support.virtual_network import TRANSFORM, agree, branch, hq, pair
+from tests.support.virtual_network import BRANCH, TRANSFORM, agree, branch, hq, pair
 
 
 def test_one_end_initiates_and_both_hold_the_same_sa_pair():
@@ -172,6 +173,44 @@ def test_an_end_that_forgot_everything_is_believed():
     network.run(60)
     agree(one, reborn, routes=1)
     assert any("INITIAL_CONTACT" in reason for reason in one.closings)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_end_that_forgot_everything_and_does_not_say_so_is_believed(seed):
+    """Some peers send no INITIAL_CONTACT: the IKE SA that began while another was up is the one that lives."""
+    network, one, _other = pair(hq(start="answer"), branch(), seed=seed)
+    network.start()
+    network.run(20)
+    reborn = network.end(branch())
+    reborn.manager.is_first_contact = lambda session: False
+    network.ends[BRANCH] = reborn
+    reborn.manager.start(network.now)
+    network.run(1)
+    spis = set(reborn.inbound)
+    assert spis <= set(one.outbound)  # the new SA sends at once
+    network.run(120)
+    agree(one, reborn, routes=1)
+    assert set(reborn.inbound) == spis
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_peer_that_authenticates_anew_before_it_closes_the_old_ike_sa_keeps_the_new_one(seed):
+    network, one, other = pair(hq(start="answer"), branch(), seed=seed)
+    network.start()
+    network.run(20)
+    anew = network.end(branch())
+    anew.manager.is_first_contact = lambda session: False
+    network.ends[BRANCH] = anew  # both are the same peer
+    anew.manager.start(network.now)
+    network.run(1)
+    network.ends[BRANCH] = other
+    other.manager.terminate("peer", network.now)
+    network.run(1)
+    network.ends[BRANCH] = anew
+    before = one.count(ChildRemoved)
+    network.run(60)
+    agree(one, anew, routes=1)
+    assert one.count(ChildRemoved) == before
 
 
 def test_a_data_plane_that_only_does_esp_in_udp_gets_it_and_moves_to_4500():
