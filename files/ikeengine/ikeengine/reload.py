@@ -35,7 +35,7 @@ def difference(old: Side, new: Side) -> Change:
                     if row.name not in gateways or _negotiated(row) != _negotiated(gateways[row.name]))
     tunnels = {row.name: row for row in new.tunnels}
     routes = tuple((tunnel, route) for tunnel in old.tunnels if tunnel.gateway not in closing
-                   for route in tunnel.routes if not _keeps(tunnel, route, tunnels.get(tunnel.name)))
+                   for route in tunnel.routes if not keeps(tunnel, route, tunnels.get(tunnel.name)))
     before = {("gateway", row.name): row for row in old.gateways} | {("tunnel", row.name): row for row in old.tunnels}
     after = {("gateway", row.name): row for row in new.gateways} | {("tunnel", row.name): row for row in new.tunnels}
     return Change(closing, routes, ReloadResult(
@@ -54,6 +54,6 @@ def _negotiated(gateway: Gateway) -> Gateway:
                    nat_keep_alive=0, keep_alive=None)
 
 
-def _keeps(tunnel: Tunnel, route: Route, new: Tunnel | None) -> bool:
+def keeps(tunnel: Tunnel, route: Route, new: Tunnel | None) -> bool:
     """Whether the route's child SAs may stay: it is still declared, under the same terms."""
     return new is not None and route in new.routes and replace(tunnel, routes=()) == replace(new, routes=())

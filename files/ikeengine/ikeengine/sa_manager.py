@@ -24,7 +24,7 @@ from .ikev2.rekey_ike import RekeyIke
 from .ikev2.session import IkeSession
 from .ikev2.state import NO_SPI, State
 from .keep_up import Peer, missing_routes
-from .reload import ReloadResult, difference
+from .reload import ReloadResult, difference, keeps
 from .security_association import ChildSa, Datagram, SocketAddress
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .vpn.model import Gateway, Protocol, Route, Side, Start, Tunnel
@@ -155,6 +155,7 @@ class IkeSaManager:
         peer.wanted, peer.refused = False, True
         peer.try_at = None
         self._close_all(gateway, reason, now)
+        self._find_candidates()
 
     def rekey_ike(self, gateway: str, now: float) -> None:
         """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
@@ -195,7 +196,8 @@ class IkeSaManager:
             for tunnel in self._tunnels[name]:
                 for route in tunnel.routes:
                     if self._reqid(tunnel.name, route) == reqid:
-                        if peer.gateway.start is not Start.ANSWER and tunnel.name not in peer.held:
+                        if (peer.gateway.start is not Start.ANSWER and not peer.refused
+                                and tunnel.name not in peer.held):
                             self._attempt(peer, now)
                         return
 
@@ -267,6 +269,9 @@ class IkeSaManager:
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
         peer = self._peers.get(gateway)
         return [row for row in self._tunnels[gateway] if row.name not in peer.held] if peer else ()
+
+    def is_wanted(self, tunnel: Tunnel, route: Route) -> bool:
+        return any(keeps(tunnel, route, row) for row in self.tunnels_of(tunnel.gateway) if row.name == tunnel.name)
 
     def is_first_contact(self, session: IkeSession) -> bool:
         return not any(row is not session and row.state in _LIVE for row in self._of_gateway.get(session.name, []))
@@ -500,6 +505,10 @@ class IkeSaManager:
             if name in peers:
                 for session in sessions:
                     session.gateway = peers[name].gateway
+        self._find_candidates()
+
+    def _find_candidates(self) -> None:
+        """Who a half-open peer may still turn out to be."""
         for session in self._half_open.values():
             session.candidates = tuple(self.candidates(session.local.address, session.remote.address))
 

@@ -78,6 +78,9 @@ class Context(Interface):
     def initial_contact(self, session: IkeSession, now: float) -> None:
         """The peer says that it has no other IKE SA with us."""
 
+    def is_wanted(self, tunnel: Tunnel, route: Route) -> bool:
+        """Whether the route is still declared, under the same terms, and its tunnel not taken down."""
+
     def is_covered(self, gateway: str, tunnel: str, route: Route) -> bool:
         """Whether any session already holds a child SA for that route."""
 

@@ -39,6 +39,8 @@ class CreateChild(Task):
 
     def request(self, session: IkeSession, now: float) -> list[Payload] | None:
         payloads: list[Payload] = []
+        if not session.context.is_wanted(self.tunnel, self.route):
+            return None
         if self.rekeyed is not None:
             if self.rekeyed.state is not ChildState.INSTALLED:
                 return None
@@ -131,7 +133,7 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
         if rekeyed is None:
             raise Refusal(NotifyType.CHILD_SA_NOT_FOUND, "", protocol=ProtocolId.ESP, spi=spi)
-        if rekeyed.state is ChildState.DELETING:
+        if rekeyed.state is ChildState.DELETING or not session.context.is_wanted(rekeyed.tunnel, rekeyed.sa.declared):
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")  # RFC 7296 §2.25.1
     nonce_i, nonce_r = require(payloads, Nonce).data, session.context.random(NONCE_SIZE)
     answer, child = grant(session, payloads, nonce_i=nonce_i, nonce_r=nonce_r, first=False, started_at=now,

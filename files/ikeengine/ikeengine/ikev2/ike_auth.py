@@ -45,6 +45,8 @@ class IkeAuth(Task):
         payloads += [IdentificationResponder(*identities.to_wire(pair.remote.identity)),
                      Authentication(AuthMethod.SHARED_KEY, _auth(session, gateway, own, of_initiator=True))]
         wanted = session.requests.take(CreateChild)
+        while wanted is not None and not session.context.is_wanted(wanted.tunnel, wanted.route):
+            wanted = session.requests.take(CreateChild)
         if wanted is not None:
             self._offer = ChildOffer.make(session, wanted.tunnel, wanted.route, first=True, now=session.created_at)
             payloads += [self._offer.security_association(), *self._offer.selectors()]

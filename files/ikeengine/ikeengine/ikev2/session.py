@@ -214,6 +214,9 @@ class IkeSession:
 
     def _receive_request(self, message: Message, datagram: Datagram, now: float) -> None:
         header = message.header
+        if self.state is State.INITIATING:  # there are no keys that could have made it
+            self.context.count("not_authentic")
+            return
         if header.message_id == self._expected_request - 1 and self._last_response:
             if datagram.data == self._last_request:
                 self.context.send(Datagram(datagram.local, datagram.remote, self._last_response))
@@ -389,7 +392,11 @@ class IkeSession:
 
     def add_child(self, child: Child, now: float) -> None:
         """Install a new child SA: inbound now; outbound too, unless it waits for the end of the one that it replaces
-        or is about to go itself."""
+        or is about to go itself. One that was taken down, or declared otherwise, while its exchange was under way is
+        not installed but deleted."""
+        if not self.context.is_wanted(child.tunnel, child.sa.declared):
+            self.requests.add(DeleteChild(child, "it is not wanted any more"), now)
+            return
         twins = [row for row in self.children if row.is_live and row.replacement is not child
                  and (row.sa.tunnel, row.sa.declared) == (child.sa.tunnel, child.sa.declared)]
         self.children.append(child)

@@ -1,0 +1,119 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators, reloads and strangers that come while an exchange is under way."""
+
+from __future__ import annotations
+
+import pytest
+from ikeengine.ikev2.events import ChildInbound
+from ikeengine.security_association import Datagram
+from ikeengine.wire.constants import ExchangeType
+from ikeengine.wire.header import decode_header
+from ikeengine.wire.message import encode_message
+
+from tests.support.virtual_network import BRANCH, ROUTES, agree, branch, hq, pair
+
+TWO_ROUTES = (*ROUTES, ("10.1.1.0/24", "10.2.1.0/24"))
+
+
+def two_tunnels(**changes):
+    network, one, other = pair(hq(routes=TWO_ROUTES, tunnels=2), branch(routes=TWO_ROUTES, tunnels=2, start="answer"),
+                               **changes)
+    network.start()
+    return network, one, other
+
+
+def tunnels_of(end):
+    return sorted(child.tunnel for child in end.inbound.values())
+
+
+def test_a_gateway_taken_down_between_ike_sa_init_and_ike_auth_does_not_come_up():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(0.015)  # the answer to IKE_SA_INIT is on its way
+    other.manager.terminate("peer", network.now)
+    network.run(5)
+    assert [row.state for row in other.manager.gateways()] == ["down"]
+    assert not one.inbound and not other.inbound
+
+
+def test_traffic_does_not_bring_up_a_gateway_that_was_taken_down():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(5)
+    (child,) = one.inbound.values()
+    one.manager.terminate("peer", network.now)
+    network.run(5)
+    one.manager.acquire(child.reqid, network.now)
+    network.run(5)
+    assert [row.state for row in one.manager.gateways()] == ["down"]
+    one.manager.initiate("peer", network.now)
+    network.run(5)
+    agree(one, other, routes=1)
+
+
+def test_a_tunnel_taken_down_while_it_comes_up_stays_down():
+    network, one, other = two_tunnels()
+    network.run(0.045)  # its CREATE_CHILD_SA request is on its way
+    one.manager.terminate("peer", network.now, "lan1")
+    network.run(10)
+    assert tunnels_of(one) == tunnels_of(other) == ["lan"]
+    agree(one, other, routes=1)
+
+
+def test_a_tunnel_taken_down_before_its_request_left_is_not_asked_for():
+    network, one, other = two_tunnels()
+    network.run(0.005)  # only IKE_SA_INIT is on its way
+    one.manager.terminate("peer", network.now, "lan")
+    one.manager.terminate("peer", network.now, "lan1")
+    network.run(10)
+    assert not one.inbound and other.count(ChildInbound) == 0
+
+
+@pytest.mark.parametrize("begins", ["created", "rekeyed here", "rekeyed there"])
+def test_a_tunnel_that_a_reload_removes_in_the_midst_of_an_exchange_is_gone(begins):
+    network, one, other = two_tunnels()
+    network.run(0.045 if begins == "created" else 5)
+    if begins != "created":
+        (one if begins == "rekeyed here" else other).manager.rekey_child("lan1", network.now)
+        network.run(0.005)
+    one.manager.reload(hq(), network.now)
+    network.run(10)
+    assert tunnels_of(one) == tunnels_of(other) == ["lan"]
+    agree(one, other, routes=1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_ike_sa_that_is_to_give_way_still_does_after_a_rekey(seed):
+    network, one, other = pair(hq(), branch(), seed=seed)
+    lost = []
+
+    def lose_the_first_request_of_branch(datagram):
+        header = decode_header(datagram.data)
+        if str(datagram.local.address) == BRANCH and header.is_initiator and not header.is_response and not lost:
+            lost.append(datagram)
+            return None
+        return datagram
+
+    network.tamper = lose_the_first_request_of_branch
+    network.start()
+    network.run(1)
+    one.manager.rekey_ike("peer", network.now)
+    network.run(60)
+    agree(one, other, routes=1)
+    assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+
+
+@pytest.mark.parametrize("exchange", [ExchangeType.IKE_AUTH, ExchangeType.CREATE_CHILD_SA, ExchangeType.INFORMATIONAL])
+def test_a_request_before_there_are_keys_is_counted_and_dropped(exchange):
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(0.005)
+    sent = network.sent[0][1]
+    request = encode_message(spi_i=decode_header(sent.data).spi_i, spi_r=bytes(8), exchange=exchange, flags=0,
+                             message_id=0, payloads=[])
+    one.manager.receive(Datagram(sent.local, sent.remote, request), network.now)
+    assert one.manager.counters["not_authentic"] == 1
+    network.run(5)
+    agree(one, other, routes=1)
