@@ -187,6 +187,9 @@ class Commands:
                                                 f"not to {gateway!r:.80}")
             return declared.gateway, declared.name
         if not any(item.name == gateway for item in side.gateways):
+            if any(item.name == gateway for item in side.tunnels):
+                raise CommandError("not_found",
+                                   f"{gateway} is a tunnel, not a gateway: name it as one (--tunnel {gateway})")
             raise _unknown("gateway", gateway, [item.name for item in side.gateways])
         return str(gateway), None
 
