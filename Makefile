@@ -9,7 +9,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 
 .NOTPARALLEL:
-.PHONY: help check demo demo-shell demo-down test lint system-packages system-packages-test venv collection dev-path clean
+.PHONY: help check demo demo-shell demo-down test interop lint system-packages system-packages-test venv collection dev-path clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,6 +28,9 @@ demo-down: ## remove every trace of the demo
 
 test: check system-packages-test venv collection dev-path ## everything that CI runs
 	@$(BIN)/pytest
+
+interop: check system-packages-test venv dev-path ## strongSwan as the peer: the tests of docs/interop.md alone
+	@$(BIN)/pytest -m interop
 
 lint: venv collection dev-path ## the linters alone
 	@$(BIN)/pytest tests/lint
