@@ -109,7 +109,7 @@ def test_rekey_of_what_is_down_says_so(pair: Pair) -> None:
 @pytest.mark.parametrize(("command", "arguments", "code", "message"), [
     ("up", {}, "bad_request", "up needs a gateway or a tunnel"),
     ("down", {"gateway": "pear"}, "not_found", "no gateway 'pear' is declared; there are peer"),
-    ("rekey", {"gateway": "lan"}, "not_found", "lan is a tunnel, not a gateway: name it as one (--tunnel lan)"),
+    ("rekey", {"gateway": "lan"}, "not_found", "lan is a tunnel, not a gateway: name it as one"),
     ("rekey", {"tunnel": "wan"}, "not_found", "no tunnel 'wan' is declared; there are lan"),
     ("up", {"gateway": "pear", "tunnel": "lan"}, "not_found", "tunnel lan belongs to gateway peer"),
     ("up", {"gateway": "peer", "timeout": "soon"}, "bad_request", "timeout is seconds"),
