@@ -25,13 +25,13 @@ from .ikev2.session import IkeSession
 from .ikev2.state import NO_SPI, State
 from .keep_up import Peer, missing_routes
 from .reload import ReloadResult, difference, keeps
-from .security_association import ChildSa, Datagram, SocketAddress
+from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .vpn.model import Gateway, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
 from .wire.constants import ExchangeType, HeaderFlag, NotifyType
-from .wire.errors import UnsupportedMajorVersion, WireError
-from .wire.header import decode_header
+from .wire.errors import UnsupportedCriticalPayload, UnsupportedMajorVersion, WireError
+from .wire.header import Header, decode_header
 from .wire.message import Message, decode_message, encode_message, first, notify
 from .wire.nonce import Nonce
 from .wire.notify import Notify
@@ -80,6 +80,9 @@ class IkeSaManager:
             message = decode_message(datagram.data)
         except UnsupportedMajorVersion:
             self._answer_version(datagram)
+            return
+        except UnsupportedCriticalPayload as error:
+            self._answer_critical(datagram, error.payload_type)
             return
         except WireError:
             self.count("malformed")
@@ -253,7 +256,10 @@ class IkeSaManager:
         return int.from_bytes(self._random(4), "big") / 2**32
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
-        return self._allocate_spi(local, remote, protocol, tunnel)
+        try:
+            return self._allocate_spi(local, remote, protocol, tunnel)
+        except NoSpi as error:
+            raise Refusal(NotifyType.NO_ADDITIONAL_SAS, f"tunnel {tunnel}: {error}") from None
 
     def encapsulate(self, gateway: str) -> bool:
         return self._encapsulate(gateway)
@@ -367,7 +373,7 @@ class IkeSaManager:
             if cookie is None or not self._cookies.is_good(cookie.data, nonce.data, datagram.remote, header.spi_i):
                 self.count("cookie_demanded")
                 fresh = self._cookies.make(nonce.data, datagram.remote, header.spi_i, now)
-                self._answer_clear(message, datagram, Notify(NotifyType.COOKIE, fresh))
+                self._answer_clear(header, datagram, Notify(NotifyType.COOKIE, fresh))
                 return
         session = IkeSession(self, initiator=False, gateway=None, local=datagram.local, remote=datagram.remote, now=now)
         try:
@@ -375,7 +381,7 @@ class IkeSaManager:
         except WireError:
             self.count("malformed")
         except Refusal as refusal:
-            self._answer_clear(message, datagram, refusal.answer)
+            self._answer_clear(header, datagram, refusal.answer)
             self.count("refused")
             if refusal.reason:
                 name = session.candidates[0].name if session.candidates else ""
@@ -386,8 +392,14 @@ class IkeSaManager:
             self._half_open[session.half_open_key] = session
             self._touch(session)
 
-    def _answer_clear(self, message: Message, datagram: Datagram, row: Notify) -> None:
-        header = message.header
+    def _answer_critical(self, datagram: Datagram, payload_type: int) -> None:
+        """Name what we do not know (RFC 7296 §2.5), where that needs no keys: the first request."""
+        self.count("unsupported_critical_payload")
+        header = decode_header(datagram.data)
+        if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response and header.spi_r == NO_SPI:
+            self._answer_clear(header, datagram, Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([payload_type])))
+
+    def _answer_clear(self, header: Header, datagram: Datagram, row: Notify) -> None:
         data = encode_message(spi_i=header.spi_i, spi_r=NO_SPI, exchange=header.exchange, flags=HeaderFlag.RESPONSE,
                               message_id=header.message_id, payloads=[row])
         self.send(Datagram(datagram.local, datagram.remote, data))

@@ -12,6 +12,10 @@ from .vpn.model import Expiration, Protocol, Route
 from .vpn.selectors import Address
 
 
+class NoSpi(Exception):
+    """The data plane gives no SPI for a new child SA; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class SocketAddress:
     """One end of a UDP path."""

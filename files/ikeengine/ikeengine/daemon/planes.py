@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Protection
 from ..ikev2.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
-from ..security_association import ChildSa, SocketAddress
+from ..security_association import ChildSa, NoSpi, SocketAddress
 from ..vpn.model import DataPlaneChoice, Gateway, Protocol, Route, Side, Tunnel
 from ..vpn.selectors import Address
 
@@ -147,19 +147,14 @@ class DataPlanes:
         """Take down what ``before`` has and the plan in force has not.
 
         A route that only changed its outer addresses has its policies replaced in place by ``protect``. A policy that
-        an old and a new route share goes with the old one, and is put up again at once.
+        an old and a new route share is left alone by the data plane.
         """
         standing = {(self._plan.planes[tunnel], tunnel, route) for tunnel, route in self._plan.protections}
         gone = [(name, protection) for name, protection in before.placed()
                 if (name, protection.tunnel, protection.route) not in standing]
-        shared = [(name, protection) for name, protection in self._plan.placed()
-                  if any(_overlap(protection.route, old.route) for _name, old in gone)]
         errors: list[DataPlaneError] = []
         for name, protection in gone:
             self._attempt(errors, self._live[name].unprotect, protection)
-        for name, protection in shared:
-            self._attempt(errors, self._live[name].unprotect, protection)
-            self._attempt(errors, self._live[name].protect, protection)
         self._retire()
         return errors
 
@@ -171,9 +166,12 @@ class DataPlanes:
             errors.append(error)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
-        """An inbound SPI that no other plane has either. Raises DataPlaneError."""
-        while (spi := self._plane_for(tunnel).allocate_spi(local, remote, protocol)) in self._children:
-            pass
+        """An inbound SPI that no other plane has either. Raises NoSpi."""
+        try:
+            while (spi := self._plane_for(tunnel).allocate_spi(local, remote, protocol)) in self._children:
+                pass
+        except DataPlaneError as error:
+            raise NoSpi(str(error)) from None
         return spi
 
     def encapsulates(self, gateway: str) -> bool:
@@ -263,10 +261,6 @@ class DataPlanes:
         busy = {*self._plan.planes.values(), *(plane.name for plane, _child in self._children.values())}
         for name in self._live.keys() - busy:
             self._live.pop(name).stop(keep_protection=False)
-
-
-def _overlap(one: Route, other: Route) -> bool:
-    return one.local.overlaps(other.local) and one.remote.overlaps(other.remote)
 
 
 def _version(gateway: Gateway) -> int:

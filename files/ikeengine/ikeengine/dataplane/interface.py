@@ -89,7 +89,8 @@ class DataPlane(Interface):
     def protect(self, protection: Protection) -> None:
         """Install the route's policies. Until an SA is there its traffic is dropped, in both directions."""
 
-    def unprotect(self, protection: Protection) -> None: ...
+    def unprotect(self, protection: Protection) -> None:
+        """Remove the route's policies, but those that another protection shares."""
 
     def add_inbound(self, child: ChildSa) -> None:
         """Begin to accept what the peer sends on ``spi_in``."""

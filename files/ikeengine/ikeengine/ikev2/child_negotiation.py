@@ -38,6 +38,7 @@ class ChildOffer:
 
     @classmethod
     def make(cls, session: IkeSession, tunnel: Tunnel, route: Route, *, first: bool, now: float) -> ChildOffer:
+        """Raises Refusal where the data plane gives no SPI."""
         spi = session.context.allocate_spi(session.local.address, session.remote.address,
                                            tunnel.proposals[0].protocol, tunnel.name)
         group = None if first else tunnel.pfs

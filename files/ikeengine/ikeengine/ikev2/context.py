@@ -60,7 +60,8 @@ class Context(Interface):
     def fraction(self) -> float:
         """A random number from 0 up to 1."""
 
-    def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int: ...
+    def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
+        """Raises Refusal where the data plane has none to give."""
 
     def encapsulate(self, gateway: str) -> bool:
         """Whether that gateway's data plane can only do ESP in UDP."""

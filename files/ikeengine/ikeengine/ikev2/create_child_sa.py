@@ -50,7 +50,11 @@ class CreateChild(Task):
         elif session.context.is_covered(session.name, self.tunnel.name, self.route):
             return None
         self._nonce = session.context.random(NONCE_SIZE)
-        self._offer = offer = ChildOffer.make(session, self.tunnel, self.route, first=False, now=now)
+        try:
+            self._offer = offer = ChildOffer.make(session, self.tunnel, self.route, first=False, now=now)
+        except Refusal as refusal:
+            self._refused(session, refusal.notify, refusal.reason, now)
+            return None
         payloads += [offer.security_association(), Nonce(self._nonce)]
         if offer.key_exchange is not None:
             payloads.append(wire.KeyExchange(offer.key_exchange.group.number, offer.key_exchange.public))

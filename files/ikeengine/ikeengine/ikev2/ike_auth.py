@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..crypto.authentication import equal, psk_auth, signed_octets
 from ..negotiation import identities
-from ..vpn.model import Gateway, Identity, Transform
+from ..vpn.model import Gateway, Identity, Transform, Tunnel
 from ..wire.authentication import Authentication
 from ..wire.constants import AuthMethod, ExchangeType, NotifyType
 from ..wire.identification import Identification, IdentificationInitiator, IdentificationResponder
@@ -48,8 +48,12 @@ class IkeAuth(Task):
         while wanted is not None and not session.context.is_wanted(wanted.tunnel, wanted.route):
             wanted = session.requests.take(CreateChild)
         if wanted is not None:
-            self._offer = ChildOffer.make(session, wanted.tunnel, wanted.route, first=True, now=session.created_at)
-            payloads += [self._offer.security_association(), *self._offer.selectors()]
+            try:
+                self._offer = ChildOffer.make(session, wanted.tunnel, wanted.route, first=True, now=session.created_at)
+            except Refusal as refusal:
+                _no_child(session, wanted.tunnel, refusal.notify, refusal.reason, now)
+            else:
+                payloads += [self._offer.security_association(), *self._offer.selectors()]
         return payloads
 
     def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
@@ -81,8 +85,12 @@ class IkeAuth(Task):
             except Refusal as refusal:
                 refused = refusal.notify, refusal.reason
         if refused is not None:
-            session.context.emit(Failed(session.name, offer.tunnel.name, notify_name(refused[0]), refused[1]))
-            session.context.child_lost(session, now)
+            _no_child(session, offer.tunnel, *refused, now)
+
+
+def _no_child(session: IkeSession, tunnel: Tunnel, notify: int, reason: str, now: float) -> None:
+    session.context.emit(Failed(session.name, tunnel.name, notify_name(notify), reason))
+    session.context.child_lost(session, now)
 
 
 def _rejected(session: IkeSession, gateway: Gateway, payloads: Sequence[Payload]) -> Refusal:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from ..crypto.key_derivation import rekeyed_skeyseed
 from ..crypto.key_exchange import KeyExchange
 from ..negotiation.proposals import NoMatch, choose_ike, offer_ike
+from ..vpn.algorithms import KeyGroup
 from ..vpn.model import Transform
 from ..wire import key_exchange as wire
 from ..wire.constants import ExchangeType, NotifyType
-from ..wire.message import Payload
+from ..wire.message import Payload, notify
 from ..wire.nonce import Nonce
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from .children import ChildState
@@ -34,7 +35,9 @@ class RekeyIke(Task):
 
     exchange = ExchangeType.CREATE_CHILD_SA
 
-    def __init__(self) -> None:
+    def __init__(self, group: KeyGroup | None = None) -> None:
+        """``group`` is the one that the peer asked for; else that of the suite in force is tried."""
+        self._group = group
         self._spi = b""
         self._nonce = b""
         self._key_exchange: KeyExchange | None = None
@@ -43,7 +46,7 @@ class RekeyIke(Task):
         if session.state is not State.ESTABLISHED:
             return None
         self._spi, self._nonce = session.context.random(8), session.context.random(NONCE_SIZE)
-        group = session.protection.transform.key_group
+        group = self._group or session.protection.transform.key_group
         self._key_exchange = KeyExchange(group)
         return [SecurityAssociation(offer_ike(_transforms(session), self._spi)), Nonce(self._nonce),
                 wire.KeyExchange(group.number, self._key_exchange.public)]
@@ -52,13 +55,15 @@ class RekeyIke(Task):
         assert self._key_exchange is not None
         error = error_in(payloads)
         if error is not None:
-            self._refused(session, error, now)
+            corrected = notify(payloads, NotifyType.INVALID_KE_PAYLOAD)
+            if corrected is None or not self._change_group(session, corrected.data, now):
+                self._refused(session, error, now)
             return
         answer = require(payloads, SecurityAssociation)
         choice = choose_ike(answer.proposals, _transforms(session))
         theirs = require(payloads, wire.KeyExchange)
         if (isinstance(choice, NoMatch) or len(answer.proposals) != 1 or len(choice.answer.spi) != 8
-                or theirs.group != self._key_exchange.group.number):
+                or not theirs.group == self._key_exchange.group.number == choice.transform.key_group.number):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 1 rekey: the peer chose what we did not offer")
         nonce_r = require(payloads, Nonce).data
         seed = _skeyseed(session, self._key_exchange.shared_secret(theirs.data), self._nonce, nonce_r)
@@ -73,14 +78,23 @@ class RekeyIke(Task):
         session.hand_over(new, now)
         session.requests.add(DeleteIke("rekeyed"), now)
 
-    def _refused(self, session: IkeSession, notify: int, now: float) -> None:
+    def _change_group(self, session: IkeSession, data: bytes, now: float) -> bool:
+        """Begin again with the group that the peer chose (RFC 7296 §1.3), once; False where that cannot be."""
+        wanted = next((row.key_group for row in _transforms(session)
+                       if row.key_group.number == int.from_bytes(data[:2], "big")), None)
+        if wanted is None or self._group is not None or session.rival is not None:
+            return False
+        session.requests.add_first(RekeyIke(wanted), now)
+        return True
+
+    def _refused(self, session: IkeSession, kind: int, now: float) -> None:
         if session.rival is not None:
             session.hand_over(session.rival, now)
             return
         session.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
-        if notify != NotifyType.TEMPORARY_FAILURE:
-            session.context.emit(Failed(session.name, None, notify_name(notify),
-                                        f"phase 1 rekey: the peer answered {notify_name(notify)}"))
+        if kind != NotifyType.TEMPORARY_FAILURE:
+            session.context.emit(Failed(session.name, None, notify_name(kind),
+                                        f"phase 1 rekey: the peer answered {notify_name(kind)}"))
 
 
 def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:

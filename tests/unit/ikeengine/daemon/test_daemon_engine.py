@@ -109,7 +109,7 @@ def test_a_renamed_tunnel_never_leaves_its_route_open(pair: Pair, declare: Calla
         renamed["tunnels"][0]["name"] = "office"
         await pair.hq.ask("reload", declaration=renamed, secrets=secrets)
         calls = [call for call, _ in pair.hq.plane.calls]
-        assert calls == ["protect", "clear_leftovers", "protect", "unprotect", "unprotect", "protect"]
+        assert calls == ["protect", "clear_leftovers", "protect", "unprotect"]
         assert [protection.tunnel for protection in pair.hq.plane.protections] == ["office"]
 
     pair.run(test, joined=False)

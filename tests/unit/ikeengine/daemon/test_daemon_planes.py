@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ikeengine.daemon.declared import parse
 from ikeengine.daemon.planes import DataPlanes, Unservable
 from ikeengine.dataplane.interface import DataPlaneError
 from ikeengine.vpn.model import DataPlaneChoice, Side, Tunnel
+from ikeengine.vpn.selectors import Selector
 
 Json = dict[str, Any]
 
@@ -73,3 +75,17 @@ def test_a_tunnel_keeps_its_plane_when_others_come_and_an_idle_plane_ends(pair: 
     nothing = planes.plan(side())
     planes.unprotect(planes.adopt(nothing))
     assert userspace.stopped is False and userspace.protections == set()
+
+
+def test_a_reload_that_widens_a_route_never_takes_the_new_protection_down(pair: Any, side: Callable[..., Side]) -> None:
+    plane = pair.hq_plane
+    planes = DataPlanes(_choose, {"userspace": lambda: plane})
+    before = side(a=("chacha", "auto"))
+    planes.start(planes.plan(before), lambda event: None)
+    [tunnel] = before.tunnels
+    wider = replace(tunnel.routes[0], remote=Selector.parse("10.20.0.0/16"))
+    planes.protect(plan := planes.plan(replace(before, tunnels=(replace(tunnel, routes=(wider,)),))))
+    plane.calls.clear()
+    assert planes.unprotect(planes.adopt(plan)) == []
+    assert plane.calls == [("unprotect", str(tunnel.routes[0]))]
+    assert [item.route for item in plane.protections] == [wider]

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-import pytest
-from ikeengine.ikev2.events import ChildInbound
-from ikeengine.security_association import Datagram
-from ikeengine.wire.constants import ExchangeType
-from ikeengine.wire.header import decode_header
-from ikeengine.wire.message import encode_message
+from dataclasses import replace
 
-from tests.support.virtual_network import BRANCH, ROUTES, agree, branch, hq, pair
+import pytest
+from ikeengine.ikev2.events import ChildInbound, IkeRekeyed
+from ikeengine.security_association import Datagram, NoSpi
+from ikeengine.wire.constants import ExchangeType, NotifyType
+from ikeengine.wire.header import decode_header
+from ikeengine.wire.message import decode_message, encode_message
+
+from tests.support.virtual_network import BRANCH, HQ, ROUTES, TRANSFORM, agree, branch, hq, pair
 
 TWO_ROUTES = (*ROUTES, ("10.1.1.0/24", "10.2.1.0/24"))
 
@@ -117,3 +119,61 @@ def test_a_request_before_there_are_keys_is_counted_and_dropped(exchange):
     assert one.manager.counters["not_authentic"] == 1
     network.run(5)
     agree(one, other, routes=1)
+
+
+@pytest.mark.parametrize("failing", [HQ, BRANCH])
+def test_a_data_plane_without_spis_is_told_and_tried_again(failing):
+    network, one, other = pair(hq(), branch(start="answer"))
+    manager = network.ends[failing].manager
+    allocate = manager._allocate_spi
+
+    def refuse(*_asked):
+        raise NoSpi("the kernel refuses")
+
+    manager._allocate_spi = refuse
+    network.start()
+    network.run(20)
+    assert any("the kernel refuses" in reason for reason in network.ends[failing].reasons)
+    assert not one.inbound and not other.inbound
+    manager._allocate_spi = allocate
+    network.run(120)
+    agree(one, other, routes=1)
+    (before,) = one.inbound
+    manager._allocate_spi = refuse
+    one.manager.rekey_child("lan", network.now)
+    network.run(3)
+    assert set(one.inbound) == {before}
+    manager._allocate_spi = allocate
+    network.run(20)
+    agree(one, other, routes=1)
+    assert before not in one.inbound
+
+
+def test_an_ike_sa_is_rekeyed_with_the_key_group_that_the_peer_insists_on():
+    ours = (TRANSFORM, {**TRANSFORM, "name": "p1b", "key_group": 19})
+    network, one, other = pair(hq(transforms=ours), branch(transforms=ours, start="answer"))
+    network.start()
+    network.run(5)
+    (session,) = other.manager._of_gateway["peer"]
+    session.gateway = replace(session.gateway, transforms=session.gateway.transforms[1:])
+    session.protection.transform = session.gateway.transforms[0]
+    one.manager.rekey_ike("peer", network.now)
+    network.run(1)
+    assert one.count(IkeRekeyed) == other.count(IkeRekeyed) == 1 and not one.reasons
+    assert one.manager.gateways()[0].ike[0].suite.endswith("group 19")
+    agree(one, other, routes=1)
+
+
+def test_an_unknown_critical_payload_in_the_first_request_is_named():
+    network, _one, other = pair(hq(), branch(start="answer"))
+    network.tamper = lambda datagram: None
+    network.start()
+    network.run(0.005)
+    sent = network.sent[0][1]
+    unknown = b"\x00\x80\x00\x04"  # no more payloads, critical, 4 octets
+    header = replace(decode_header(sent.data), next_payload=200, length=28 + len(unknown))
+    other.manager.receive(Datagram(sent.remote, sent.local, header.encode() + unknown), network.now)
+    (answer,) = other.manager.datagrams_to_send()
+    (row,) = decode_message(answer.data).payloads
+    assert (row.notify_type, row.data) == (NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, b"\xc8")
+    assert other.manager.counters["unsupported_critical_payload"] == 1
