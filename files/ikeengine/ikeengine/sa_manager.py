@@ -55,6 +55,7 @@ class IkeSaManager:
         self._cookies = Cookies(random, self.settings.cookie_secret_lifetime)
         self._by_spi: dict[bytes, IkeSession] = {}
         self._half_open: dict[tuple[SocketAddress, bytes], IkeSession] = {}
+        self._half_open_from: Counter[Address] = Counter()
         self._of_gateway: dict[str, list[IkeSession]] = {}
         self._timers: list[tuple[float, int, IkeSession]] = []
         self._timer_numbers = itertools.count()
@@ -375,6 +376,9 @@ class IkeSaManager:
                 fresh = self._cookies.make(nonce.data, datagram.remote, header.spi_i, now)
                 self._answer_clear(header, datagram, Notify(NotifyType.COOKIE, fresh))
                 return
+        if self._half_open_from[datagram.remote.address] >= self.settings.half_open_per_address:
+            self.count("too_many_half_open")
+            return
         session = IkeSession(self, initiator=False, gateway=None, local=datagram.local, remote=datagram.remote, now=now)
         try:
             ike_sa_init.respond(session, message, datagram, now)
@@ -390,6 +394,7 @@ class IkeSaManager:
             self._by_spi[session.own_spi] = session
             session.half_open_key = (datagram.remote, header.spi_i)
             self._half_open[session.half_open_key] = session
+            self._half_open_from[datagram.remote.address] += 1
             self._touch(session)
 
     def _answer_critical(self, datagram: Datagram, payload_type: int) -> None:
@@ -423,7 +428,11 @@ class IkeSaManager:
 
     def _forget_half_open(self, session: IkeSession) -> None:
         if session.half_open_key is not None:
-            self._half_open.pop(session.half_open_key, None)
+            del self._half_open[session.half_open_key]
+            address = session.half_open_key[0].address
+            self._half_open_from[address] -= 1
+            if not self._half_open_from[address]:
+                del self._half_open_from[address]
             session.half_open_key = None
 
     # ---------------------------------------------------------------------------------------------- keeping up

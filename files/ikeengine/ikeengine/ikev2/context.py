@@ -35,6 +35,9 @@ class Settings:
     #: Half-open IKE SAs of which a responder asks for cookies (RFC 7296 §2.6).
     cookie_threshold: int = 32
     cookie_secret_lifetime: float = 60.0
+    #: Half-open IKE SAs that one address may have, cookies or not: more than cookie_threshold, so that only a peer that
+    #: receives at the address can use them up.
+    half_open_per_address: int = 64
     #: Where in an SA's life its creator, and the other end, begin to rekey it: (earliest, latest) fraction.
     rekey_creator: tuple[float, float] = (0.80, 0.88)
     rekey_other: tuple[float, float] = (0.90, 0.96)

@@ -13,6 +13,9 @@ import secrets
 import pytest
 from ikeengine.ikev2.context import Settings
 from ikeengine.security_association import Datagram, SocketAddress
+from ikeengine.wire.constants import ExchangeType, HeaderFlag
+from ikeengine.wire.message import decode_message, encode_message
+from ikeengine.wire.notify import Notify
 
 from tests.support.virtual_network import BRANCH, HQ, agree, branch, hq, pair
 
@@ -109,6 +112,30 @@ def test_cookies_are_demanded_of_a_flood_and_honest_peers_get_through():
     assert len(network.sent) == 6  # the cookie cost one round trip
     network.run(60)
     assert not other.manager._half_open
+
+
+def test_a_flood_that_shows_good_cookies_holds_a_bounded_number_of_half_open_ike_sas():
+    settings = Settings(cookie_threshold=10, half_open_per_address=20)
+    network, one, other = pair(hq(start="answer"), branch(start="answer"), settings=settings)
+    one.manager.initiate("peer", network.now)
+    (first,) = one.manager.datagrams_to_send()
+    one.manager.terminate("peer", network.now)
+    plain = decode_message(first.data)
+    for number in range(1, 201):
+        spi, cookie = number.to_bytes(8, "big"), []
+        for _round in range(2):
+            data = encode_message(spi_i=spi, spi_r=bytes(8), exchange=ExchangeType.IKE_SA_INIT,
+                                  flags=HeaderFlag.INITIATOR, message_id=0, payloads=[*cookie, *plain.payloads])
+            other.manager.receive(Datagram(HERE, THERE, data), network.now)
+            answers = [decode_message(row.data) for row in other.manager.datagrams_to_send()]
+            cookie = [row for answer in answers for row in answer.payloads[:1] if isinstance(row, Notify)]
+    assert len(other.manager._half_open) == 20
+    assert other.manager.counters["too_many_half_open"] == 180
+    network.run(31)
+    one.manager.initiate("peer", network.now)
+    network.run(5)
+    agree(one, other, routes=1)
+    assert not other.manager._half_open and not other.manager._half_open_from
 
 
 def test_a_cookie_is_good_for_one_address_and_one_spi():
