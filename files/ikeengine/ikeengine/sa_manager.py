@@ -36,6 +36,9 @@ from .wire.message import Message, decode_message, encode_message, first, notify
 from .wire.nonce import Nonce
 from .wire.notify import Notify
 
+#: Closed IKE SAs whose last answer is kept for a peer that did not get it.
+_CLOSED_KEPT = 256
+
 _LIVE = (State.ESTABLISHED,)
 _BEGINNING = (State.INITIATING, State.AUTHENTICATING)
 
@@ -57,6 +60,7 @@ class IkeSaManager:
         self._half_open: dict[tuple[SocketAddress, bytes], IkeSession] = {}
         self._half_open_from: Counter[Address] = Counter()
         self._of_gateway: dict[str, list[IkeSession]] = {}
+        self._closed: dict[bytes, tuple[bytes, bytes]] = {}
         self._timers: list[tuple[float, int, IkeSession]] = []
         self._timer_numbers = itertools.count()
         self._outbox: list[Datagram] = []
@@ -92,7 +96,12 @@ class IkeSaManager:
         if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
             self._receive_first(message, datagram, now)
             return
-        session = self._by_spi.get(header.spi_r if header.is_initiator else header.spi_i)
+        own_spi = header.spi_r if header.is_initiator else header.spi_i
+        request, answer = self._closed.get(own_spi, (b"", b""))
+        if datagram.data == request:
+            self.send(Datagram(datagram.local, datagram.remote, answer))
+            return
+        session = self._by_spi.get(own_spi)
         if session is None or not self._is_of(session, message):
             self.count("unknown_spi")
             return
@@ -313,6 +322,10 @@ class IkeSaManager:
 
     def closed(self, session: IkeSession, now: float) -> None:
         self._by_spi.pop(session.own_spi, None)
+        if session.last_exchange is not None:
+            self._closed[session.own_spi] = session.last_exchange
+            if len(self._closed) > _CLOSED_KEPT:
+                del self._closed[next(iter(self._closed))]
         self._forget_half_open(session)
         sessions = self._of_gateway.get(session.name, [])
         if session in sessions:

@@ -263,6 +263,13 @@ class IkeSession:
             self.close(self._closes_after_answer, now)
         self.requests.proceed(now)
 
+    @property
+    def last_exchange(self) -> tuple[bytes, bytes] | None:
+        """The peer's last protected request and our answer, for its retransmission to one that has closed since."""
+        if not self._last_response or self._last_response is self.init_response:
+            return None
+        return self._last_request, self._last_response
+
     def close_after_answer(self, reason: str) -> None:
         """For a responder: close once the answer to this request is on its way."""
         self._closes_after_answer = reason

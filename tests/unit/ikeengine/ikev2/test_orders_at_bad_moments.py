@@ -14,7 +14,7 @@ from ikeengine.wire.constants import ExchangeType, NotifyType
 from ikeengine.wire.header import decode_header
 from ikeengine.wire.message import decode_message, encode_message
 
-from tests.support.virtual_network import BRANCH, HQ, ROUTES, TRANSFORM, agree, branch, hq, pair
+from tests.support.virtual_network import BRANCH, HQ, PSK, ROUTES, TRANSFORM, agree, branch, hq, pair
 
 TWO_ROUTES = (*ROUTES, ("10.1.1.0/24", "10.2.1.0/24"))
 
@@ -177,3 +177,26 @@ def test_an_unknown_critical_payload_in_the_first_request_is_named():
     (row,) = decode_message(answer.data).payloads
     assert (row.notify_type, row.data) == (NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, b"\xc8")
     assert other.manager.counters["unsupported_critical_payload"] == 1
+
+
+@pytest.mark.parametrize(("exchange", "psk"), [(ExchangeType.INFORMATIONAL, PSK), (ExchangeType.IKE_AUTH, "another")])
+def test_the_last_answer_of_an_ike_sa_is_given_again_when_it_was_lost(exchange, psk):
+    network, one, other = pair(hq(), branch(psk=psk, start="answer"))
+    lost = []
+
+    def lose_one_answer(datagram):
+        header = decode_header(datagram.data)
+        if header.is_response and header.exchange == exchange and not lost:
+            lost.append(datagram)
+            return None
+        return datagram
+
+    network.tamper = lose_one_answer
+    network.start()
+    network.run(0.3)
+    if psk == PSK:
+        one.manager.terminate("peer", network.now)
+    network.run(1)
+    assert lost and not one.inbound and not other.inbound
+    assert not any("silent" in reason for reason in one.reasons)
+    assert psk == PSK or "AUTHENTICATION_FAILED" in one.reasons[0]
