@@ -9,7 +9,6 @@ import copy
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,37 +16,27 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.conftest import BIN
 from tests.testbed import CHECKOUT
 from tests.testbed.topology import Bed
 
-BIN = Path(sys.executable).parent
 MARKER = "marker-that-must-appear-nowhere"
 Edit = Callable[[dict[str, Any], dict[str, Any]], None]
 
 
-@pytest.fixture(scope="session")
-def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collections path with the built archive installed, without a network."""
-    folder = tmp_path_factory.mktemp("collections")
-    galaxy("build", "--output-path", str(folder), str(CHECKOUT))
-    (archive,) = folder.glob("*.tar.gz")
-    galaxy("install", "--offline", "--force", "--collections-path", str(folder), str(archive))
-    return folder
-
-
-def galaxy(*words: str) -> None:
-    subprocess.run([str(BIN / "ansible-galaxy"), "collection", *words], cwd="/", capture_output=True, check=True,
-                   timeout=120)
-
-
 class Site:
-    """A copy of the site-to-site example whose hosts are a bed's, or cannot be reached at all."""
+    """A copy of the site-to-site example whose hosts are a bed's, or cannot be reached at all.
 
-    def __init__(self, folder: Path, collections: Path, bed: Bed | None, edit: Edit | None = None) -> None:
-        self.folder = folder
+    ``binaries`` is the bin folder of the ansible-core that plays it.
+    """
+
+    def __init__(self, folder: Path, collections: Path, bed: Bed | None, edit: Edit | None = None,
+                 binaries: Path = BIN) -> None:
+        self.folder, self.binaries = folder, binaries
         shutil.copytree(CHECKOUT / "examples" / "site-to-site", folder)
-        self.environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "1",
-                             "ANSIBLE_HOME": str(CHECKOUT / "build" / "ansible"), **(bed.environment if bed else {})}
+        self.environment = {**os.environ, **(bed.environment if bed else {}), "ANSIBLE_NOCOLOR": "1",
+                            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+                            "ANSIBLE_HOME": str(CHECKOUT / "build" / "ansible")}
         nowhere = {"ansible_connection": "local", "ansible_python_interpreter": "/no/host/may/be/touched"}
         there = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
         hosts = {name: there | {"ansible_host": address} for name, address in bed.addresses.items()} if bed else {
@@ -67,7 +56,8 @@ class Site:
 
     def play(self, *options: str, playbook: str = "site.yml") -> subprocess.CompletedProcess[str]:
         """Run a playbook from a directory that has nothing to do with the project."""
-        argv = [str(BIN / "ansible-playbook"), "-i", str(self.folder / "inventory.yml"), str(self.folder / playbook)]
+        argv = [str(self.binaries / "ansible-playbook"), "-i", str(self.folder / "inventory.yml"),
+                str(self.folder / playbook)]
         return subprocess.run([*argv, *options], cwd="/", env=self.environment, capture_output=True, text=True,
                               check=False, timeout=180, stdin=subprocess.DEVNULL)
 
