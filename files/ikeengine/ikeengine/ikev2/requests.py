@@ -52,8 +52,8 @@ class Requests:
 
     @property
     def next_id(self) -> int:
-        """The message identifier of the next request."""
-        return self._next_id
+        """The message identifier of the next request, after the one under way."""
+        return self._next_id + (self.outstanding is not None)
 
     def has(self, kind: type[Task]) -> bool:
         """Whether such a task is under way or waits."""

@@ -89,6 +89,7 @@ class IkeSession:
         self._replaced = False
         self._leave_at: tuple[float, str] | None = None
         self._gives_way = False
+        self._heir: IkeSession | None = None
 
         # The manager's notes.
         self.half_open_key: tuple[SocketAddress, bytes] | None = None
@@ -139,6 +140,13 @@ class IkeSession:
                    for child in self.children)
 
     # ---------------------------------------------------------------------------------------------- what leaves
+
+    def _proceed(self, now: float) -> None:
+        """Go on with what waits, here and at the successor, now that the answer is on its way before it."""
+        self.requests.proceed(now)
+        heir, self._heir = self._heir, None
+        if heir is not None:
+            heir.requests.proceed(now)
 
     def say_once(self, payloads: Sequence[Payload], now: float) -> None:
         """An INFORMATIONAL request that is not waited for: the last words of an IKE SA that closes."""
@@ -198,7 +206,7 @@ class IkeSession:
         except (CryptoError, WireError) as error:
             outstanding.task.abandoned(self, str(error), now)
             self.close(f"the peer's answer cannot be used: {error}", now, failed=True)
-        self.requests.proceed(now)
+        self._proceed(now)
 
     def _init_payloads(self, message: Message, datagram: Datagram) -> tuple[Payload, ...]:
         if message.encrypted is not None:
@@ -261,7 +269,7 @@ class IkeSession:
             self.close(fatal.reason, now, failed=True, notify=fatal.notify)
         elif self._closes_after_answer:
             self.close(self._closes_after_answer, now)
-        self.requests.proceed(now)
+        self._proceed(now)
 
     @property
     def last_exchange(self) -> tuple[bytes, bytes] | None:
@@ -355,7 +363,7 @@ class IkeSession:
         self.state, self.rival, self._replaced = State.REPLACED, None, True
         self.expires_at = now + self.context.settings.half_open_timeout
         self.context.emit(IkeRekeyed(self.name, self.spi_i, new.spi_i, new.spi_r))
-        new.requests.proceed(now)
+        self._heir = new
 
     def leave(self, reason: str, now: float) -> None:
         """Close it with a DELETE."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ikeengine.ikev2.context import Settings
+from ikeengine.ikev2.create_child_sa import CreateChild
 from ikeengine.ikev2.events import ChildInbound, IkeRekeyed
+from ikeengine.ikev2.informational import Liveness
 from ikeengine.security_association import Datagram, NoSpi
 from ikeengine.wire.constants import ExchangeType, NotifyType
 from ikeengine.wire.header import decode_header
@@ -200,3 +203,31 @@ def test_the_last_answer_of_an_ike_sa_is_given_again_when_it_was_lost(exchange, 
     assert lost and not one.inbound and not other.inbound
     assert not any("silent" in reason for reason in one.reasons)
     assert psk == PSK or "AUTHENTICATION_FAILED" in one.reasons[0]
+
+
+def test_what_waits_for_the_successor_leaves_after_the_answer_that_makes_it_known():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    session = other.manager._of_gateway["peer"][0]
+    child = session.children[0]
+    session.requests.add(Liveness(), network.now)
+    session.requests.add(CreateChild(child.tunnel, child.sa.declared, child), network.now)
+    one.manager.rekey_ike("peer", network.now)
+    network.run(0.2)
+    assert one.manager.counters["unknown_spi"] == 0
+    agree(one, other, routes=1)
+
+
+def test_the_last_words_of_an_ike_sa_are_not_taken_for_a_request_under_way():
+    life = {**TRANSFORM, "sa_life": "100s"}
+    network, one, other = pair(hq(transforms=(life,), start="answer"), branch(start="answer"),
+                               settings=Settings(rekey_creator=(2, 2), rekey_other=(2, 2)))
+    one.manager.initiate("peer", network.now)
+    network.run(99.95)
+    one.manager._of_gateway["peer"][0].requests.add(Liveness(), network.now)
+    one.manager._peers["peer"].wanted = False
+    network.tamper = lambda datagram: None if str(datagram.local.address) == BRANCH else datagram
+    network.run(0.3)
+    assert not one.inbound and not other.inbound
+    assert other.closings == ["the peer closed it"]
