@@ -26,7 +26,8 @@ def _create_child_sa(session: IkeSession, payloads: Sequence[Payload], now: floa
     offered = first(payloads, SecurityAssociation)
     if offered is not None and any(row.protocol == ProtocolId.IKE for row in offered.proposals):
         return rekey_ike.respond(session, payloads, now)
-    if session.requests.has(rekey_ike.RekeyIke) or session.requests.has(informational.DeleteIke):
+    on_its_way_out = session.requests.has(rekey_ike.RekeyIke) or session.requests.has(informational.DeleteIke)
+    if session.awaits_children or on_its_way_out:
         raise Refusal(NotifyType.TEMPORARY_FAILURE, "")  # §2.25.2
     return create_child_sa.respond(session, payloads, now)
 

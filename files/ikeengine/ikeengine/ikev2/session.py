@@ -75,6 +75,8 @@ class IkeSession:
         self.deleted_ahead: set[int] = set()
         #: The successor that the peer made by rekeying this IKE SA, while our own rekey is under way.
         self.rival: IkeSession | None = None
+        #: This IKE SA was made by a rekey that is not settled yet: the children are still with the one before.
+        self.awaits_children = False
         self.rekey_at: float | None = None
         self.expires_at: float | None = None
         self._half_open_until: float | None = None if initiator else now + context.settings.half_open_timeout
@@ -346,7 +348,7 @@ class IkeSession:
         new.protection = Protection(transform, skeyseed, nonce_i, nonce_r, spi_i, spi_r, initiator=initiator)
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
         new.candidates, new.remote_identity = self.candidates, self.remote_identity
-        new.state, new.established_at = State.ESTABLISHED, now
+        new.state, new.established_at, new.awaits_children = State.ESTABLISHED, now, True
         new._half_open_until = None
         new.begin_lifetime(now)
         self.context.succeeded(self, new, now)
@@ -355,6 +357,7 @@ class IkeSession:
     def hand_over(self, new: IkeSession, now: float) -> None:
         """The surviving IKE SA inherits all child SAs (RFC 7296 §2.8), what was still to be done, and whether it is to
         give way to another; this one only waits for its DELETE."""
+        new.awaits_children = False
         new.children.extend(self.children)
         self.children.clear()
         new.requests.inherit(self.requests)
