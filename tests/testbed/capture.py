@@ -16,6 +16,7 @@ from pathlib import Path
 from .network import Namespace
 
 START_SECONDS = 10
+QUIET_SECONDS = 0.1
 # pcap: the microsecond file header, and the record header, in the writing machine's order of octets.
 PCAP_MAGIC = 0xA1B2C3D4
 PCAP_HEADER = struct.Struct("=IHHiIII")
@@ -77,6 +78,11 @@ class Capture:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop; every packet until now is recorded."""
+        # A signal stops tcpdump where it reads: what it has not come to by then would be lost.
+        size = -1
+        while size != (size := self.path.stat().st_size):
+            time.sleep(QUIET_SECONDS)
         self._tcpdump.send_signal(signal.SIGINT)
         self._tcpdump.communicate(timeout=START_SECONDS)
 
