@@ -70,7 +70,8 @@ class Commands:
             "dataplanes": abilities_as_json(self._abilities),
             "gateways": [writer.gateway(gateway) for gateway in manager.gateways()],
             "tunnels": [writer.tunnel(tunnel) for tunnel in manager.tunnels()],
-            "counters": {"datagrams_dropped": drops, "datagrams_unsent": udp.send_failed},
+            "counters": {"datagrams_received": udp.received, "datagrams_dropped": drops,
+                         "packets_dropped": self._engine.planes.drops(), "datagrams_unsent": udp.send_failed},
         }
 
     async def _up(self, request: Json) -> Json:

@@ -77,8 +77,9 @@ class Log:
         self._write(Level.DEBUG, message, fields)
 
     def from_network(self, peer: str, message: str, **fields: Field) -> None:
-        """A warning that anyone on the network can provoke: at a bounded rate for each peer, the rest counted."""
-        suppressed = self._limit.admit(peer, self._clock())
+        """A warning that anyone on the network can provoke: at a bounded rate for each peer, and for all of them, as
+        senders can be forged; the rest is counted."""
+        suppressed = self._limit.admit(peer, message, self._clock())
         if suppressed is not None:
             self.warning(message, peer=peer, **fields, **({"suppressed": suppressed} if suppressed else {}))
 
@@ -114,25 +115,52 @@ class Log:
             follower(entry)
 
 
-class _RateLimit:
-    """A token bucket for each peer, for a bounded number of peers: the one longest unheard of is forgotten."""
+@dataclass(slots=True)
+class _Bucket:
+    """A token bucket: ``burst`` at once, ``per_second`` after."""
 
-    BURST = 5
-    PER_SECOND = 0.2
+    burst: float
+    per_second: float
+    tokens: float
+    then: float
+    suppressed: int = 0
+
+    def refill(self, now: float) -> _Bucket:
+        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.then) * self.per_second)
+        self.then = now
+        return self
+
+
+class _RateLimit:
+    """A bucket for each peer, of which the one longest unheard of is forgotten, and one for each message.
+
+    The latter is what a flood from forged senders meets; it leaves room for messages of another kind.
+    """
+
+    BURST, PER_SECOND = 5, 0.2
+    MESSAGE_BURST, MESSAGE_PER_SECOND = 50, 2.0
     PEERS = 1024
 
     def __init__(self) -> None:
-        self._peers: OrderedDict[str, tuple[float, float, int]] = OrderedDict()
+        self._peers: OrderedDict[str, _Bucket] = OrderedDict()
+        self._messages: dict[str, _Bucket] = {}
 
-    def admit(self, peer: str, now: float) -> int | None:
+    def admit(self, peer: str, message: str, now: float) -> int | None:
         """How many were suppressed since the last that was admitted, or None where this one is suppressed too."""
-        tokens, then, suppressed = self._peers.pop(peer, (float(self.BURST), now, 0))
-        tokens = min(self.BURST, tokens + max(0.0, now - then) * self.PER_SECOND)
-        admitted = tokens >= 1
-        self._peers[peer] = (tokens - 1, now, 0) if admitted else (tokens, now, suppressed + 1)
+        own = self._peers.pop(peer, None) or _Bucket(self.BURST, self.PER_SECOND, self.BURST, now)
+        self._peers[peer] = own
         if len(self._peers) > self.PEERS:
             self._peers.popitem(last=False)
-        return suppressed if admitted else None
+        shared = self._messages.setdefault(
+            message, _Bucket(self.MESSAGE_BURST, self.MESSAGE_PER_SECOND, self.MESSAGE_BURST, now))
+        buckets = own.refill(now), shared.refill(now)
+        if any(bucket.tokens < 1 for bucket in buckets):
+            own.suppressed += 1
+            return None
+        for bucket in buckets:
+            bucket.tokens -= 1
+        suppressed, own.suppressed = own.suppressed, 0
+        return suppressed
 
 
 def _printable(text: str) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
@@ -225,6 +226,10 @@ class DataPlanes:
             return self._plane_of(child).counters(child)
         except DataPlaneError:
             return Counters()
+
+    def drops(self) -> dict[str, int]:
+        """How many packets went no further, by reason, over all planes that live."""
+        return dict(sum((Counter(plane.drops) for plane in self._live.values()), Counter()))
 
     def stop(self, keep_protection: bool) -> list[DataPlaneError]:
         """Stop all of them, whatever goes wrong with one."""

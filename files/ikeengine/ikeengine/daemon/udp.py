@@ -40,8 +40,9 @@ class PortTaken(Exception):
 
 @dataclass
 class UdpCounters:
-    """Datagrams that never reached a session or a data plane, and those that could not leave."""
+    """Datagrams that arrived, those of them that reached no session or data plane, and those that could not leave."""
 
+    received: int = 0
     malformed: int = 0
     send_failed: int = 0
 
@@ -153,6 +154,7 @@ class UdpSockets:
                 break
             except OSError:  # an ICMP error of an earlier datagram, told here by Linux: not about a new one
                 continue
+            self.counters.received += 1
             local = _destination(ancillary)
             if local is None:
                 self.counters.malformed += 1

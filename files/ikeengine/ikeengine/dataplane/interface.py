@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol as Interface
 from typing import TypeAlias
@@ -73,6 +73,10 @@ class DataPlane(Interface):
     name: str
     #: True where SAs are always UDP encapsulated, so that sessions must negotiate encapsulation.
     always_encapsulates: bool
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """How many packets it let go no further, by reason; the kernel's own are in /proc/net/xfrm_stat."""
 
     def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
         """Clear away the SAs that an earlier run of the daemon left, and begin to hear events.

@@ -61,6 +61,7 @@ class NotingPlane:
     on_event: Callable[[Any], None] | None = None
     received: list[bytes] = field(default_factory=list)
     stopped: bool | None = None
+    drops: dict[str, int] = field(default_factory=dict)
 
     def _note(self, call: str, what: str) -> None:
         if self.refuses == call:

@@ -60,11 +60,19 @@ def test_a_noisy_peer_is_held_to_five_lines_and_the_rest_counted() -> None:
     assert log.entries(1)[0].fields["suppressed"] == 95
 
 
-def test_many_forged_senders_take_bounded_memory() -> None:
-    log = Log(stream=io.StringIO())
+def test_many_forged_senders_take_bounded_memory_and_lines_and_hide_no_other_message() -> None:
+    clock = Clock()
+    log = Log(stream=io.StringIO(), clock=clock)
     for number in range(3000):
         log.from_network(f"198.51.100.9:{number}", "dropped an IKE datagram")
     assert len(log._limit._peers) == 1024
+    assert len(log.entries(3000)) == 50
+    log.from_network("gateway branch", "negotiation failed")
+    assert log.entries(1)[0].message == "negotiation failed"
+    clock.now += 1
+    for number in range(3000):
+        log.from_network(f"198.51.100.8:{number}", "dropped an IKE datagram")
+    assert len(log.entries(3000)) == 50 + 1 + 2
 
 
 def test_a_peer_cannot_forge_a_line() -> None:

@@ -17,29 +17,11 @@ from ikeengine.wire.constants import ExchangeType, HeaderFlag
 from ikeengine.wire.message import decode_message, encode_message
 from ikeengine.wire.notify import Notify
 
+from tests.support.mutation import mutated_message
 from tests.support.virtual_network import BRANCH, HQ, agree, branch, hq, pair
 
 HERE = SocketAddress(ipaddress.ip_address(BRANCH), 500)
 THERE = SocketAddress(ipaddress.ip_address(HQ), 500)
-
-
-def _mutated(rng: random.Random, data: bytes) -> bytes:
-    octets = bytearray(data)
-    for _change in range(rng.randint(1, 8)):
-        kind = rng.randrange(4)
-        if kind == 0 and octets:
-            octets[rng.randrange(len(octets))] = rng.randrange(256)
-        elif kind == 1:
-            del octets[rng.randrange(len(octets) + 1):]
-        elif kind == 2:
-            place = rng.randrange(len(octets) + 1)
-            octets[place:place] = rng.randbytes(rng.randint(1, 20))
-        elif len(octets) > 2:
-            start, size = rng.randrange(len(octets)), rng.randint(1, 40)
-            octets[start:start] = octets[start:start + size]
-    if len(octets) >= 28 and rng.random() < 0.9:
-        octets[24:28] = len(octets).to_bytes(4, "big")  # get past the first check
-    return bytes(octets)
 
 
 def test_a_hundred_thousand_mutated_and_random_datagrams_then_an_honest_peer():
@@ -52,7 +34,7 @@ def test_a_hundred_thousand_mutated_and_random_datagrams_then_an_honest_peer():
     donor.run(2)
     honest = [datagram.data for _time, datagram in donor.sent]
     for number in range(100_000):
-        data = rng.randbytes(rng.randrange(200)) if number % 5 == 0 else _mutated(rng, rng.choice(honest))
+        data = rng.randbytes(rng.randrange(200)) if number % 5 == 0 else mutated_message(rng, rng.choice(honest))
         source = SocketAddress(THERE.address, rng.choice((500, 4500, 1024)))
         other.manager.receive(Datagram(HERE, source, data), network.now)
         other.manager.datagrams_to_send()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from pyroute2.netlink import nlmsg
@@ -59,6 +60,7 @@ class XfrmDataPlane:
 
     name = "kernel"
     always_encapsulates = False
+    drops: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, add_reader: Callable[[int, Callable[[], None]], object],
                  remove_reader: Callable[[int], object]) -> None:
