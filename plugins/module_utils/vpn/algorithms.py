@@ -235,8 +235,3 @@ def integrity_from_wire(identifier: int) -> Authentication | None:
 def prf_from_wire(identifier: int) -> Authentication | None:
     """The row of an IKEv2 PRF transform (RFC 7296 §3.3.2), or None."""
     return _PRF_BY_WIRE.get(identifier)
-
-
-def key_group_from_wire(identifier: int) -> KeyGroup | None:
-    """The row of a key exchange method (RFC 7296 §3.3.2), or None. Both IKE versions share the numbers."""
-    return _GROUP_BY_NUMBER.get(identifier)

@@ -63,10 +63,6 @@ class Selector:
         return self.first.version
 
     @property
-    def is_host(self) -> bool:
-        return self.first == self.last
-
-    @property
     def is_everything(self) -> bool:
         """Whether it is its family's default route."""
         return int(self.first) == 0 and int(self.last) == 2 ** self.last.max_prefixlen - 1

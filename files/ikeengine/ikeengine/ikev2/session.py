@@ -131,9 +131,6 @@ class IkeSession:
     def name(self) -> str:
         return self.gateway.name if self.gateway else ""
 
-    def child_by_spi_in(self, spi: int) -> Child | None:
-        return next((child for child in self.children if child.sa.spi_in == spi), None)
-
     def child_by_spi_out(self, spi: int) -> Child | None:
         return next((child for child in self.children if child.sa.spi_out == spi), None)
 
