@@ -5,8 +5,8 @@
 
 Every name, IANA number, key size and kernel name that the collection or the daemon knows stands here and
 nowhere else. Sources: the IANA registries "Internet Key Exchange Version 2 (IKEv2) Parameters" and "Internet Key
-Exchange (IKE) Attributes"; RFC 2407, 2409, 3526, 3602, 4106, 4868, 5282, 5903, 7634, 8031; strength after RFC 8221,
-RFC 8247 and RFC 9395.
+Exchange (IKE) Attributes"; RFC 2407, 2409, 3526, 3602, 4106, 4868, 5282, 5903, 7634, 8031, 9370; FIPS 203; strength
+after RFC 8221, RFC 8247 and RFC 9395.
 """
 
 from __future__ import annotations
@@ -121,6 +121,21 @@ class KeyGroup:
     uses: frozenset[Use]
 
 
+@dataclass(frozen=True, slots=True)
+class KeyEncapsulation:
+    """A post-quantum key exchange that stands beside a classical group (RFC 9370), never alone.
+
+    The initiator sends ``public_size`` octets, the responder answers ``ciphertext_size``, and both hold ``secret_size``
+    (FIPS 203 §8). IKEv2 only.
+    """
+
+    name: str
+    ikev2_id: int
+    public_size: int
+    ciphertext_size: int
+    secret_size: int
+
+
 def _cbc(name: str, bits: int, v2: int, v1: int, doi: int, block: int, kernel: str, strength: Strength,
          fixed: bool = False) -> Encryption:
     return Encryption(name, bits, v2, v1, doi, block, block, 0, 0, False, fixed, kernel, strength, _IKE_AND_ESP)
@@ -174,7 +189,12 @@ KEY_GROUPS: tuple[KeyGroup, ...] = (
     KeyGroup(32, "curve448", GroupKind.MONTGOMERY, 56, 56, Strength.STRONG, _EVERYWHERE),
 )
 
-_A = TypeVar("_A", Encryption, Authentication, KeyGroup)
+KEY_ENCAPSULATIONS: tuple[KeyEncapsulation, ...] = (
+    KeyEncapsulation("ML-KEM-768", 36, 1184, 1088, 32),
+    KeyEncapsulation("ML-KEM-1024", 37, 1568, 1568, 32),
+)
+
+_A = TypeVar("_A", Encryption, Authentication, KeyGroup, KeyEncapsulation)
 
 
 def _folded(name: str) -> str:
@@ -189,15 +209,19 @@ _ENCRYPTION_BY_NAME = _by_name(ENCRYPTIONS) | {
     _folded(alias): next(row for row in ENCRYPTIONS if row.name == name)
     for alias, name in {"AES-CBC-128": "AES-128", "AES-CBC-192": "AES-192", "AES-CBC-256": "AES-256",
                         "AES128-GCM": "AES-GCM-128", "AES192-GCM": "AES-GCM-192", "AES256-GCM": "AES-GCM-256",
-                        "AES": "AES-256"}.items()
+                        "AES": "AES-256", "AES (128-bit)": "AES-128", "AES (192-bit)": "AES-192",
+                        "AES (256-bit)": "AES-256", "AES-GCM (128-bit)": "AES-GCM-128",
+                        "AES-GCM (192-bit)": "AES-GCM-192", "AES-GCM (256-bit)": "AES-GCM-256"}.items()
 }
 _AUTHENTICATION_BY_NAME = _by_name(AUTHENTICATIONS) | {
     _folded(alias): next(row for row in AUTHENTICATIONS if row.name == name)
     for alias, name in {"SHA-1": "SHA1", "SHA256": "SHA2-256", "SHA384": "SHA2-384", "SHA512": "SHA2-512",
                         "SHA2": "SHA2-256"}.items()
 }
-_GROUP_BY_NAME = _by_name(KEY_GROUPS) | {str(row.number): row for row in KEY_GROUPS}
 _GROUP_BY_NUMBER = {row.number: row for row in KEY_GROUPS}
+_GROUP_BY_NAME = _by_name(KEY_GROUPS) | {str(number): row for number, row in _GROUP_BY_NUMBER.items()} | {
+    "x25519": _GROUP_BY_NUMBER[31], "x448": _GROUP_BY_NUMBER[32]}
+_KEY_ENCAPSULATION_BY_NAME = _by_name(KEY_ENCAPSULATIONS)
 
 
 def encryption(name: str) -> Encryption:
@@ -215,6 +239,11 @@ def key_group(name: str | int) -> KeyGroup:
     if isinstance(name, int):
         return _GROUP_BY_NUMBER[name]
     return _GROUP_BY_NAME[_folded(name).removeprefix("group").removeprefix("diffiehellmangroup")]
+
+
+def key_encapsulation(name: str) -> KeyEncapsulation:
+    """The additional key exchange of that name, however it is hyphenated or cased. Raises KeyError."""
+    return _KEY_ENCAPSULATION_BY_NAME[_folded(name)]
 
 
 _ENCRYPTION_BY_WIRE = {(row.ikev2_id, None if row.fixed_key else row.key_bits): row for row in ENCRYPTIONS}

@@ -13,9 +13,10 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
-from . import algorithms, durations, hardware, identities, reading
+from . import algorithms, durations, hardware, identities, pem, reading
 from .findings import Finding
 from .model import (
     Credential,
@@ -33,6 +34,7 @@ from .model import (
     KeepAlive,
     Mode,
     Platform,
+    Policy,
     Proposal,
     Protocol,
     Route,
@@ -45,9 +47,10 @@ from .model import (
 )
 from .reading import Fields, Misfit, Misfits
 from .selectors import Address, Selector
+from .writing import VERSION, joined, write
 
-VERSION = 1
-"""Of the format that ``write`` gives and ``read`` takes."""
+__all__ = ["DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "VERSION", "DeclarationError", "digest", "read",
+           "write"]
 
 DEFAULT_TRANSFORM = Transform("default", algorithms.authentication("SHA2-256"), algorithms.encryption("AES-256"),
                               algorithms.key_group(14), 24 * 3600)
@@ -55,11 +58,12 @@ DEFAULT_PROPOSAL = Proposal("default", Protocol.ESP, algorithms.authentication("
                             algorithms.encryption("AES-256"), Expiration(8 * 3600, None))
 DEFAULT_PFS = algorithms.key_group(14)
 
-_DECLARATION = ("version", "site", "transforms", "proposals", "gateways", "tunnels")
-_TRANSFORM = ("name", "authentication", "encryption", "sa_life", "key_group")
+_DECLARATION = ("version", "site", "policy", "transforms", "shared_transforms", "proposals", "gateways", "tunnels")
+_TRANSFORM = ("name", "authentication", "encryption", "sa_life", "key_group", "additional_key_exchange")
 _PROPOSAL = ("name", "protocol", "authentication", "encryption", "force_key_expiration")
 _GATEWAY = ("name", "ike_version", "mode", "credential", "endpoints", "transforms", "nat_traversal",
             "dead_peer_detection", "ike_keep_alive", "start")
+_CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl")
 _TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "dataplane", "interface")
 
 _DAY = 86400
@@ -72,8 +76,11 @@ _AUTHENTICATION = reading.row(algorithms.authentication, [row.name for row in al
 _ENCRYPTION = reading.row(algorithms.encryption, [row.name for row in algorithms.ENCRYPTIONS],
                           "encryption algorithm")
 _KEY_GROUP = reading.row(algorithms.key_group, [str(row.number) for row in algorithms.KEY_GROUPS], "key group")
+_KEY_ENCAPSULATION = reading.or_none(reading.row(
+    algorithms.key_encapsulation, [row.name for row in algorithms.KEY_ENCAPSULATIONS], "additional key exchange"))
 
 _Item = TypeVar("_Item", Transform, Proposal)
+_T = TypeVar("_T")
 
 
 class DeclarationError(ValueError):
@@ -88,7 +95,7 @@ def read(data: Mapping[str, object], *, secrets: Mapping[str, object] | None = N
          site_name: str | None = None) -> Side:
     """The side that a declaration describes. ``site_name`` names it where the declaration does not.
 
-    With ``secrets`` every gateway with a pre-shared key must have it there or inline; without them a key may be
+    With ``secrets`` every gateway must have its key, pre-shared or private, there or inline; without them a key may be
     missing and is then unknown. Raises DeclarationError with every error there is.
     """
     return _Reader(data, secrets, site_name).side()
@@ -115,20 +122,23 @@ class _Reader:
         name = site.take("name", reading.name, self._site_name or "", required=not self._site_name)
         platform = _platform(site)
         managed = site.take("managed", reading.flag, platform.is_linux)
+        policy = self._top.take("policy", reading.choice(Policy), Policy.STANDARD)
         transforms = [_transform(fields) for fields in self._top.sections("transforms", _TRANSFORM)]
         proposals = [_proposal(fields) for fields in self._top.sections("proposals", _PROPOSAL)]
         transform_of = {item.name: item for item in (DEFAULT_TRANSFORM, *transforms)}
         proposal_of = {item.name: item for item in (DEFAULT_PROPOSAL, *proposals)}
-        gateways = tuple(self._gateway(fields, transform_of) for fields in self._top.sections("gateways", _GATEWAY))
+        shared = _referred(self._top, "shared_transforms", transform_of, ())
+        gateways = tuple(self._gateway(fields, transform_of, shared)
+                         for fields in self._top.sections("gateways", _GATEWAY))
         names = {gateway.name for gateway in gateways}
         tunnels = tuple(_tunnel(fields, names, proposal_of) for fields in self._top.sections("tunnels", _TUNNEL))
         if self._misfits.findings:
             raise DeclarationError(tuple(self._misfits.findings))
-        return Side(name, gateways, tunnels, platform, managed,
-                    _joined(transforms, (item for gateway in gateways for item in gateway.transforms)),
-                    _joined(proposals, (item for tunnel in tunnels for item in tunnel.proposals)))
+        return Side(name, gateways, tunnels, platform, managed, policy, shared,
+                    joined(transforms, (item for gateway in gateways for item in gateway.transforms)),
+                    joined(proposals, (item for tunnel in tunnels for item in tunnel.proposals)))
 
-    def _gateway(self, fields: Fields, transforms: Mapping[str, Transform]) -> Gateway:
+    def _gateway(self, fields: Fields, transforms: Mapping[str, Transform], shared: tuple[Transform, ...]) -> Gateway:
         name = fields.take("name", reading.name, "", required=True)
         version = fields.take("ike_version", reading.choice(IkeVersion), IkeVersion.V2)
         mode = fields.take("mode", reading.choice(Mode), Mode.MAIN if version is IkeVersion.V1 else None)
@@ -137,13 +147,13 @@ class _Reader:
         usual = DeadPeerDetection()
         detection = DeadPeerDetection(peer.take("idle", _seconds(1, _DAY), usual.idle),
                                       peer.take("retries", reading.number(1, 100), usual.retries))
-        return Gateway(
+        gateway = Gateway(
             name=name,
             version=version,
             credential=self._credential(fields, name),
             endpoints=tuple(_endpoint_pair(pair) for pair in
                             fields.sections("endpoints", ("local", "remote"), named=False, required=True)),
-            transforms=_referred(fields, "transforms", transforms, DEFAULT_TRANSFORM),
+            transforms=_referred(fields, "transforms", transforms, (transforms[DEFAULT_TRANSFORM.name],)),
             mode=mode,
             nat_traversal=nat.take("enabled", reading.flag, True),
             nat_keep_alive=nat.take("keep_alive", _seconds(1, 3600), 20),
@@ -151,25 +161,44 @@ class _Reader:
             keep_alive=_keep_alive(fields),
             start=fields.take("start", reading.choice(Start), Start.BOOT),
         )
+        if shared and "transforms" not in fields and gateway.shares_transforms:
+            return replace(gateway, transforms=shared)
+        return gateway
 
     def _credential(self, fields: Fields, gateway: str) -> Credential:
-        credential = fields.section("credential", ("method", "psk"), hidden=True)
+        credential = fields.section("credential", _CREDENTIAL, hidden=True)
         method = credential.take("method", reading.choice(CredentialMethod), CredentialMethod.PSK,
                                  required=True)
-        if "psk" in credential:
-            return Credential(method, credential.take("psk", _secret(method), None))
-        if self._keys is None or method is CredentialMethod.CERTIFICATE or "method" not in credential:
-            return Credential(method)
+        return Credential(
+            method=method,
+            secret=self._secret(credential, gateway, method),
+            certificate=credential.take("certificate", _pem_block(method, "certificate", pem.CERTIFICATE), None),
+            ca=credential.take("ca", _pem_blocks(method, "ca", pem.CERTIFICATE), ()),
+            chain=credential.take("chain", _pem_blocks(method, "chain", pem.CERTIFICATE), ()),
+            crl=credential.take("crl", _pem_blocks(method, "crl", pem.CRL), ()),
+        )
+
+    def _secret(self, credential: Fields, gateway: str, method: CredentialMethod) -> Secret | None:
+        """The gateway's key, from where it stands inline or from the secrets."""
+        field, other = ("psk", "private_key") if method is not CredentialMethod.CERTIFICATE else ("private_key", "psk")
+        if other in credential:
+            credential.report(other, Misfit(f"method {method.value} has no {other}",
+                                            f"Remove {other}, or change the method", state="is set"))
+        if field in credential:
+            return credential.take(field, _secret(method), None)
+        if self._keys is None or "method" not in credential:
+            return None
         if gateway not in self._keys:
-            credential.report("psk", Misfit(f"a gateway with method {method.value} needs its key", "Set psk",
+            credential.report(field, Misfit(f"a gateway with method {method.value} needs its key", f"Set {field}",
                                             code="missing-field", state="is missing"))
-            return Credential(method)
-        kept = Fields(self._keys[gateway], f"secrets.gateways[{gateway}]", ("method", "psk"), self._misfits,
-                      hidden=True)
+            return None
+        kept = Fields(self._keys[gateway], f"secrets.gateways[{gateway}]", ("method", "psk", "private_key"),
+                      self._misfits, hidden=True)
         if kept.take("method", reading.choice(CredentialMethod), method, required=True) is not method:
             kept.report("method", Misfit(f"the declaration says {method.value}", "Write both files together",
                                          state="is another"))
-        return Credential(method, kept.take("psk", _secret(method), None, required=True))
+            return None
+        return kept.take(field, _secret(method), None, required=True)
 
 
 def _platform(site: Fields) -> Platform:
@@ -189,6 +218,7 @@ def _transform(fields: Fields) -> Transform:
         encryption=fields.take("encryption", _ENCRYPTION, usual.encryption),
         key_group=fields.take("key_group", _KEY_GROUP, usual.key_group),
         sa_life=fields.take("sa_life", _seconds(10, 365 * _DAY), usual.sa_life),
+        additional_key_exchange=fields.take("additional_key_exchange", _KEY_ENCAPSULATION, None),
     )
 
 
@@ -244,17 +274,21 @@ def _address(value: object) -> Address | None:
 
 
 def _tunnel(fields: Fields, gateways: Iterable[str], proposals: Mapping[str, Proposal]) -> Tunnel:
-    pfs = fields.section("pfs", ("enabled", "key_group"))
+    pfs = fields.section("pfs", ("enabled", "key_group", "additional_key_exchange"))
     group = pfs.take("key_group", _KEY_GROUP, DEFAULT_PFS)
+    additional = pfs.take("additional_key_exchange", _KEY_ENCAPSULATION, None)
+    with_pfs = pfs.take("enabled", reading.flag, True)
     return Tunnel(
         name=fields.take("name", reading.name, "", required=True),
         gateway=fields.take("gateway", _reference(gateways, "gateway"), "", required=True),
         routes=tuple(_route(route) for route in
-                     fields.sections("routes", ("local", "remote", "direction"), named=False, required=True)),
-        proposals=_referred(fields, "proposals", proposals, DEFAULT_PROPOSAL),
-        pfs=group if pfs.take("enabled", reading.flag, True) else None,
+                     fields.sections("routes", ("local", "remote", "direction"), named=False,
+                                     required="interface" not in fields)),
+        proposals=_referred(fields, "proposals", proposals, (proposals[DEFAULT_PROPOSAL.name],)),
+        pfs=group if with_pfs else None,
         dataplane=fields.take("dataplane", reading.choice(DataPlaneChoice), DataPlaneChoice.AUTO),
         interface=_interface(fields) if "interface" in fields else None,
+        additional_key_exchange=additional if with_pfs else None,
     )
 
 
@@ -272,11 +306,11 @@ def _interface(fields: Fields) -> VirtualInterface:
                             section.take("metric", reading.number(0, 2**32 - 1), None))
 
 
-def _referred(fields: Fields, name: str, known: Mapping[str, _Item], usual: _Item) -> tuple[_Item, ...]:
+def _referred(fields: Fields, name: str, known: Mapping[str, _Item], usual: tuple[_Item, ...]) -> tuple[_Item, ...]:
     """The items that the list of names under ``name`` refers to, in its order."""
     if name not in fields:
-        return (known[usual.name],)
-    names = fields.each(name, _reference(known, name.removesuffix("s")), required=True)
+        return usual
+    names = fields.each(name, _reference(known, name.removeprefix("shared_").removesuffix("s")), required=True)
     return tuple(known[item] for item in names)
 
 
@@ -302,7 +336,7 @@ def _secret(method: CredentialMethod) -> Callable[[object], Secret]:
 
     def read(value: object) -> Secret:
         if method is CredentialMethod.CERTIFICATE:
-            raise Misfit("a certificate needs no pre-shared key", "Remove psk", state="is set")
+            return Secret(_pem(value, lambda text: pem.block(text, *pem.PRIVATE_KEYS)).encode())
         if not isinstance(value, str):
             raise Misfit("a pre-shared key is text", "Write it as text, in quotes", code="wrong-type",
                          state="is no text")
@@ -325,99 +359,40 @@ def _secret(method: CredentialMethod) -> Callable[[object], Secret]:
     return read
 
 
-def _joined(declared: Iterable[_Item], used: Iterable[_Item]) -> tuple[_Item, ...]:
-    """All declared items, then the built-in ones in use."""
-    by_name: dict[str, _Item] = {item.name: item for item in declared}
-    for item in used:
-        by_name.setdefault(item.name, item)
-    return tuple(by_name.values())
+def _pem_block(method: CredentialMethod, field: str, label: str) -> Callable[[object], str]:
+    return _of_certificates(method, field, lambda value: _pem(value, lambda text: pem.block(text, label)))
 
 
-def write(side: Side) -> tuple[dict[str, object], dict[str, object]]:
-    """The canonical declaration without its secrets, and the secrets: what the host's two files hold."""
-    declaration: dict[str, object] = {
-        "version": VERSION,
-        "site": _plain(name=side.name, platform=side.platform.model, firmware=side.platform.firmware,
-                       managed=side.managed),
-        "transforms": [_write_transform(item) for item in
-                       _joined(side.transforms, (item for gateway in side.gateways for item in gateway.transforms))],
-        "proposals": [_write_proposal(item) for item in
-                      _joined(side.proposals, (item for tunnel in side.tunnels for item in tunnel.proposals))],
-        "gateways": [_write_gateway(gateway) for gateway in side.gateways],
-        "tunnels": [_write_tunnel(tunnel) for tunnel in side.tunnels],
-    }
-    keys = {gateway.name: _write_key(gateway.credential.method, gateway.credential.secret)
-            for gateway in side.gateways if gateway.credential.secret is not None}
-    return declaration, {"version": VERSION, "gateways": keys}
+def _pem_blocks(method: CredentialMethod, field: str, label: str) -> Callable[[object], tuple[str, ...]]:
+    """A parser of a list of PEM texts, or of one; each may hold several blocks."""
+    return _of_certificates(method, field, lambda value: tuple(
+        block for text in ([value] if isinstance(value, str) else reading.sequence(value))
+        for block in _pem(text, lambda text: pem.blocks(text, label))))
+
+
+def _of_certificates(method: CredentialMethod, field: str, parse: Callable[[object], _T]) -> Callable[[object], _T]:
+    """The parser of a field that only the method certificate has."""
+
+    def read(value: object) -> _T:
+        if method is not CredentialMethod.CERTIFICATE:
+            raise Misfit(f"method {method.value} has no {field}", f"Remove {field}, or set method to certificate",
+                         state="is set")
+        return parse(value)
+
+    return read
+
+
+def _pem(value: object, parse: Callable[[str], _T]) -> _T:
+    try:
+        return parse(reading.text(value))
+    except Misfit:
+        raise
+    except ValueError as error:
+        raise Misfit(str(error), "Write the whole PEM text, such as with lookup('ansible.builtin.file', ...)",
+                     state="is not valid") from None
 
 
 def digest(declaration: Mapping[str, object]) -> str:
     """SHA-256 of a declaration's canonical JSON, in hex."""
     text = json.dumps(declaration, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(**fields: object) -> dict[str, object]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _write_transform(transform: Transform) -> dict[str, object]:
-    return _plain(name=transform.name, authentication=transform.authentication.name,
-                  encryption=transform.encryption.name, sa_life=durations.format_duration(transform.sa_life),
-                  key_group=transform.key_group.number)
-
-
-def _write_proposal(proposal: Proposal) -> dict[str, object]:
-    seconds, kilobytes = proposal.expiration.seconds, proposal.expiration.kilobytes
-    separate = proposal.encryption is None or not proposal.encryption.aead
-    return _plain(
-        name=proposal.name, protocol=proposal.protocol.name,
-        authentication=proposal.authentication.name if proposal.authentication else "none" if separate else None,
-        encryption=proposal.encryption.name if proposal.encryption else "none",
-        force_key_expiration=_plain(time=None if seconds is None else durations.format_duration(seconds),
-                                    traffic=None if kilobytes is None else durations.format_traffic(kilobytes)))
-
-
-def _write_gateway(gateway: Gateway) -> dict[str, object]:
-    peer, keep_alive = gateway.dead_peer_detection, gateway.keep_alive
-    return _plain(
-        name=gateway.name,
-        ike_version=gateway.version.value,
-        mode=gateway.mode.value if gateway.mode else None,
-        credential={"method": gateway.credential.method.value},
-        endpoints=[{"local": _write_endpoint(pair.local), "remote": _write_endpoint(pair.remote)}
-                   for pair in gateway.endpoints],
-        transforms=[transform.name for transform in gateway.transforms],
-        nat_traversal={"enabled": gateway.nat_traversal,
-                       "keep_alive": durations.format_duration(gateway.nat_keep_alive)},
-        dead_peer_detection={"enabled": True, "idle": durations.format_duration(peer.idle), "retries": peer.retries}
-        if peer else {"enabled": False},
-        ike_keep_alive={"enabled": True, "interval": durations.format_duration(keep_alive.interval),
-                        "failures": keep_alive.failures} if keep_alive else None,
-        start=gateway.start.value,
-    )
-
-
-def _write_endpoint(endpoint: Endpoint) -> dict[str, object]:
-    return {"address": "dynamic" if endpoint.address is None else str(endpoint.address),
-            "identifier": {"type": endpoint.identity.kind.value, "value": endpoint.identity.value}}
-
-
-def _write_tunnel(tunnel: Tunnel) -> dict[str, object]:
-    interface = tunnel.interface
-    return _plain(
-        name=tunnel.name,
-        gateway=tunnel.gateway,
-        routes=[{"local": str(route.local), "remote": str(route.remote), "direction": route.direction.value}
-                for route in tunnel.routes],
-        proposals=[proposal.name for proposal in tunnel.proposals],
-        pfs={"enabled": True, "key_group": tunnel.pfs.number} if tunnel.pfs else {"enabled": False},
-        dataplane=tunnel.dataplane.value,
-        interface=_plain(name=interface.name, addresses=list(interface.addresses), metric=interface.metric)
-        if interface else None,
-    )
-
-
-def _write_key(method: CredentialMethod, secret: Secret) -> dict[str, object]:
-    octets = secret.octets
-    return {"method": method.value, "psk": octets.decode() if method is CredentialMethod.PSK else octets.hex()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .algorithms import Authentication, Encryption, KeyGroup
+from .algorithms import Authentication, Encryption, KeyEncapsulation, KeyGroup
 from .selectors import Address, Network, Selector
 
 
@@ -74,6 +74,13 @@ class Protocol(Enum):
     ESP = 3
 
 
+class Policy(Enum):
+    """What weak algorithms draw: a warning, or an error."""
+
+    STANDARD = "standard"
+    STRICT = "strict"
+
+
 class DataPlaneChoice(Enum):
     AUTO = "auto"
     KERNEL = "kernel"
@@ -92,13 +99,14 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """A Phase 1 transform. ``sa_life`` is seconds."""
+    """A Phase 1 transform. ``sa_life`` is seconds; ``additional_key_exchange`` makes the exchange hybrid (RFC 9370)."""
 
     name: str
     authentication: Authentication
     encryption: Encryption
     key_group: KeyGroup
     sa_life: int
+    additional_key_exchange: KeyEncapsulation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +153,19 @@ class EndpointPair:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """``secret`` is None where only the existence of a key is known (a declaration without its secrets)."""
+    """``secret`` is the pre-shared key, or the certificate's private key in PEM.
+
+    It is None where only the existence of a key is known (a declaration without its secrets). The others belong to
+    certificates, each one PEM block: the own one, the authorities that the peer's must come from, what lies between the
+    own one and its authority, and revocation lists.
+    """
 
     method: CredentialMethod
     secret: Secret | None = None
+    certificate: str | None = None
+    ca: tuple[str, ...] = ()
+    chain: tuple[str, ...] = ()
+    crl: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +200,11 @@ class Gateway:
     keep_alive: KeepAlive | None = None
     start: Start = Start.BOOT
 
+    @property
+    def shares_transforms(self) -> bool:
+        """Whether its Phase 1 transforms are those that a site's IKEv2 peers with dynamic addresses share."""
+        return self.version is IkeVersion.V2 and all(pair.remote.address is None for pair in self.endpoints)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -203,7 +225,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class VirtualInterface:
-    """A route-based tunnel's interface."""
+    """A route-based tunnel's interface. Each address has its prefix length (``169.254.0.1/30``)."""
 
     name: str
     addresses: tuple[str, ...] = ()
@@ -212,7 +234,11 @@ class VirtualInterface:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """Phase 2: routes secured under one gateway. ``pfs`` is the key group of Perfect Forward Secrecy, or None."""
+    """Phase 2: routes secured under one gateway.
+
+    ``pfs`` is the key group of Perfect Forward Secrecy, or None; ``additional_key_exchange`` stands beside it.
+    With an ``interface`` the SA's selectors are everything and the routes, if any, lead into the interface.
+    """
 
     name: str
     gateway: str
@@ -221,6 +247,7 @@ class Tunnel:
     pfs: KeyGroup | None
     dataplane: DataPlaneChoice = DataPlaneChoice.AUTO
     interface: VirtualInterface | None = None
+    additional_key_exchange: KeyEncapsulation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +266,9 @@ class Platform:
 class Side:
     """One site's whole declaration.
 
-    ``managed`` says that ikeengine runs there. ``transforms`` and ``proposals`` are all that stand in the declaration,
-    used or not; what is in force hangs on the gateways and tunnels, so these two count for nothing in comparisons.
+    ``managed`` says that ikeengine runs there. ``shared_transforms`` are those of its dynamic IKEv2 peers, empty where
+    none are declared. ``transforms`` and ``proposals`` are all that stand in the declaration, used or not; what is in
+    force hangs on the gateways and tunnels, so these two count for nothing in comparisons.
     """
 
     name: str
@@ -248,6 +276,8 @@ class Side:
     tunnels: tuple[Tunnel, ...] = ()
     platform: Platform = Platform()
     managed: bool = True
+    policy: Policy = Policy.STANDARD
+    shared_transforms: tuple[Transform, ...] = ()
     transforms: tuple[Transform, ...] = field(default=(), compare=False)
     proposals: tuple[Proposal, ...] = field(default=(), compare=False)
 
@@ -265,6 +295,6 @@ class Side:
 __all__ = [
     "Address", "Credential", "CredentialMethod", "DataPlaneChoice", "DeadPeerDetection", "Direction", "Endpoint",
     "EndpointPair", "Expiration", "Gateway", "Identity", "IdentityKind", "IkeVersion", "KeepAlive", "Mode", "Network",
-    "Platform", "Proposal", "Protocol", "Route", "Secret", "Selector", "Side", "Start", "Transform", "Tunnel",
+    "Platform", "Policy", "Proposal", "Protocol", "Route", "Secret", "Selector", "Side", "Start", "Transform", "Tunnel",
     "VirtualInterface",
 ]

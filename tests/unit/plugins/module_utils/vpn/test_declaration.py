@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Declarations as operators write them: what is read, what is refused and in which words, and the way back."""
 
+import base64
 import copy
 import json
 import random
@@ -12,6 +13,17 @@ from ikeengine.vpn import declaration, report, rules
 from ikeengine.vpn.model import CredentialMethod, Direction, IkeVersion, Mode, Start
 
 MARKER = "marker-that-must-appear-nowhere"
+
+
+def pem(label: str, octets: bytes = bytes(200)) -> str:
+    """A PEM block around a DER SEQUENCE: what the declaration looks at, and nothing that X.509 would know."""
+    body = base64.encodebytes(b"\x30\x81" + bytes([len(octets)]) + octets).decode()
+    return f"-----BEGIN {label}-----\n{body}-----END {label}-----\n"
+
+
+CERTIFICATE = {"method": "certificate", "certificate": pem("CERTIFICATE"), "private_key": pem("PRIVATE KEY"),
+               "ca": [pem("CERTIFICATE", bytes(150)) + pem("CERTIFICATE", bytes(151))],
+               "chain": pem("CERTIFICATE", bytes(152)), "crl": [pem("X509 CRL")]}
 
 
 def refused(data, **options):
@@ -49,7 +61,7 @@ def test_strings_as_ansible_gives_them(hq):
 
 
 def test_what_the_next_ike_version_needs_is_read(hq):
-    hq["gateways"][0].update(ike_version=1, mode="aggressive", credential={"method": "certificate"},
+    hq["gateways"][0].update(ike_version=1, mode="aggressive", credential=CERTIFICATE,
                              ike_keep_alive={"enabled": True, "interval": "30s"})
     hq["gateways"][0]["endpoints"][0]["remote"] = {
         "address": "dynamic", "identifier": {"type": "domain-information", "value": "branch@example.net"}}
@@ -89,7 +101,7 @@ def test_canonical_form_holds_every_default_and_no_secret(hq):
 
 
 @pytest.mark.parametrize("credential", [{"method": "psk", "psk": "schlüssel mit umlaut"},
-                                        {"method": "hex-psk", "psk": "0xC0FFEE00"}, {"method": "certificate"}])
+                                        {"method": "hex-psk", "psk": "0xC0FFEE00"}, CERTIFICATE])
 def test_read_is_the_inverse_of_write(hq, credential):
     hq["gateways"][0].update(credential=credential, nat_traversal={"enabled": False},
                              dead_peer_detection={"enabled": False})
@@ -105,6 +117,90 @@ def test_read_is_the_inverse_of_write(hq, credential):
     assert declaration.write(again) == (written, secrets)
     assert [transform["name"] for transform in written["transforms"]] == ["p1", "unused"]
     assert side.tunnels[0].routes[1].direction is Direction.REMOTE_TO_LOCAL
+
+
+def test_a_certificate_comes_with_its_authorities_chain_and_revocation_lists(hq):
+    hq["gateways"][0]["credential"] = CERTIFICATE
+    credential = declaration.read(hq).gateways[0].credential
+    assert [len(credential.ca), len(credential.chain), len(credential.crl)] == [2, 1, 1]
+    written, secrets = declaration.write(declaration.read(hq))
+    assert "PRIVATE KEY" not in json.dumps(written)
+    assert secrets["gateways"]["branch"]["method"] == "certificate"
+    assert "".join(secrets["gateways"]["branch"]["private_key"].split()) == "".join(pem("PRIVATE KEY").split())
+
+
+@pytest.mark.parametrize("field, text, message", [
+    ("certificate", "MIIC", "certificate is not valid: it holds no PEM block of type CERTIFICATE"),
+    ("certificate", pem("CERTIFICATE") * 2, "certificate is not valid: it holds 2 PEM blocks, and one is needed here"),
+    ("certificate", pem("CERTIFICATE").replace("AAAA", "AA", 1), "certificate is not valid: its PEM block is not"),
+    ("ca", [pem("X509 CRL")], "ca is not valid: it holds a PEM block of type X509 CRL, not CERTIFICATE"),
+    ("private_key", pem("CERTIFICATE"), "private_key is not valid: it holds a PEM block of type CERTIFICATE, not"),
+    ("private_key", pem("ENCRYPTED PRIVATE KEY"), "private_key is not valid: the private key has a passphrase"),
+    ("psk", MARKER, "psk is set: method certificate has no psk. Remove psk, or change the method"),
+])
+def test_a_broken_certificate_is_refused_and_never_quoted(hq, field, text, message):
+    hq["gateways"][0]["credential"] = CERTIFICATE | {field: text}
+    (said,) = refused(hq)
+    assert said.startswith(f"hq: gateways[branch].credential.{message}")
+    assert MARKER not in said and "AAAA" not in said
+
+
+def test_the_private_key_may_come_with_the_secrets(hq):
+    hq["gateways"][0]["credential"] = {key: value for key, value in CERTIFICATE.items() if key != "private_key"}
+    assert refused(hq, secrets={"gateways": {}}) == [
+        "hq: gateways[branch].credential.private_key is missing: a gateway with method certificate needs its key. "
+        "Set private_key."]
+    kept = {"branch": {"method": "certificate", "private_key": CERTIFICATE["private_key"]}}
+    assert declaration.read(hq, secrets={"gateways": kept}).gateways[0].credential.secret is not None
+
+
+def test_hybrid_key_exchange_in_both_phases(hq):
+    hq["transforms"][0].update(key_group=31, additional_key_exchange="ml-kem-768")
+    hq["tunnels"][0]["pfs"] = {"key_group": "x25519", "additional_key_exchange": "ML-KEM-1024"}
+    side = declaration.read(hq)
+    assert side.gateways[0].transforms[0].additional_key_exchange.ikev2_id == 36
+    assert (side.tunnels[0].pfs.number, side.tunnels[0].additional_key_exchange.ikev2_id) == (31, 37)
+    written, secrets = declaration.write(side)
+    assert written["transforms"][0]["additional_key_exchange"] == "ML-KEM-768"
+    assert declaration.read(written, secrets=secrets) == side
+    hq["tunnels"][0]["pfs"]["enabled"] = False
+    assert declaration.read(hq).tunnels[0].additional_key_exchange is None
+
+
+def test_dynamic_ikev2_peers_share_their_transforms(hq):
+    hq["transforms"].append({"name": "shared", "key_group": 19})
+    hq["shared_transforms"] = ["shared"]
+    hq["gateways"][0].pop("transforms")
+    assert [item.name for item in declaration.read(hq).gateways[0].transforms] == ["default"]
+    hq["gateways"][0]["endpoints"][0]["remote"]["address"] = "dynamic"
+    side = declaration.read(hq)
+    assert [item.name for item in side.gateways[0].transforms] == ["shared"]
+    assert declaration.read(declaration.write(side)[0]).shared_transforms == side.shared_transforms
+    hq["gateways"][0]["transforms"] = ["p1"]
+    assert [item.name for item in declaration.read(hq).gateways[0].transforms] == ["p1"]
+
+
+def test_a_route_based_tunnel_needs_no_routes(hq):
+    del hq["tunnels"][0]["routes"]
+    assert refused(hq) == ["hq: tunnels[lan].routes is missing: this field is required. Set routes."]
+    hq["tunnels"][0]["interface"] = {"name": "vpn0", "addresses": ["169.254.0.1/30", "fd00::1/126"], "metric": 20}
+    side = declaration.read(hq)
+    assert (side.tunnels[0].routes, side.tunnels[0].interface.metric) == ((), 20)
+    written, secrets = declaration.write(side)
+    assert declaration.read(written, secrets=secrets) == side
+
+
+@pytest.mark.parametrize("word, name", [("AES (256-bit)", "AES-256"), ("AES-GCM (128-bit)", "AES-GCM-128"),
+                                        ("chacha20poly1305", "ChaCha20-Poly1305"), ("3des", "3DES")])
+def test_encryptions_by_the_words_of_other_products(hq, word, name):
+    hq["proposals"][0].update(encryption=word)
+    assert declaration.read(hq).tunnels[0].proposals[0].encryption.name == name
+
+
+@pytest.mark.parametrize("word, number", [("Diffie-Hellman Group 14", 14), ("x448", 32), ("modp3072", 15), (21, 21)])
+def test_key_groups_by_the_words_of_other_products(hq, word, number):
+    hq["transforms"][0].update(key_group=word)
+    assert declaration.read(hq).gateways[0].transforms[0].key_group.number == number
 
 
 def test_keys_are_octets(hq):
@@ -187,8 +283,14 @@ def test_all_errors_are_named_at_once(hq):
     (("tunnels", 0, "routes", 0, "local"), "fe80::1%eth0", "tunnels[lan].routes[0].local is 'fe80::1%eth0': an address "
                                                            "with a scope means nothing to the peer"),
     (("tunnels", 0, "proposals"), [], "tunnels[lan].proposals is empty: at least one is required"),
-    (("tunels",), [], "tunels is unknown: the fields here are version, site, transforms, proposals, gateways, tunnels. "
-                      "Did you mean tunnels?"),
+    (("tunels",), [], "tunels is unknown: the fields here are version, site, policy, transforms, shared_transforms, "
+                      "proposals, gateways, tunnels. Did you mean tunnels?"),
+    (("policy",), "strickt", "policy is 'strickt': it is none of standard, strict. Write strict."),
+    (("shared_transforms",), ["p7"], "shared_transforms[0] is 'p7': no transform of that name is declared"),
+    (("transforms", 0, "additional_key_exchange"), "ML-KEM-512",
+     "transforms[p1].additional_key_exchange is 'ML-KEM-512': it is no additional key exchange. Write ML-KEM-1024."),
+    (("gateways", 0, "credential", "certificate"), "MIIC",
+     "gateways[branch].credential.certificate is set: method psk has no certificate. Remove certificate, or"),
 ])
 def test_each_misfit_names_field_value_rule_and_fix(hq, path, value, message):
     at = hq
