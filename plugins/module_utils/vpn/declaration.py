@@ -49,8 +49,11 @@ from .reading import Fields, Misfit, Misfits
 from .selectors import Address, Selector
 from .writing import VERSION, joined, write
 
-__all__ = ["DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "VERSION", "DeclarationError", "digest", "read",
-           "write"]
+__all__ = [
+    "DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "GATEWAY", "PROPOSAL", "TRANSFORM", "TUNNEL", "VERSION",
+    "DeclarationError", "digest", "key_parser", "read", "read_endpoint", "read_gateway", "read_platform",
+    "read_proposal", "read_route", "read_transform", "read_tunnel", "referred", "write",
+]
 
 DEFAULT_TRANSFORM = Transform("default", algorithms.authentication("SHA2-256"), algorithms.encryption("AES-256"),
                               algorithms.key_group(14), 24 * 3600)
@@ -59,12 +62,12 @@ DEFAULT_PROPOSAL = Proposal("default", Protocol.ESP, algorithms.authentication("
 DEFAULT_PFS = algorithms.key_group(14)
 
 _DECLARATION = ("version", "site", "policy", "transforms", "shared_transforms", "proposals", "gateways", "tunnels")
-_TRANSFORM = ("name", "authentication", "encryption", "sa_life", "key_group", "additional_key_exchange")
-_PROPOSAL = ("name", "protocol", "authentication", "encryption", "force_key_expiration")
-_GATEWAY = ("name", "ike_version", "mode", "credential", "endpoints", "transforms", "nat_traversal",
-            "dead_peer_detection", "ike_keep_alive", "start")
+TRANSFORM = ("name", "authentication", "encryption", "sa_life", "key_group", "additional_key_exchange")
+PROPOSAL = ("name", "protocol", "authentication", "encryption", "force_key_expiration")
+GATEWAY = ("name", "ike_version", "mode", "credential", "endpoints", "transforms", "nat_traversal",
+           "dead_peer_detection", "ike_keep_alive", "start")
 _CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl")
-_TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "dataplane", "interface")
+TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "dataplane", "interface")
 
 _DAY = 86400
 _UNREAD_ADDRESS = ipaddress.IPv4Address(0)
@@ -111,97 +114,114 @@ class _Reader:
         self._misfits = Misfits(name if isinstance(name, str) and reading.NAME.fullmatch(name) else site_name or "")
         self._top = Fields(data, "", _DECLARATION, self._misfits)
         self._top.take("version", reading.number(VERSION, VERSION), VERSION)
-        self._keys: Mapping[object, object] | None = None
-        if secrets is not None:
-            fields = Fields(secrets, "secrets", ("version", "gateways"), self._misfits, hidden=True)
-            fields.take("version", reading.number(VERSION, VERSION), VERSION)
-            self._keys = fields.take("gateways", reading.mapping, {})
+        self._keys = None if secrets is None else _Keys(secrets, self._misfits)
 
     def side(self) -> Side:
         site = self._top.section("site", ("name", "platform", "firmware", "managed"))
         name = site.take("name", reading.name, self._site_name or "", required=not self._site_name)
-        platform = _platform(site)
+        platform = read_platform(site)
         managed = site.take("managed", reading.flag, platform.is_linux)
         policy = self._top.take("policy", reading.choice(Policy), Policy.STANDARD)
-        transforms = [_transform(fields) for fields in self._top.sections("transforms", _TRANSFORM)]
-        proposals = [_proposal(fields) for fields in self._top.sections("proposals", _PROPOSAL)]
+        transforms = [read_transform(fields) for fields in self._top.sections("transforms", TRANSFORM)]
+        proposals = [read_proposal(fields) for fields in self._top.sections("proposals", PROPOSAL)]
         transform_of = {item.name: item for item in (DEFAULT_TRANSFORM, *transforms)}
         proposal_of = {item.name: item for item in (DEFAULT_PROPOSAL, *proposals)}
-        shared = _referred(self._top, "shared_transforms", transform_of, ())
-        gateways = tuple(self._gateway(fields, transform_of, shared)
-                         for fields in self._top.sections("gateways", _GATEWAY))
+        shared = referred(self._top, "shared_transforms", transform_of, ())
+        gateways = tuple(read_gateway(fields, transform_of, shared, self._keys)
+                         for fields in self._top.sections("gateways", GATEWAY))
         names = {gateway.name for gateway in gateways}
-        tunnels = tuple(_tunnel(fields, names, proposal_of) for fields in self._top.sections("tunnels", _TUNNEL))
+        tunnels = tuple(read_tunnel(fields, names, proposal_of) for fields in self._top.sections("tunnels", TUNNEL))
         if self._misfits.findings:
             raise DeclarationError(tuple(self._misfits.findings))
         return Side(name, gateways, tunnels, platform, managed, policy, shared,
                     joined(transforms, (item for gateway in gateways for item in gateway.transforms)),
                     joined(proposals, (item for tunnel in tunnels for item in tunnel.proposals)))
 
-    def _gateway(self, fields: Fields, transforms: Mapping[str, Transform], shared: tuple[Transform, ...]) -> Gateway:
-        name = fields.take("name", reading.name, "", required=True)
-        version = fields.take("ike_version", reading.choice(IkeVersion), IkeVersion.V2)
-        mode = fields.take("mode", reading.choice(Mode), Mode.MAIN if version is IkeVersion.V1 else None)
-        nat = fields.section("nat_traversal", ("enabled", "keep_alive"))
-        peer = fields.section("dead_peer_detection", ("enabled", "idle", "retries"))
-        usual = DeadPeerDetection()
-        detection = DeadPeerDetection(peer.take("idle", _seconds(1, _DAY), usual.idle),
-                                      peer.take("retries", reading.number(1, 100), usual.retries))
-        gateway = Gateway(
-            name=name,
-            version=version,
-            credential=self._credential(fields, name),
-            endpoints=tuple(_endpoint_pair(pair) for pair in
-                            fields.sections("endpoints", ("local", "remote"), named=False, required=True)),
-            transforms=_referred(fields, "transforms", transforms, (transforms[DEFAULT_TRANSFORM.name],)),
-            mode=mode,
-            nat_traversal=nat.take("enabled", reading.flag, True),
-            nat_keep_alive=nat.take("keep_alive", _seconds(1, 3600), 20),
-            dead_peer_detection=detection if peer.take("enabled", reading.flag, True) else None,
-            keep_alive=_keep_alive(fields),
-            start=fields.take("start", reading.choice(Start), Start.BOOT),
-        )
-        if shared and "transforms" not in fields and gateway.shares_transforms:
-            return replace(gateway, transforms=shared)
-        return gateway
 
-    def _credential(self, fields: Fields, gateway: str) -> Credential:
-        credential = fields.section("credential", _CREDENTIAL, hidden=True)
-        method = credential.take("method", reading.choice(CredentialMethod), CredentialMethod.PSK,
-                                 required=True)
-        return Credential(
-            method=method,
-            secret=self._secret(credential, gateway, method),
-            certificate=credential.take("certificate", _pem_block(method, "certificate", pem.CERTIFICATE), None),
-            ca=credential.take("ca", _pem_blocks(method, "ca", pem.CERTIFICATE), ()),
-            chain=credential.take("chain", _pem_blocks(method, "chain", pem.CERTIFICATE), ()),
-            crl=credential.take("crl", _pem_blocks(method, "crl", pem.CRL), ()),
-        )
+class _Keys:
+    """The secrets that stand apart from a declaration, by gateway."""
 
-    def _secret(self, credential: Fields, gateway: str, method: CredentialMethod) -> Secret | None:
-        """The gateway's key, from where it stands inline or from the secrets."""
-        field, other = ("psk", "private_key") if method is not CredentialMethod.CERTIFICATE else ("private_key", "psk")
-        if other in credential:
-            credential.report(other, Misfit(f"method {method.value} has no {other}",
-                                            f"Remove {other}, or change the method", state="is set"))
-        if field in credential:
-            return credential.take(field, _secret(method), None)
-        if self._keys is None or "method" not in credential:
+    def __init__(self, secrets: Mapping[str, object], misfits: Misfits) -> None:
+        fields = Fields(secrets, "secrets", ("version", "gateways"), misfits, hidden=True)
+        fields.take("version", reading.number(VERSION, VERSION), VERSION)
+        self._gateways, self._misfits = fields.take("gateways", reading.mapping, {}), misfits
+
+    def of(self, gateway: str) -> Fields | None:
+        """The fields that are kept for it, or None."""
+        if gateway not in self._gateways:
             return None
-        if gateway not in self._keys:
-            credential.report(field, Misfit(f"a gateway with method {method.value} needs its key", f"Set {field}",
-                                            code="missing-field", state="is missing"))
-            return None
-        kept = Fields(self._keys[gateway], f"secrets.gateways[{gateway}]", ("method", "psk", "private_key"),
+        return Fields(self._gateways[gateway], f"secrets.gateways[{gateway}]", ("method", "psk", "private_key"),
                       self._misfits, hidden=True)
-        if kept.take("method", reading.choice(CredentialMethod), method, required=True) is not method:
-            kept.report("method", Misfit(f"the declaration says {method.value}", "Write both files together",
-                                         state="is another"))
-            return None
-        return kept.take(field, _secret(method), None, required=True)
 
 
-def _platform(site: Fields) -> Platform:
+def read_gateway(fields: Fields, transforms: Mapping[str, Transform], shared: tuple[Transform, ...] = (),
+                 keys: _Keys | None = None) -> Gateway:
+    """The fields of GATEWAY. With ``keys`` its key must be inline or there; ``transforms`` has the built-in one, too."""
+    name = fields.take("name", reading.name, "", required=True)
+    version = fields.take("ike_version", reading.choice(IkeVersion), IkeVersion.V2)
+    mode = fields.take("mode", reading.choice(Mode), Mode.MAIN if version is IkeVersion.V1 else None)
+    nat = fields.section("nat_traversal", ("enabled", "keep_alive"))
+    peer = fields.section("dead_peer_detection", ("enabled", "idle", "retries"))
+    usual = DeadPeerDetection()
+    detection = DeadPeerDetection(peer.take("idle", _seconds(1, _DAY), usual.idle),
+                                  peer.take("retries", reading.number(1, 100), usual.retries))
+    gateway = Gateway(
+        name=name,
+        version=version,
+        credential=_credential(fields, name, keys),
+        endpoints=tuple(_endpoint_pair(pair) for pair in
+                        fields.sections("endpoints", ("local", "remote"), named=False, required=True)),
+        transforms=referred(fields, "transforms", transforms, (transforms[DEFAULT_TRANSFORM.name],)),
+        mode=mode,
+        nat_traversal=nat.take("enabled", reading.flag, True),
+        nat_keep_alive=nat.take("keep_alive", _seconds(1, 3600), 20),
+        dead_peer_detection=detection if peer.take("enabled", reading.flag, True) else None,
+        keep_alive=_keep_alive(fields),
+        start=fields.take("start", reading.choice(Start), Start.BOOT),
+    )
+    if shared and "transforms" not in fields and gateway.shares_transforms:
+        return replace(gateway, transforms=shared)
+    return gateway
+
+
+def _credential(fields: Fields, gateway: str, keys: _Keys | None) -> Credential:
+    credential = fields.section("credential", _CREDENTIAL, hidden=True)
+    method = credential.take("method", reading.choice(CredentialMethod), CredentialMethod.PSK,
+                             required=True)
+    return Credential(
+        method=method,
+        secret=_key(credential, gateway, method, keys),
+        certificate=credential.take("certificate", _pem_block(method, "certificate", pem.CERTIFICATE), None),
+        ca=credential.take("ca", _pem_blocks(method, "ca", pem.CERTIFICATE), ()),
+        chain=credential.take("chain", _pem_blocks(method, "chain", pem.CERTIFICATE), ()),
+        crl=credential.take("crl", _pem_blocks(method, "crl", pem.CRL), ()),
+    )
+
+
+def _key(credential: Fields, gateway: str, method: CredentialMethod, keys: _Keys | None) -> Secret | None:
+    """The gateway's key, from where it stands inline or from the secrets."""
+    field, other = ("psk", "private_key") if method is not CredentialMethod.CERTIFICATE else ("private_key", "psk")
+    if other in credential:
+        credential.report(other, Misfit(f"method {method.value} has no {other}",
+                                        f"Remove {other}, or change the method", state="is set"))
+    if field in credential:
+        return credential.take(field, key_parser(method), None)
+    if keys is None or "method" not in credential:
+        return None
+    kept = keys.of(gateway)
+    if kept is None:
+        credential.report(field, Misfit(f"a gateway with method {method.value} needs its key", f"Set {field}",
+                                        code="missing-field", state="is missing"))
+        return None
+    if kept.take("method", reading.choice(CredentialMethod), method, required=True) is not method:
+        kept.report("method", Misfit(f"the declaration says {method.value}", "Write both files together",
+                                     state="is another"))
+        return None
+    return kept.take(field, key_parser(method), None, required=True)
+
+
+def read_platform(site: Fields) -> Platform:
+    """The fields ``platform`` and ``firmware``."""
     model = site.take("platform", hardware.parse_model, "linux")
     firmware = site.take("firmware", hardware.parse_firmware, None)
     if firmware is not None and model == "linux":
@@ -210,7 +230,8 @@ def _platform(site: Fields) -> Platform:
     return Platform(model, firmware)
 
 
-def _transform(fields: Fields) -> Transform:
+def read_transform(fields: Fields) -> Transform:
+    """The fields of TRANSFORM."""
     usual = DEFAULT_TRANSFORM
     return Transform(
         name=fields.take("name", reading.name, "", required=True),
@@ -222,7 +243,8 @@ def _transform(fields: Fields) -> Transform:
     )
 
 
-def _proposal(fields: Fields) -> Proposal:
+def read_proposal(fields: Fields) -> Proposal:
+    """The fields of PROPOSAL."""
     usual = DEFAULT_PROPOSAL
     protocol = fields.take("protocol", reading.choice(Protocol, lambda protocol: protocol.name), Protocol.ESP)
     encryption = fields.take("encryption", reading.or_none(_ENCRYPTION),
@@ -252,10 +274,11 @@ def _keep_alive(fields: Fields) -> KeepAlive | None:
 
 def _endpoint_pair(fields: Fields) -> EndpointPair:
     known = ("address", "identifier")
-    return EndpointPair(_endpoint(fields.section("local", known)), _endpoint(fields.section("remote", known)))
+    return EndpointPair(read_endpoint(fields.section("local", known)), read_endpoint(fields.section("remote", known)))
 
 
-def _endpoint(fields: Fields) -> Endpoint:
+def read_endpoint(fields: Fields) -> Endpoint:
+    """The fields ``address`` and ``identifier``."""
     address = fields.take("address", _address, _UNREAD_ADDRESS, required=True)
     if address is not None and "identifier" not in fields:
         return Endpoint(address, identities.of_address(address))
@@ -273,7 +296,8 @@ def _address(value: object) -> Address | None:
     return reading.sentence(identities.parse_address, "Write the gateway's address, or dynamic")(value)
 
 
-def _tunnel(fields: Fields, gateways: Iterable[str], proposals: Mapping[str, Proposal]) -> Tunnel:
+def read_tunnel(fields: Fields, gateways: Iterable[str], proposals: Mapping[str, Proposal]) -> Tunnel:
+    """The fields of TUNNEL. ``proposals`` has the built-in one, too."""
     pfs = fields.section("pfs", ("enabled", "key_group", "additional_key_exchange"))
     group = pfs.take("key_group", _KEY_GROUP, DEFAULT_PFS)
     additional = pfs.take("additional_key_exchange", _KEY_ENCAPSULATION, None)
@@ -281,10 +305,10 @@ def _tunnel(fields: Fields, gateways: Iterable[str], proposals: Mapping[str, Pro
     return Tunnel(
         name=fields.take("name", reading.name, "", required=True),
         gateway=fields.take("gateway", _reference(gateways, "gateway"), "", required=True),
-        routes=tuple(_route(route) for route in
+        routes=tuple(read_route(route) for route in
                      fields.sections("routes", ("local", "remote", "direction"), named=False,
                                      required="interface" not in fields)),
-        proposals=_referred(fields, "proposals", proposals, (proposals[DEFAULT_PROPOSAL.name],)),
+        proposals=referred(fields, "proposals", proposals, (proposals[DEFAULT_PROPOSAL.name],)),
         pfs=group if with_pfs else None,
         dataplane=fields.take("dataplane", reading.choice(DataPlaneChoice), DataPlaneChoice.AUTO),
         interface=_interface(fields) if "interface" in fields else None,
@@ -292,7 +316,8 @@ def _tunnel(fields: Fields, gateways: Iterable[str], proposals: Mapping[str, Pro
     )
 
 
-def _route(fields: Fields) -> Route:
+def read_route(fields: Fields) -> Route:
+    """The fields ``local``, ``remote`` and ``direction``."""
     selector = reading.sentence(Selector.parse, "Write a host, a network or a range, such as 10.1.0.0/24")
     return Route(fields.take("local", selector, _UNREAD_SELECTOR, required=True),
                  fields.take("remote", selector, _UNREAD_SELECTOR, required=True),
@@ -306,7 +331,7 @@ def _interface(fields: Fields) -> VirtualInterface:
                             section.take("metric", reading.number(0, 2**32 - 1), None))
 
 
-def _referred(fields: Fields, name: str, known: Mapping[str, _Item], usual: tuple[_Item, ...]) -> tuple[_Item, ...]:
+def referred(fields: Fields, name: str, known: Mapping[str, _Item], usual: tuple[_Item, ...]) -> tuple[_Item, ...]:
     """The items that the list of names under ``name`` refers to, in its order."""
     if name not in fields:
         return usual
@@ -331,7 +356,7 @@ def _seconds(low: int, high: int) -> Callable[[object], int]:
     return reading.measured(durations.parse_duration, low, high, durations.format_duration, "a duration")
 
 
-def _secret(method: CredentialMethod) -> Callable[[object], Secret]:
+def key_parser(method: CredentialMethod) -> Callable[[object], Secret]:
     """A parser of keys whose misfits never hold what was written."""
 
     def read(value: object) -> Secret:
