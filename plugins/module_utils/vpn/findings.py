@@ -22,7 +22,8 @@ class Finding:
 
     Between two sides ``where`` names them (``gateway hq<->branch``), ``field`` is what they disagree on, and ``left``
     and ``right`` say what each has. About a declaration's own text ``where`` is empty, ``field`` is the path
-    (``gateways[branch].start``) and ``left`` says what stands there (``is 'bot'``). No part ever holds a secret.
+    (``gateways[branch].start``) and ``left`` says what stands there (``is 'bot'``). ``paths`` has, for each of the
+    ``sites``, the path in its declaration, empty where it is the whole. No part ever holds a secret.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Finding:
     fix: str
     where: str = ""
     sites: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -52,7 +54,7 @@ class Finding:
         """Plain data for a module's result or a JSON report."""
         return {"code": self.code, "severity": self.severity.value, "where": self.where, "field": self.field,
                 "left": self.left, "right": self.right, "rule": self.rule, "fix": self.fix,
-                "sites": list(self.sites), "message": self.message}
+                "sites": list(self.sites), "paths": list(self.paths), "message": self.message}
 
     def __str__(self) -> str:
         return self.message

@@ -14,6 +14,8 @@ from ..model import Gateway, Side, Tunnel
 from ..pairing import Leftover, Pair, TunnelPair
 
 P = ParamSpec("P")
+Place = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""The subject of a rule as a sentence calls it, its sites, and its path in each site's declaration."""
 
 SEED = "WatchGuard, About IPSec VPN Negotiations"
 OWN = "tandem.vpn"
@@ -44,9 +46,9 @@ class Rule(Generic[P]):
 
 
 class Chapter(Generic[P]):
-    """Rules over the same subject. ``place`` names the subject and its sites, only when a rule is broken."""
+    """Rules over the same subject. ``place`` says which it is, only when a rule is broken."""
 
-    def __init__(self, title: str, place: Callable[P, tuple[str, tuple[str, ...]]]) -> None:
+    def __init__(self, title: str, place: Callable[P, Place]) -> None:
         self.title, self._place = title, place
         self.rules: list[Rule[P]] = []
 
@@ -63,21 +65,29 @@ class Chapter(Generic[P]):
     def check(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[Finding]:
         for rule in self.rules:
             for broken in rule.check(*args, **kwargs):
-                where, sites = self._place(*args, **kwargs)
+                where, sites, paths = self._place(*args, **kwargs)
                 yield Finding(rule.code, rule.severity, broken.field, broken.left, broken.right, broken.rule,
-                              broken.fix, where, sites)
+                              broken.fix, where, sites, paths)
 
 
-def _site(side: Side) -> tuple[str, tuple[str, ...]]:
-    return f"site {side.name}", (side.name,)
+def _site(side: Side) -> Place:
+    return f"site {side.name}", (side.name,), ("",)
 
 
-def _gateway(side: Side, gateway: Gateway) -> tuple[str, tuple[str, ...]]:
-    return f"gateway {side.name}/{gateway.name}", (side.name,)
+def _gateway(side: Side, gateway: Gateway) -> Place:
+    return f"gateway {side.name}/{gateway.name}", (side.name,), (_gateway_path(gateway),)
 
 
-def _tunnel(side: Side, gateway: Gateway, tunnel: Tunnel) -> tuple[str, tuple[str, ...]]:
-    return f"tunnel {side.name}/{tunnel.name}", (side.name,)
+def _tunnel(side: Side, gateway: Gateway, tunnel: Tunnel) -> Place:
+    return f"tunnel {side.name}/{tunnel.name}", (side.name,), (_tunnel_path(tunnel),)
+
+
+def _gateway_path(gateway: Gateway) -> str:
+    return f"gateways[{gateway.name}]"
+
+
+def _tunnel_path(tunnel: Tunnel) -> str:
+    return f"tunnels[{tunnel.name}]"
 
 
 def _called(side: Side, gateway: Gateway, peer: Side) -> str:
@@ -85,24 +95,27 @@ def _called(side: Side, gateway: Gateway, peer: Side) -> str:
     return side.name if gateway.name == peer.name else f"{side.name}/{gateway.name}"
 
 
-def _gateways(pair: Pair) -> tuple[str, tuple[str, ...]]:
+def _gateways(pair: Pair) -> Place:
     left = _called(pair.left, pair.left_gateway, pair.right)
     right = _called(pair.right, pair.right_gateway, pair.left)
-    return f"gateway {left}<->{right}", (pair.left.name, pair.right.name)
+    paths = _gateway_path(pair.left_gateway), _gateway_path(pair.right_gateway)
+    return f"gateway {left}<->{right}", (pair.left.name, pair.right.name), paths
 
 
-def _tunnels(pair: Pair, tunnels: TunnelPair) -> tuple[str, tuple[str, ...]]:
+def _tunnels(pair: Pair, tunnels: TunnelPair) -> Place:
     left, right = pair.left.name, pair.right.name
+    where = f"tunnel {left}/{tunnels.left.name}<->{right}/{tunnels.right.name}"
     if tunnels.left.name == tunnels.right.name:
-        return f"tunnel {tunnels.left.name} of {left}<->{right}", (left, right)
-    return f"tunnel {left}/{tunnels.left.name}<->{right}/{tunnels.right.name}", (left, right)
+        where = f"tunnel {tunnels.left.name} of {left}<->{right}"
+    return where, (left, right), (_tunnel_path(tunnels.left), _tunnel_path(tunnels.right))
 
 
-def _sites(sides: Sequence[Side]) -> tuple[str, tuple[str, ...]]:
-    return "all sites", tuple(sorted({side.name for side in sides}))
+def _sites(sides: Sequence[Side]) -> Place:
+    names = tuple(sorted({side.name for side in sides}))
+    return "all sites", names, ("",) * len(names)
 
 
-def _far_end(leftover: Leftover) -> tuple[str, tuple[str, ...]]:
+def _far_end(leftover: Leftover) -> Place:
     return _gateway(leftover.side, leftover.gateway)
 
 

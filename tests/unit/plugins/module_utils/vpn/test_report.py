@@ -45,7 +45,7 @@ def test_a_json_report_holds_every_part_of_a_finding(branch, findings):
         "left": "hq has group 14", "right": "branch has group 19",
         "rule": "the tunnel would come up and fail at its first rekey",
         "fix": "Set tunnels[lan].pfs.key_group of branch to 14, or tunnels[lan].pfs.key_group of hq to 19",
-        "sites": ["hq", "branch"],
+        "sites": ["hq", "branch"], "paths": ["tunnels[lan]", "tunnels[lan]"],
         "message": "tunnel lan of hq<->branch: PFS key group: hq has group 14, branch has group 19: the tunnel "
         "would come "
                    "up and fail at its first rekey. Set tunnels[lan].pfs.key_group of branch to 14, or "
