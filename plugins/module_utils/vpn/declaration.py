@@ -156,7 +156,7 @@ class _Keys:
 
 def read_gateway(fields: Fields, transforms: Mapping[str, Transform], shared: tuple[Transform, ...] = (),
                  keys: _Keys | None = None) -> Gateway:
-    """The fields of GATEWAY. With ``keys`` its key must be inline or there; ``transforms`` has the built-in one, too."""
+    """The fields of GATEWAY. With ``keys`` its key must be there or inline; ``transforms`` has the built-in one."""
     name = fields.take("name", reading.name, "", required=True)
     version = fields.take("ike_version", reading.choice(IkeVersion), IkeVersion.V2)
     mode = fields.take("mode", reading.choice(Mode), Mode.MAIN if version is IkeVersion.V1 else None)
