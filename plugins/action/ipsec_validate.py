@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import sides
+from ..module_utils.vpn.report import FORMATS, Judgement, render
+from ..plugin_utils import sides, validation
+from ..plugin_utils.origins import Origins
 
 
 class ActionModule(ActionBase):
@@ -22,18 +26,34 @@ class ActionModule(ActionBase):
             "sides": {"type": "dict", "no_log": True},
             "hosts": {"type": "list", "elements": "str"},
             "fail_on_findings": {"type": "bool", "default": True},
+            "reports": {"type": "list", "elements": "dict", "default": [], "options": {
+                "format": {"type": "str", "required": True, "choices": list(FORMATS)},
+                "path": {"type": "path", "required": True},
+            }},
         })
         variables = task_vars or {}
         declarations = options["sides"]
         if declarations is None:
             hosts = options["hosts"] if options["hosts"] is not None else variables["groups"]["all"]
             declarations = sides.declared(variables["hostvars"], hosts)
-        findings = sides.judge(declarations)
-        errors = [finding.message for finding in findings if finding.is_error]
-        warnings = [finding.message for finding in findings if not finding.is_error]
-        result |= {"changed": False, "errors": errors, "findings": [finding.as_dict() for finding in findings],
-                   "sides": sorted(declarations), "warnings": warnings}
-        if errors and options["fail_on_findings"]:
+        judgement = validation.judge(declarations)
+        changed = self._report(options["reports"], judgement, Origins(declarations))
+        result |= validation.as_result(judgement) | {"changed": changed, "sides": sorted(declarations)}
+        if judgement.errors and options["fail_on_findings"]:
+            errors = validation.sentences([finding.message for finding in judgement.errors], "error")
             result |= {"failed": True, "msg": "The sides do not fit together, and no host was touched:\n"
                        + "\n".join(f"- {error}" for error in errors)}
         return result
+
+    def _report(self, reports: list[dict[str, str]], judgement: Judgement, origins: Origins) -> bool:
+        """Write every report; whether one is new."""
+        changed = False
+        for index, report in enumerate(reports):
+            path = Path(self._loader.path_dwim(report["path"]))
+            text = render(report["format"], judgement, origins.locate)
+            try:
+                changed |= validation.write(path, text, check_mode=self._task.check_mode)
+            except OSError as error:
+                raise AnsibleActionFail(f"reports[{index}].path {path} cannot be written: {error.strerror}. "
+                                        "Name a file that the controller's user may write") from error
+        return changed

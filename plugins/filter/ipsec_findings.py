@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils import sides
+from ..plugin_utils import validation
 
 DOCUMENTATION = r"""
 name: ipsec_findings
@@ -20,6 +20,7 @@ author:
   - The tandem.vpn authors (@tandem)
 description:
   - Holds all sides against each other, as M(tandem.vpn.ipsec_validate) does, inside an expression.
+  - Errors come first.
 options:
   _input:
     description: Declarations by host.
@@ -35,7 +36,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Findings with C(code), C(severity), C(message), C(field), C(left), C(right), C(rule) and C(fix).
+  description: Findings with C(code), C(severity), C(message), C(where), C(field), C(left), C(right), C(rule), C(fix),
+    C(sites) and C(paths).
   type: list
   elements: dict
 """
@@ -45,7 +47,7 @@ def ipsec_findings(declarations: object) -> list[dict[str, object]]:
     """Raises AnsibleFilterError where the input is no mapping of declarations."""
     if not isinstance(declarations, Mapping):
         raise AnsibleFilterError("ipsec_findings takes a mapping of declarations by host")
-    return [finding.as_dict() for finding in sides.judge(declarations)]
+    return [finding.as_dict() for finding in validation.judge(declarations).findings]
 
 
 class FilterModule:

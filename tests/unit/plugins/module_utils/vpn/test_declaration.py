@@ -318,8 +318,9 @@ def test_no_refusal_ever_quotes_a_secret(hq, credential):
     with pytest.raises(declaration.DeclarationError) as caught:
         declaration.read(hq)
     findings = caught.value.findings
-    for text in (str(caught.value), repr(caught.value), repr(findings), report.text(findings),
-                 report.as_json(findings)):
+    judgement = report.Judgement(findings, 1, None)
+    for text in (str(caught.value), repr(caught.value), repr(findings),
+                 *(report.render(form, judgement) for form in report.FORMATS)):
         assert MARKER not in text
 
 
@@ -337,8 +338,9 @@ def test_no_value_and_no_finding_shows_a_secret(hq, branch, method):
     side = declaration.read(hq)
     validation = rules.validate([side, declaration.read(branch)])
     assert validation.errors
-    shown = "".join((repr(side), str(side), repr(validation), report.text(validation.findings),
-                     report.as_json(validation.findings), json.dumps(declaration.write(side)[0])))
+    judgement = report.Judgement(validation.findings, 2, validation.pairs)
+    shown = "".join((repr(side), str(side), repr(validation), json.dumps(declaration.write(side)[0]),
+                     *(report.render(form, judgement) for form in report.FORMATS)))
     for form in (MARKER, MARKER.encode().hex(), repr(MARKER.encode())):
         assert form not in shown
 

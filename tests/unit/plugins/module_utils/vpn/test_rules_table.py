@@ -1,0 +1,22 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of rules in the documentation."""
+
+from pathlib import Path
+
+from ikeengine.vpn import rules
+from ikeengine.vpn.rules.book import CHAPTERS
+
+ROOT = Path(__file__).parents[5]
+
+
+def test_the_documented_table_is_the_registered_rules():
+    documented = (ROOT / "docs/rules.md").read_text()
+    assert documented.partition("\n## ")[2] == rules.table().removeprefix("## ")
+
+
+def test_every_rule_has_a_code_of_its_own_a_sentence_and_a_source():
+    every = [rule for chapter in CHAPTERS for rule in chapter.rules]
+    assert len({rule.code for rule in every}) == len(every) > 40
+    assert all(rule.summary and rule.source for rule in every)
