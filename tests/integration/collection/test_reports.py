@@ -1,0 +1,104 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Validation in a pipeline: no host can be reached, and the reports say where in the inventory what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import MARKER, Site
+
+FORMATS = {"text": "ipsec.txt", "json": "ipsec.json", "markdown": "ipsec.md", "sarif": "ipsec.sarif"}
+REPORTS = [{"format": form, "path": f"reports/{name}"} for form, name in FORMATS.items()]
+
+
+def other_identity(hq, branch):
+    branch["ipsec_gateways"][0]["endpoints"][0]["local"]["identifier"]["value"] = "other.example.net"
+
+
+def weak(hq, branch):
+    for side in (hq, branch):
+        side["ipsec_tunnels"][0]["pfs"] = {"enabled": False}
+
+
+@pytest.fixture
+def unreachable(tmp_path: Path, collections: Path) -> Site:
+    """Two hosts that nothing may touch, in a checkout."""
+    site = Site(tmp_path / "site", collections, None)
+    (site.folder / ".git").mkdir()
+    return site
+
+
+def files(site: Site) -> dict[str, str]:
+    return {form: (site.folder / "reports" / name).read_text() for form, name in FORMATS.items()}
+
+
+def line_of(site: Site, host: str, pattern: str) -> int:
+    lines = (site.folder / "host_vars" / f"{host}.yml").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if re.search(pattern, line))
+
+
+def test_two_sides_that_fit_are_reported_once_and_the_second_run_changes_nothing(unreachable: Site):
+    first = unreachable.task("ipsec_validate", {"reports": REPORTS})
+    assert (first.returncode, "changed=1" in first.stdout) == (0, True), first.stdout
+    reports = files(unreachable)
+    assert "✅ the ends agree" in reports["markdown"]
+    assert json.loads(reports["json"])["summary"] == {"sites": 2, "gateways": 1, "tunnels": 1, "agreeing": 1,
+                                                      "errors": 0, "warnings": 0}
+    second = unreachable.task("ipsec_validate", {"reports": REPORTS})
+    assert (second.returncode, "changed=0" in second.stdout) == (0, True), second.stdout
+    assert files(unreachable) == reports
+
+
+def test_what_is_wrong_fails_the_task_and_stands_at_its_lines(unreachable: Site):
+    unreachable.edit(other_identity)
+    done = unreachable.task("ipsec_validate", {"reports": REPORTS})
+    assert done.returncode == 2
+    assert "no host was touched" in done.stdout
+    assert "/no/host/may/be/touched" not in done.stdout
+    reports = files(unreachable)
+    (run,) = json.loads(reports["sarif"])["runs"]
+    places = {(place["artifactLocation"]["uri"], place["region"]["startLine"])
+              for result in run["results"] for location in (*result["locations"], *result.get("relatedLocations", []))
+              for place in [location["physicalLocation"]]}
+    assert places == {(f"host_vars/{host}.yml", line_of(unreachable, host, "^ipsec_gateways:") + 1)
+                      for host in ("hq", "branch")}
+    for report in reports.values():
+        assert "other.example.net" in report
+        assert MARKER not in report
+
+
+def test_check_mode_judges_and_writes_nothing(unreachable: Site):
+    unreachable.edit(other_identity)
+    done = unreachable.task("ipsec_validate", {"reports": REPORTS}, "--check", "--diff")
+    assert done.returncode == 2
+    assert "other.example.net" in done.stdout
+    assert not (unreachable.folder / "reports").exists()
+
+
+def test_findings_are_returned_where_they_do_not_fail_the_task(unreachable: Site):
+    unreachable.edit(weak)
+    done = unreachable.task("ipsec_validate", {"fail_on_findings": True}, "-v")
+    assert done.returncode == 0
+    counts = {"agreeing": 1, "errors": 0, "gateways": 1, "sites": 2, "tunnels": 1, "warnings": 2}
+    assert f'"summary": {json.dumps(counts)}' in done.stdout
+    assert '"tunnels": [{"agrees": true, "left": "hq", "right": "branch", "tunnel": "lan"}]' in done.stdout
+    unreachable.edit(other_identity)
+    done = unreachable.task("ipsec_validate", {"fail_on_findings": False}, "-v")
+    assert (done.returncode, '"agrees": false' in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(("report", "words"), [
+    ({"format": "html", "path": "x"}, "value of format must be one of: text, json, markdown, sarif, got: html"),
+    ({"format": "text"}, "missing required arguments: path found in reports"),
+    ({"format": "text", "path": "/proc/ipsec.txt"}, "reports[0].path /proc/ipsec.txt cannot be written: "),
+])
+def test_a_report_that_cannot_be_is_refused_by_name(report, words, unreachable: Site):
+    done = unreachable.task("ipsec_validate", {"reports": [report]})
+    assert done.returncode == 2
+    assert words in done.stdout + done.stderr
