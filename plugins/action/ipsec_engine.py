@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        wheel_dir = Path(arguments.pop("wheel_dir")).expanduser() if arguments.get("wheel_dir") else None
+        wheel_dir = Path(self._loader.path_dwim(arguments.pop("wheel_dir"))) if arguments.get("wheel_dir") else None
         if wheel_dir and not wheel_dir.is_dir():
             raise AnsibleActionFail(f"wheel_dir {wheel_dir} is no folder on the controller")
         if arguments.get("state", "present") == "present":

@@ -30,7 +30,8 @@ options:
     choices: [bundled, venv, system]
     default: bundled
   wheel_dir:
-    description: A folder of wheels on the controller, used instead of a package index.
+    description: A folder of wheels on the controller, used instead of a package index. A relative one is next to the
+      playbook.
     type: path
   supervisor:
     description: V(systemd) installs a unit; V(command) and V(none) do not; V(auto) is V(systemd) where it runs and
@@ -64,9 +65,19 @@ options:
 """
 
 EXAMPLES = r"""
-- name: The daemon for a host without internet
+- name: The daemon for a host without internet, from a controller without a package index
   tandem.vpn.ipsec_engine:
     wheel_dir: wheels
+
+- name: The distribution's packages, and nothing but the files
+  tandem.vpn.ipsec_engine:
+    dependencies: system
+    supervisor: none
+    forward: false
+
+- name: No daemon any more
+  tandem.vpn.ipsec_engine:
+    state: absent
 """
 
 RETURN = r"""

@@ -43,6 +43,16 @@ EXAMPLES = r"""
 - name: Look
   tandem.vpn.ipsec_info:
   register: ipsec
+
+- name: Give the tunnels five seconds, and say what holds them up
+  tandem.vpn.ipsec_info:
+    wait_for: tunnels
+    timeout: 5
+  register: ipsec
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ 'Every tunnel is up.' if ipsec.ready else ipsec.live.tunnels | default(ipsec.reason) }}"
 """
 
 RETURN = r"""

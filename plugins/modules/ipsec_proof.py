@@ -53,6 +53,12 @@ EXAMPLES = r"""
   tandem.vpn.ipsec_proof:
     observed: seen
   run_once: true
+
+- name: Only say which tunnels are not there
+  tandem.vpn.ipsec_proof:
+    observed: seen
+    final: false
+  run_once: true
 """
 
 RETURN = r"""
