@@ -1,0 +1,286 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both ends of every link, as peers and validation see them."""
+
+import copy
+import itertools
+import os
+import random
+import sys
+
+import pytest
+from ikeengine.vpn import declaration, fleet, rules
+from ikeengine.vpn.declaration import DeclarationError
+from ikeengine.vpn.model import Direction, IdentityKind, Start
+from ikeengine.vpn.pairing import pair
+
+
+class AnyKey(dict):
+    """A key for every pair, the same whichever end asks."""
+
+    def get(self, name, otherwise=None):
+        return name.encode().hex().ljust(64, "0")
+
+
+@pytest.fixture
+def three():
+    """A hub with two spokes."""
+    return {
+        "transforms": [{"name": "p1", "encryption": "AES-128"}],
+        "proposals": [{"name": "p2", "encryption": "AES-GCM-256"}],
+        "gateway": {"transforms": ["p1"]},
+        "tunnel": {"proposals": ["p2"], "pfs": {"key_group": 19}},
+        "sites": {
+            "hq": {"address": "192.0.2.1", "networks": ["10.1.0.0/24", "fd00:1::/64"]},
+            "east": {"address": "198.51.100.1", "networks": ["10.2.0.0/24"],
+                     "identifier": {"type": "domain-name", "value": "east.example"}},
+            "west": {"address": "203.0.113.1", "networks": ["10.3.0.0/24", "fd00:3::/64"]},
+        },
+        "links": [{"hub": "hq", "spokes": ["east", "west"]}],
+    }
+
+
+def unfolded(data, keys=None):
+    return {side.name: side for side in fleet.sides(fleet.read(data), AnyKey() if keys is None else keys)}
+
+
+def routes(side, peer):
+    (tunnel,) = side.tunnels_of(peer)
+    return [str(route) for route in tunnel.routes]
+
+
+def test_each_end_mirrors_the_other(three):
+    sides = unfolded(three)
+    hq, east = sides["hq"].gateway("east"), sides["east"].gateway("hq")
+    assert [gateway.name for gateway in sides["hq"].gateways] == ["east", "west"]
+    assert [gateway.name for gateway in sides["west"].gateways] == ["hq"]
+    assert (hq.endpoints[0].local, hq.endpoints[0].remote) == (east.endpoints[0].remote, east.endpoints[0].local)
+    assert str(hq.endpoints[0].remote.identity) == "east.example"
+    assert hq.credential is east.credential and hq.credential.secret is not None
+    assert hq.credential.secret != sides["hq"].gateway("west").credential.secret
+    assert [transform.name for transform in hq.transforms] == ["p1"]
+    assert sides["east"].tunnels[0].pfs.number == 19
+    assert routes(sides["hq"], "west") == ["10.1.0.0/24 <-> 10.3.0.0/24", "fd00:1::/64 <-> fd00:3::/64"]
+    assert routes(sides["west"], "hq") == ["10.3.0.0/24 <-> 10.1.0.0/24", "fd00:3::/64 <-> fd00:1::/64"]
+    assert routes(sides["east"], "hq") == ["10.2.0.0/24 <-> 10.1.0.0/24"]
+
+
+def test_through_the_hub_spokes_reach_each_other_unless_they_are_joined_themselves(three):
+    three["links"][0]["through_hub"] = True
+    sides = unfolded(three)
+    assert routes(sides["east"], "hq") == ["10.2.0.0/24 <-> 10.1.0.0/24", "10.2.0.0/24 <-> 10.3.0.0/24"]
+    assert routes(sides["hq"], "west") == ["10.1.0.0/24 <-> 10.3.0.0/24", "fd00:1::/64 <-> fd00:3::/64",
+                                           "10.2.0.0/24 <-> 10.3.0.0/24"]
+    assert rules.validate(list(sides.values())).findings == ()
+    three["links"].append({"pair": ["west", "east"]})
+    sides = unfolded(three)
+    assert routes(sides["east"], "hq") == ["10.2.0.0/24 <-> 10.1.0.0/24"]
+    assert routes(sides["east"], "west") == ["10.2.0.0/24 <-> 10.3.0.0/24"]
+    assert rules.validate(list(sides.values())).findings == ()
+
+
+def test_what_is_said_more_closely_holds_field_by_field(three):
+    three["gateway"]["dead_peer_detection"] = {"idle": "10s", "retries": 3}
+    three["sites"]["west"]["gateway"] = {"start": "answer"}
+    three["links"][0]["gateway"] = {"dead_peer_detection": {"idle": "30s"}}
+    three["links"][0]["tunnel"] = {"pfs": {"key_group": 20}}
+    three["overrides"] = [{"of": "west", "gateway": {"transforms": ["default"]}},
+                          {"between": ["west", "hq"], "tunnel": {"pfs": {"enabled": False}},
+                           "ends": {"hq": {"tunnel": {"dataplane": "kernel"}}}}]
+    sides = unfolded(three)
+    to_west, to_east = sides["hq"].gateway("west"), sides["hq"].gateway("east")
+    assert (to_west.dead_peer_detection.idle, to_west.dead_peer_detection.retries) == (30, 3)
+    assert [item.name for item in (*to_west.transforms, *to_east.transforms)] == ["default", "p1"]
+    assert sides["west"].gateway("hq").transforms == to_west.transforms
+    assert (to_west.start, sides["west"].gateway("hq").start) == (Start.BOOT, Start.ANSWER)
+    assert [tunnel.pfs and tunnel.pfs.number for tunnel in sides["hq"].tunnels] == [20, None]
+    assert [tunnel.dataplane.value for tunnel in (*sides["hq"].tunnels, *sides["west"].tunnels)] == [
+        "auto", "kernel", "auto"]
+
+
+def test_a_key_of_the_definition_goes_before_a_generated_one(three):
+    three["overrides"] = [{"between": ["hq", "east"], "gateway": {"credential": {"psk": "a key from somebody else"}}}]
+    assert list(fleet.key_names(fleet.read(three))) == ["hq<->west"]
+    assert list(fleet.key_names(fleet.read(three), "east")) == []
+    sides = unfolded(three)
+    assert [sides[name].gateway(peer).credential.secret.octets for name, peer in (("hq", "east"), ("east", "hq"))] == [
+        b"a key from somebody else"] * 2
+    three["gateway"]["credential"] = {"method": "hex-psk"}
+    three["overrides"] = []
+    assert len(unfolded(three)["west"].gateway("hq").credential.secret.octets) == 32
+
+
+def test_without_keys_they_are_unknown(three):
+    assert {gateway.credential.secret for side in unfolded(three, {}).values() for gateway in side.gateways} == {None}
+
+
+def test_behind_a_nat_the_peers_know_the_public_address(three):
+    three["sites"]["east"] = {"address": "10.9.0.2", "public_address": "198.51.100.1", "networks": ["10.2.0.0/24"]}
+    sides = unfolded(three)
+    (own,), (theirs,) = sides["east"].gateway("hq").endpoints, sides["hq"].gateway("east").endpoints
+    assert (str(own.local.address), str(theirs.remote.address)) == ("10.9.0.2", "198.51.100.1")
+    assert own.local.identity == theirs.remote.identity
+    assert (own.local.identity.kind, str(own.local.identity)) == (IdentityKind.IP_ADDRESS, "198.51.100.1")
+    assert {finding.code for finding in rules.validate(list(sides.values())).findings} == {"endpoint-behind-nat"}
+
+
+def test_several_addresses_are_pairs_in_the_same_order_at_both_ends(three):
+    three["sites"]["hq"] = {"addresses": ["192.0.2.1", "2001:db8::1", {"address": "10.0.0.2",
+                                                                      "public_address": "192.0.2.9"}],
+                            "identifier": {"type": "domain-name", "value": "hq.example"}, "networks": ["10.1.0.0/24"]}
+    three["sites"]["east"] = {"addresses": ["2001:db8::2", "198.51.100.1", "198.51.100.2"], "networks": ["10.2.0.0/24"]}
+    sides = unfolded(three)
+    here, there = sides["hq"].gateway("east").endpoints, sides["east"].gateway("hq").endpoints
+    assert [(str(item.local.address), str(item.remote.address)) for item in here] == [
+        ("192.0.2.1", "198.51.100.1"), ("192.0.2.1", "198.51.100.2"), ("2001:db8::1", "2001:db8::2"),
+        ("10.0.0.2", "198.51.100.1"), ("10.0.0.2", "198.51.100.2")]
+    assert [str(item.remote.address) for item in there] == [
+        "192.0.2.1", "192.0.2.1", "2001:db8::1", "192.0.2.9", "192.0.2.9"]
+    assert [item.local for item in there] == [item.remote for item in here]
+    assert {str(item.local.identity) for item in here} == {"hq.example"}
+
+
+def test_a_dynamic_site_begins_and_its_peer_answers_with_the_shared_transforms(three):
+    three["transforms"].append({"name": "shared", "key_group": 31})
+    three["shared_transforms"] = ["shared"]
+    del three["gateway"]
+    three["sites"]["east"] |= {"address": "dynamic", "managed": False}
+    sides = unfolded(three)
+    at_hq, at_east = sides["hq"].gateway("east"), sides["east"].gateway("hq")
+    assert (at_hq.start, at_east.start) == (Start.ANSWER, Start.BOOT)
+    assert [item.name for item in (*at_hq.transforms, *at_east.transforms)] == ["shared", "shared"]
+    assert [item.name for item in sides["hq"].gateway("west").transforms] == ["default"]
+    assert [item.name for item in sides["hq"].shared_transforms] == ["shared"]
+
+
+def test_routes_and_directions_are_mirrored(three):
+    three["links"] = [{"pair": ["east", "hq"], "direction": "local-to-remote"}, {"pair": ["hq", "west"]}]
+    three["overrides"] = [{"between": ["west", "hq"], "routes": [
+        {"local": "10.3.0.7", "remote": "10.1.0.0/24", "direction": "remote-to-local"}]}]
+    sides = unfolded(three)
+    assert routes(sides["east"], "hq") == ["10.2.0.0/24 -> 10.1.0.0/24"]
+    assert routes(sides["hq"], "east") == ["10.1.0.0/24 <- 10.2.0.0/24"]
+    assert routes(sides["west"], "hq") == ["10.3.0.7 <- 10.1.0.0/24"]
+    assert routes(sides["hq"], "west") == ["10.1.0.0/24 -> 10.3.0.7"]
+    three["overrides"] = [{"between": ["hq", "east"], "direction": "both"}]
+    assert unfolded(three)["east"].tunnels[0].routes[0].direction is Direction.BOTH
+
+
+def test_a_route_based_link_has_an_interface_at_each_end(three):
+    three["sites"]["hq"]["networks"] = []
+    three["links"] = [{"pair": ["hq", "west"], "ends": {
+        "hq": {"tunnel": {"interface": {"name": "ipsec1", "addresses": ["169.254.0.1/30"]}}},
+        "west": {"tunnel": {"interface": {"name": "ipsec0", "addresses": ["169.254.0.2/30"], "metric": 5}}}}}]
+    sides = unfolded(three)
+    assert [(side.tunnels[0].interface.name, side.tunnels[0].routes) for side in (sides["hq"], sides["west"])] == [
+        ("ipsec1", ()), ("ipsec0", ())]
+
+
+def test_what_shows_only_in_two_overrides_together_is_an_error_all_the_same(three):
+    three["links"] = [{"mesh": "all"}]
+    three["overrides"] = [{"of": "east", "gateway": {"credential": {"psk": "k" * 20}}},
+                          {"of": "west", "gateway": {"credential": {"method": "certificate"}}}]
+    with pytest.raises(DeclarationError, match=r"overrides\[0\].gateway.credential.psk is set: method certificate has"):
+        unfolded(three)
+
+
+def test_one_site_alone_is_the_same_as_among_all(three):
+    three["links"] = [{"mesh": "all", "gateway": {"start": "traffic"}}]
+    definition, keys = fleet.read(three), AnyKey()
+    for side in fleet.sides(definition, keys):
+        assert fleet.side(definition, side.name, keys) == side
+        written, secrets = declaration.write(side)
+        assert declaration.read(written, secrets=secrets) == side
+
+
+def calls_of(function, *arguments):
+    count = 0
+
+    def tally(_frame, event, _argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(tally)
+    try:
+        function(*arguments)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def mesh(sites):
+    return {"sites": {f"s{n}": {"address": f"192.0.{n // 250}.{n % 250 + 1}",
+                                "networks": [f"10.{n // 250}.{n % 250}.0/24"]} for n in range(sites)},
+            "links": [{"mesh": "all"}]}
+
+
+def test_a_site_of_a_mesh_costs_its_own_links_only():
+    few, many = mesh(100), mesh(400)
+    assert calls_of(fleet.read, many) < 4.5 * calls_of(fleet.read, few)
+    few, many = fleet.read(few), fleet.read(many)
+    assert calls_of(fleet.side, many, "s7") < 4.5 * calls_of(fleet.side, few, "s7")
+    assert calls_of(fleet.sides, many) < 18 * calls_of(fleet.sides, few)  # sixteen times the links
+
+
+def invented(draw):
+    """A fleet of any shape whose links are all of the kinds that a managed site may have, and its sites."""
+    sites = {}
+    for number in range(draw.randint(2, 9)):
+        site = {"networks": [f"10.{number}.{n}.0/24" for n in range(draw.randint(1, 3))]}
+        address = f"198.51.100.{number + 1}"
+        if draw.random() < 0.3:
+            site["networks"].append(f"fd00:{number}::/64")
+        if draw.random() < 0.2:
+            site |= {"address": f"10.200.{number}.2", "public_address": address}
+        else:
+            site["address"] = address
+        if draw.random() < 0.5:
+            site["identifier"] = {"type": "domain-information", "value": f"gw@s{number}.example"}
+        if draw.random() < 0.3:
+            site["gateway"] = {"dead_peer_detection": {"idle": draw.randint(5, 60)}}
+        if draw.random() < 0.2:
+            site |= {"platform": "Firebox T45", "firmware": "12.10.4"}
+        sites[f"s{number}"] = site
+    names = list(sites)
+    draw.shuffle(names)
+    shape = draw.choice(["mesh", "hub", "through", "pairs", "both"])
+    if shape == "mesh":
+        links = [{"mesh": names if draw.random() < 0.5 else "all"}]
+    elif shape == "pairs":
+        links = [{"pair": [one, other]} for one, other in itertools.pairwise(names)]
+    elif shape == "both":
+        half = max(2, len(names) // 2)
+        links = [{"mesh": names[:half]}] + [{"hub": names[0], "spokes": names[half:]}] * (len(names) > half)
+    else:
+        links = [{"hub": names[0], "spokes": names[1:], "through_hub": shape == "through"}]
+    data = {"sites": sites, "links": links, "transforms": [{"name": "a"}, {"name": "b", "key_group": 19}],
+            "proposals": [{"name": "p"}, {"name": "g", "encryption": "AES-GCM-128"}],
+            "gateway": {"transforms": draw.choice([["a"], ["b", "a"]])},
+            "tunnel": {"proposals": draw.choice([["p"], ["g", "p"]]), "pfs": {"enabled": draw.random() < 0.8}}}
+    for link in links:
+        if draw.random() < 0.4:
+            link["gateway"] = {"transforms": ["b"]}
+        if draw.random() < 0.4:
+            link["tunnel"] = {"pfs": {"key_group": 20}}
+    joined = sorted({tuple(name.split("<->")) for name in fleet.key_names(fleet.read(data))})
+    data["overrides"] = [{"between": list(pair), "gateway": {"transforms": ["a"], "credential": {"method": "hex-psk"}},
+                          "tunnel": {"proposals": ["g"]}} for pair in draw.sample(joined, min(2, len(joined)))]
+    data["overrides"] += [{"of": draw.choice(names), "tunnel": {"pfs": {"key_group": 21}}}]
+    return data
+
+
+def test_both_ends_of_whatever_is_defined_agree():
+    seed = int(os.environ.get("TANDEM_SEED") or random.randrange(2**32))
+    print(f"TANDEM_SEED={seed}")
+    draw = random.Random(seed)
+    for _ in range(150):
+        data = invented(draw)
+        before = copy.deepcopy(data)
+        sides = fleet.sides(fleet.read(data), AnyKey())
+        validation = rules.validate(sides)
+        assert [finding.message for finding in validation.errors] == []
+        pairs, alone = pair(sides)
+        assert alone == () and all(not both.left_only and not both.right_only for both in pairs)
+        assert len(pairs) == len(list(fleet.key_names(fleet.read(data)))) == sum(len(s.gateways) for s in sides) / 2
+        assert data == before
