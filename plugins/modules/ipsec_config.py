@@ -60,6 +60,23 @@ EXAMPLES = r"""
     proposals: "{{ ipsec_proposals }}"
     gateways: "{{ ipsec_gateways }}"
     tunnels: "{{ ipsec_tunnels }}"
+
+- name: A key that stands apart from its gateway
+  tandem.vpn.ipsec_config:
+    gateways:
+      - name: branch
+        credential: {method: psk}
+        endpoints:
+          - local: {address: 192.0.2.2}
+            remote: {address: 198.51.100.2}
+    secrets:
+      branch: "{{ vault_branch_psk }}"
+
+- name: No tunnel of that name any more
+  tandem.vpn.ipsec_config:
+    tunnels:
+      - name: lan
+    state: absent
 """
 
 RETURN = r"""

@@ -83,6 +83,18 @@ EXAMPLES = r"""
   tandem.vpn.ipsec_gateway:
     name: branch
     start: answer
+
+- name: A peer behind a NAT that forgets soon, on a line that is often down
+  tandem.vpn.ipsec_gateway:
+    name: branch
+    ike_version: 2
+    nat_traversal: {keep_alive: 10s}
+    dead_peer_detection: {idle: 60s, retries: 10}
+
+- name: A peer that no tunnel needs any more
+  tandem.vpn.ipsec_gateway:
+    name: partner
+    state: absent
 """
 
 RETURN = r"""

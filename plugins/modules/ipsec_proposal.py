@@ -58,6 +58,21 @@ EXAMPLES = r"""
     encryption: AES-GCM-256
     force_key_expiration:
       time: 8h
+
+- name: Phase 2 with AES-CBC and new keys by time and traffic
+  tandem.vpn.ipsec_proposal:
+    name: p2-cbc
+    protocol: ESP
+    encryption: AES-256
+    authentication: SHA2-256
+    force_key_expiration:
+      time: 8h
+      traffic: 128000 kB
+
+- name: A proposal that no tunnel refers to any more
+  tandem.vpn.ipsec_proposal:
+    name: p2-cbc
+    state: absent
 """
 
 RETURN = r"""

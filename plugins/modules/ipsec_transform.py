@@ -51,6 +51,16 @@ EXAMPLES = r"""
     encryption: AES-GCM-256
     authentication: SHA2-384
     key_group: 20
+
+- name: A life of eight hours; nothing else of the transform changes
+  tandem.vpn.ipsec_transform:
+    name: p1
+    sa_life: 8h
+
+- name: A transform that no gateway refers to any more
+  tandem.vpn.ipsec_transform:
+    name: p1-old
+    state: absent
 """
 
 RETURN = r"""

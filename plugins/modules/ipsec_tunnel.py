@@ -59,6 +59,18 @@ EXAMPLES = r"""
     gateway: branch
     routes:
       - {local: 10.1.0.0/24, remote: 10.2.0.0/24}
+
+- name: Another data plane, group and proposal; its gateway and routes stay
+  tandem.vpn.ipsec_tunnel:
+    name: lan
+    proposals: [p2]
+    pfs: {enabled: true, key_group: 19}
+    dataplane: userspace
+
+- name: A tunnel that is no longer needed
+  tandem.vpn.ipsec_tunnel:
+    name: lan
+    state: absent
 """
 
 RETURN = r"""
