@@ -66,7 +66,7 @@ def test_what_is_wrong_fails_the_task_and_stands_at_its_lines(unreachable: Site)
     places = {(place["artifactLocation"]["uri"], place["region"]["startLine"])
               for result in run["results"] for location in (*result["locations"], *result.get("relatedLocations", []))
               for place in [location["physicalLocation"]]}
-    assert places == {(f"host_vars/{host}.yml", line_of(unreachable, host, "^ipsec_gateways:") + 1)
+    assert places == {(f"host_vars/{host}.yml", line_of(unreachable, host, "^ +endpoints:"))
                       for host in ("hq", "branch")}
     for report in reports.values():
         assert "other.example.net" in report

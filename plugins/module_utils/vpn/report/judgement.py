@@ -85,8 +85,8 @@ class Judgement:
         return f"{', '.join(parts[:2])} and {parts[2]} were held against each other"
 
     def _verdicts(self) -> Iterator[Verdict]:
-        wrong = {place for finding in self.errors if finding.code != _OF_ONE_TUNNEL
-                 for place in zip(finding.sites, finding.paths, strict=True)}
+        wrong = {(site, _subject(path)) for finding in self.errors if finding.code != _OF_ONE_TUNNEL
+                 for site, path in zip(finding.sites, finding.paths, strict=True)}
         for pair in self.pairs:
             left, right = pair.left.name, pair.right.name
             fits = not wrong & {(left, f"gateways[{pair.left_gateway.name}]"),
@@ -96,6 +96,11 @@ class Judgement:
                 yield Verdict(left, right, both.left.name, fits and not wrong & ends)
             yield from (Verdict(left, right, tunnel.name, False) for tunnel in pair.left_only)
             yield from (Verdict(right, left, tunnel.name, False) for tunnel in pair.right_only)
+
+
+def _subject(path: str) -> str:
+    """The gateway or tunnel that a path leads into: ``gateways[branch]`` of ``gateways[branch].start``."""
+    return path[:path.find("]") + 1]
 
 
 def counted(number: int, what: str) -> str:

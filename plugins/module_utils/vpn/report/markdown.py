@@ -47,7 +47,7 @@ def _verdict(judgement: Judgement) -> str:
 
 def _counts(judgement: Judgement) -> str:
     agreeing = judgement.counts["agreeing"]
-    agree = f"; {agreeing:,} of {counted(len(judgement.tunnels), 'tunnel')} would come up" if judgement.tunnels else ""
+    agree = f"; {agreeing:,} of {len(judgement.tunnels):,} would come up" if judgement.tunnels else ""
     return (f"**{counted(len(judgement.errors), 'error')}, {counted(len(judgement.warnings), 'warning')}.** "
             f"{judgement.scope}{agree}.")
 

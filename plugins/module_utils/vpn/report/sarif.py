@@ -99,8 +99,12 @@ def _result(finding: Finding, index: int, seen: Counter[str], locate: Locate) ->
 
 
 def _location(site: str, path: str, position: Position | None) -> dict[str, Any]:
-    named = _OBJECT.match(path)
-    kind, name = (named[1], named[2]) if named else ("site", site)
+    member = path[path.rfind("]") + 1:]
+    if member:
+        kind, name = "property", member.rpartition(".")[2]
+    else:
+        named = _OBJECT.match(path)
+        kind, name = (named[1], named[2]) if named else ("site", site)
     location: dict[str, Any] = {"logicalLocations": [
         {"name": name, "fullyQualifiedName": f"{site}/{path}" if path else site, "kind": kind}]}
     if position is not None:

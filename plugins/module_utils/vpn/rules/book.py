@@ -35,10 +35,13 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[P]):
+    """``member`` is the field that it is about, below its subject's path; empty where it may be any."""
+
     code: str
     severity: Severity
     source: str
     check: Callable[P, Iterable[Broken]]
+    member: str = ""
 
     @property
     def summary(self) -> str:
@@ -52,12 +55,12 @@ class Chapter(Generic[P]):
         self.title, self._place = title, place
         self.rules: list[Rule[P]] = []
 
-    def rule(self, code: str, severity: Severity, source: str,
+    def rule(self, code: str, severity: Severity, source: str, *, member: str = "",
              ) -> Callable[[Callable[P, Iterable[Broken]]], Callable[P, Iterable[Broken]]]:
         """Register a check; the first line of its docstring is what the table of rules says."""
 
         def register(check: Callable[P, Iterable[Broken]]) -> Callable[P, Iterable[Broken]]:
-            self.rules.append(Rule(code, severity, source, check))
+            self.rules.append(Rule(code, severity, source, check, member))
             return check
 
         return register
@@ -67,7 +70,11 @@ class Chapter(Generic[P]):
             for broken in rule.check(*args, **kwargs):
                 where, sites, paths = self._place(*args, **kwargs)
                 yield Finding(rule.code, rule.severity, broken.field, broken.left, broken.right, broken.rule,
-                              broken.fix, where, sites, paths)
+                              broken.fix, where, sites, tuple(_below(path, rule.member) for path in paths))
+
+
+def _below(path: str, member: str) -> str:
+    return ".".join(part for part in (path, member) if part)
 
 
 def _site(side: Side) -> Place:

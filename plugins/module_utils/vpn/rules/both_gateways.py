@@ -21,7 +21,7 @@ _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16
 """Addresses that only a NAT shows to the outside (RFC 1918, RFC 6598)."""
 
 
-@GATEWAYS.rule("ike-version-differs", ERROR, SEED)
+@GATEWAYS.rule("ike-version-differs", ERROR, SEED, member="ike_version")
 def ike_version_differs(pair: Pair) -> Iterator[Broken]:
     """Both ends have the same IKE version."""
     left, right = pair.left_gateway.version, pair.right_gateway.version
@@ -31,7 +31,7 @@ def ike_version_differs(pair: Pair) -> Iterator[Broken]:
                      f"Set ike_version to {IkeVersion.V2.value} at both ends")
 
 
-@GATEWAYS.rule("mode-differs", ERROR, SEED)
+@GATEWAYS.rule("mode-differs", ERROR, SEED, member="mode")
 def mode_differs(pair: Pair) -> Iterator[Broken]:
     """Both ends have the same IKEv1 mode."""
     left, right = pair.left_gateway, pair.right_gateway
@@ -40,7 +40,7 @@ def mode_differs(pair: Pair) -> Iterator[Broken]:
                      "a responder refuses a mode that it is not set up for", "Set mode to main at both ends")
 
 
-@GATEWAYS.rule("credential-method-differs", ERROR, SEED)
+@GATEWAYS.rule("credential-method-differs", ERROR, SEED, member="credential.method")
 def credential_method_differs(pair: Pair) -> Iterator[Broken]:
     """Both ends have the same credential method."""
     left, right = pair.left_gateway.credential.method, pair.right_gateway.credential.method
@@ -51,7 +51,7 @@ def credential_method_differs(pair: Pair) -> Iterator[Broken]:
                      f"or {pair.left.name}'s to {right.value}")
 
 
-@GATEWAYS.rule("psk-differs", ERROR, f"{SEED}; RFC 7296 §2.15")
+@GATEWAYS.rule("psk-differs", ERROR, f"{SEED}; RFC 7296 §2.15", member="credential.psk")
 def psk_differs(pair: Pair) -> Iterator[Broken]:
     """Both ends have the same pre-shared key."""
     left, right = pair.left_gateway.credential, pair.right_gateway.credential
@@ -64,7 +64,7 @@ def psk_differs(pair: Pair) -> Iterator[Broken]:
                      f"gateways[{pair.right_gateway.name}].credential of {pair.right.name}")
 
 
-@GATEWAYS.rule("phase1-no-common-transform", ERROR, f"{SEED}; RFC 7296 §2.7")
+@GATEWAYS.rule("phase1-no-common-transform", ERROR, f"{SEED}; RFC 7296 §2.7", member="transforms")
 def no_common_transform(pair: Pair) -> Iterator[Broken]:
     """Both ends have a Phase 1 transform with the same encryption, authentication and key group."""
     left = [(transform.name, transform_members(transform)) for transform in pair.left_gateway.transforms]
@@ -78,7 +78,7 @@ def no_common_transform(pair: Pair) -> Iterator[Broken]:
                  near.mend(pair.left.name, pair.right.name, "transform"))
 
 
-@GATEWAYS.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8")
+@GATEWAYS.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="transforms")
 def sa_life_differs(pair: Pair) -> Iterator[Broken]:
     """Both ends have the same SA life in the Phase 1 transform that they share."""
     shared = [(left, right) for left in pair.left_gateway.transforms for right in pair.right_gateway.transforms
@@ -102,7 +102,7 @@ def _mirrors(pair: Pair) -> Iterator[tuple[int, Side, Gateway, Endpoint, Side, G
         yield index, pair.right, pair.right_gateway, right.local, pair.left, pair.left_gateway, left.remote
 
 
-@GATEWAYS.rule("identity-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.15")
+@GATEWAYS.rule("identity-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.15", member="endpoints")
 def identity_does_not_mirror(pair: Pair) -> Iterator[Broken]:
     """The Phase 1 identifier that one end presents is the one that the other expects."""
     for index, side, gateway, local, peer, peers_gateway, remote in _mirrors(pair):
@@ -122,7 +122,7 @@ def _behind_nat(local: Address, remote: Address) -> bool:
     return any(local in net for net in _PRIVATE) and not any(remote in net for net in _PRIVATE)
 
 
-@GATEWAYS.rule("endpoint-address-does-not-mirror", ERROR, SEED)
+@GATEWAYS.rule("endpoint-address-does-not-mirror", ERROR, SEED, member="endpoints")
 def address_does_not_mirror(pair: Pair) -> Iterator[Broken]:
     """The address of one end is the one that the other end reaches for."""
     for index, side, gateway, local, peer, peers_gateway, remote in _mirrors(pair):
@@ -136,7 +136,7 @@ def address_does_not_mirror(pair: Pair) -> Iterator[Broken]:
                          f"{side.name} to {remote.address}")
 
 
-@GATEWAYS.rule("endpoint-behind-nat", WARNING, "RFC 7296 §2.23")
+@GATEWAYS.rule("endpoint-behind-nat", WARNING, "RFC 7296 §2.23", member="endpoints")
 def endpoint_behind_nat(pair: Pair) -> Iterator[Broken]:
     """The address of one end is private and the other end reaches for a public one."""
     for index, side, gateway, local, peer, _gateway, remote in _mirrors(pair):
@@ -148,7 +148,7 @@ def endpoint_behind_nat(pair: Pair) -> Iterator[Broken]:
                          f"gateways[{gateway.name}].endpoints[{index}].local.address to {remote.address} there")
 
 
-@GATEWAYS.rule("endpoint-pairs-differ", ERROR, SEED)
+@GATEWAYS.rule("endpoint-pairs-differ", ERROR, SEED, member="endpoints")
 def endpoint_pairs_differ(pair: Pair) -> Iterator[Broken]:
     """Both ends have the same number of endpoint pairs, in the same order."""
     left, right = len(pair.left_gateway.endpoints), len(pair.right_gateway.endpoints)
@@ -158,7 +158,7 @@ def endpoint_pairs_differ(pair: Pair) -> Iterator[Broken]:
                      f"Add the missing pairs at {pair.left.name if left < right else pair.right.name}")
 
 
-@GATEWAYS.rule("nobody-initiates", ERROR, OWN)
+@GATEWAYS.rule("nobody-initiates", ERROR, OWN, member="start")
 def nobody_initiates(pair: Pair) -> Iterator[Broken]:
     """One end at least initiates: it does not only answer, and its peer's address is known."""
     ends = ((pair.left, pair.left_gateway), (pair.right, pair.right_gateway))

@@ -14,7 +14,7 @@ from .book import ERROR, SEED, TUNNELS, Broken
 from .mismatch import nearest, proposal_members, values
 
 
-@TUNNELS.rule("phase2-protocol-differs", ERROR, SEED)
+@TUNNELS.rule("phase2-protocol-differs", ERROR, SEED, member="proposals")
 def protocol_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Both ends have the same Phase 2 protocol."""
     left = {proposal.protocol.name for proposal in tunnels.left.proposals}
@@ -26,7 +26,7 @@ def protocol_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                      "Set protocol to ESP in the proposals of both ends")
 
 
-@TUNNELS.rule("phase2-no-common-proposal", ERROR, f"{SEED}; RFC 7296 §2.7")
+@TUNNELS.rule("phase2-no-common-proposal", ERROR, f"{SEED}; RFC 7296 §2.7", member="proposals")
 def no_common_proposal(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Both ends have a Phase 2 proposal with the same protocol, encryption and authentication."""
     left = [(proposal.name, proposal_members(proposal)) for proposal in tunnels.left.proposals]
@@ -42,7 +42,7 @@ def no_common_proposal(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                  near.mend(pair.left.name, pair.right.name, "proposal"))
 
 
-@TUNNELS.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8")
+@TUNNELS.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="proposals")
 def key_expiration_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Both ends force key expiration alike in the Phase 2 proposal that they share."""
     shared = [(left, right) for left in tunnels.left.proposals for right in tunnels.right.proposals
@@ -66,7 +66,7 @@ def _expiration(expiration: Expiration) -> str:
     return f"{{{', '.join(parts)}}}"
 
 
-@TUNNELS.rule("pfs-differs", ERROR, f"{SEED}; RFC 7296 §1.2")
+@TUNNELS.rule("pfs-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.enabled")
 def pfs_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Perfect Forward Secrecy is on at both ends or at none."""
     left, right = tunnels.left.pfs, tunnels.right.pfs
@@ -80,7 +80,7 @@ def pfs_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                      f"{{enabled: true, key_group: {group.number if group else ''}}}")
 
 
-@TUNNELS.rule("pfs-group-differs", ERROR, f"{SEED}; RFC 7296 §1.2")
+@TUNNELS.rule("pfs-group-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.key_group")
 def pfs_group_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Both ends have the same key group for Perfect Forward Secrecy."""
     left, right = tunnels.left.pfs, tunnels.right.pfs
@@ -92,7 +92,7 @@ def pfs_group_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                      f"or tunnels[{tunnels.left.name}].pfs.key_group of {pair.left.name} to {right.number}")
 
 
-@TUNNELS.rule("route-direction-does-not-mirror", ERROR, SEED)
+@TUNNELS.rule("route-direction-does-not-mirror", ERROR, SEED, member="routes")
 def direction_does_not_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """The direction of a tunnel route is mirrored at the other end."""
     there = {(route.remote, route.local): route for route in tunnels.right.routes}
@@ -105,7 +105,7 @@ def direction_does_not_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broke
                          f"Set the direction of {pair.right.name}'s route to {route.direction.mirrored.value}")
 
 
-@TUNNELS.rule("route-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.9")
+@TUNNELS.rule("route-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
 def route_does_not_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Each tunnel route of one end is mirrored at the other, address for address."""
     left, right = _without_mirror(tunnels.left, tunnels.right), _without_mirror(tunnels.right, tunnels.left)

@@ -17,7 +17,7 @@ SHORTEST_HEX_KEY = 16
 """Octets below which a hex key draws a warning: the key size of the weakest AES."""
 
 
-@GATEWAY.rule("psk-missing", ERROR, SEED)
+@GATEWAY.rule("psk-missing", ERROR, SEED, member="credential")
 def psk_missing(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """A gateway whose method is a pre-shared key has one."""
     credential = gateway.credential
@@ -26,7 +26,7 @@ def psk_missing(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"the method {credential.method.value} needs one", f"Set gateways[{gateway.name}].credential.psk")
 
 
-@GATEWAY.rule("psk-short", WARNING, "RFC 7296 §2.15")
+@GATEWAY.rule("psk-short", WARNING, "RFC 7296 §2.15", member="credential.psk")
 def psk_short(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """A text key has 20 characters or more, a hex key 16 octets or more."""
     credential = gateway.credential
@@ -40,7 +40,7 @@ def psk_short(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"Set a random key of {least} {unit} or more")
 
 
-@GATEWAY.rule("psk-surrounding-space", WARNING, OWN)
+@GATEWAY.rule("psk-surrounding-space", WARNING, OWN, member="credential.psk")
 def psk_surrounding_space(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """A text key neither begins nor ends with white space."""
     credential = gateway.credential
@@ -52,7 +52,7 @@ def psk_surrounding_space(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      "Remove it, or keep it at both ends")
 
 
-@GATEWAY.rule("phase1-aead-needs-ikev2", ERROR, f"{SEED}; RFC 5282")
+@GATEWAY.rule("phase1-aead-needs-ikev2", ERROR, f"{SEED}; RFC 5282", member="ike_version")
 def aead_needs_ikev2(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """AES-GCM in Phase 1 needs IKEv2."""
     if gateway.version is IkeVersion.V2:
@@ -64,7 +64,7 @@ def aead_needs_ikev2(side: Side, gateway: Gateway) -> Iterator[Broken]:
                          f"Set gateways[{gateway.name}].ike_version to 2, or choose AES-256")
 
 
-@GATEWAY.rule("keep-alive-needs-ikev1", ERROR, SEED)
+@GATEWAY.rule("keep-alive-needs-ikev1", ERROR, SEED, member="ike_keep_alive")
 def keep_alive_needs_ikev1(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """IKE keep-alive belongs to IKEv1."""
     if gateway.version is IkeVersion.V2 and gateway.keep_alive is not None:
@@ -72,7 +72,7 @@ def keep_alive_needs_ikev1(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"Remove gateways[{gateway.name}].ike_keep_alive")
 
 
-@GATEWAY.rule("mode-needs-ikev1", ERROR, SEED)
+@GATEWAY.rule("mode-needs-ikev1", ERROR, SEED, member="mode")
 def mode_needs_ikev1(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """Main and Aggressive Mode belong to IKEv1."""
     if gateway.version is IkeVersion.V2 and gateway.mode is not None:
@@ -80,7 +80,7 @@ def mode_needs_ikev1(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"Remove gateways[{gateway.name}].mode")
 
 
-@GATEWAY.rule("nat-traversal-always-on", ERROR, f"{SEED}; RFC 7296 §2.23")
+@GATEWAY.rule("nat-traversal-always-on", ERROR, f"{SEED}; RFC 7296 §2.23", member="nat_traversal.enabled")
 def nat_traversal_always_on(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """IKEv2 always has NAT traversal."""
     if gateway.version is IkeVersion.V2 and not gateway.nat_traversal:
@@ -88,7 +88,7 @@ def nat_traversal_always_on(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"Set gateways[{gateway.name}].nat_traversal.enabled to true")
 
 
-@GATEWAY.rule("dead-peer-detection-always-on", ERROR, f"{SEED}; RFC 7296 §2.4")
+@GATEWAY.rule("dead-peer-detection-always-on", ERROR, f"{SEED}; RFC 7296 §2.4", member="dead_peer_detection.enabled")
 def dead_peer_detection_always_on(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """IKEv2 always has Dead Peer Detection."""
     if gateway.version is IkeVersion.V2 and gateway.dead_peer_detection is None:
@@ -96,7 +96,7 @@ def dead_peer_detection_always_on(side: Side, gateway: Gateway) -> Iterator[Brok
                      f"Set gateways[{gateway.name}].dead_peer_detection.enabled to true")
 
 
-@GATEWAY.rule("main-mode-needs-static-peer", ERROR, f"{SEED}; RFC 2409 §5.4")
+@GATEWAY.rule("main-mode-needs-static-peer", ERROR, f"{SEED}; RFC 2409 §5.4", member="mode")
 def main_mode_needs_static_peer(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """Main Mode with a pre-shared key needs static addresses: the key is chosen by the peer's."""
     keyed = gateway.credential.method is not CredentialMethod.CERTIFICATE
@@ -107,7 +107,7 @@ def main_mode_needs_static_peer(side: Side, gateway: Gateway) -> Iterator[Broken
                      f"Set gateways[{gateway.name}].mode to aggressive, or better ike_version to 2")
 
 
-@GATEWAY.rule("aggressive-mode-one-group", ERROR, "RFC 2409 §5")
+@GATEWAY.rule("aggressive-mode-one-group", ERROR, "RFC 2409 §5", member="transforms")
 def aggressive_mode_one_group(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """In Aggressive Mode all transforms have the same key group."""
     groups = sorted({transform.key_group.number for transform in gateway.transforms})
@@ -117,7 +117,7 @@ def aggressive_mode_one_group(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"Give all transforms of gateways[{gateway.name}] one key_group")
 
 
-@GATEWAY.rule("endpoints-mixed-families", ERROR, OWN)
+@GATEWAY.rule("endpoints-mixed-families", ERROR, OWN, member="endpoints")
 def endpoints_mixed_families(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """Both addresses of an endpoint pair are IPv4, or both IPv6."""
     for index, pair in enumerate(gateway.endpoints):
@@ -128,7 +128,7 @@ def endpoints_mixed_families(side: Side, gateway: Gateway) -> Iterator[Broken]:
                          f"Set gateways[{gateway.name}].endpoints[{index}] to two of one family")
 
 
-@GATEWAY.rule("endpoints-same-address", ERROR, OWN)
+@GATEWAY.rule("endpoints-same-address", ERROR, OWN, member="endpoints")
 def endpoints_same_address(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """The two addresses of an endpoint pair differ."""
     for index, pair in enumerate(gateway.endpoints):
@@ -137,7 +137,7 @@ def endpoints_same_address(side: Side, gateway: Gateway) -> Iterator[Broken]:
                          f"Set gateways[{gateway.name}].endpoints[{index}].remote.address to the peer's")
 
 
-@GATEWAY.rule("phase1-weak", WARNING, "RFC 8247; RFC 9395")
+@GATEWAY.rule("phase1-weak", WARNING, "RFC 8247; RFC 9395", member="transforms")
 def weak_phase1(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """MD5, DES, 3DES and groups 1, 2 and 5 are weak."""
     for transform in gateway.transforms:

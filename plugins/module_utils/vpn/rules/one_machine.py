@@ -20,7 +20,7 @@ def _by_ikeengine(side: Side) -> bool:
     return side.managed and side.platform.is_linux
 
 
-@GATEWAY.rule("hardware-phase1-sha2", ERROR, SEED)
+@GATEWAY.rule("hardware-phase1-sha2", ERROR, SEED, member="transforms")
 def phase1_sha2(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """Sixteen XTM models have no SHA-2 for Phase 1."""
     if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:
@@ -31,7 +31,7 @@ def phase1_sha2(side: Side, gateway: Gateway) -> Iterator[Broken]:
                                 transform.authentication.name, f"transforms[{transform.name}].authentication")
 
 
-@TUNNEL.rule("hardware-phase2-sha2", ERROR, SEED)
+@TUNNEL.rule("hardware-phase2-sha2", ERROR, SEED, member="proposals")
 def phase2_sha2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """Sixteen XTM models have no SHA-2 for Phase 2."""
     if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:

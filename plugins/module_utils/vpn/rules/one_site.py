@@ -14,7 +14,7 @@ from ..model import Route, Side
 from .book import ERROR, OWN, SITE, Broken
 
 
-@SITE.rule("duplicate-identity", ERROR, "RFC 7296 §2.15")
+@SITE.rule("duplicate-identity", ERROR, "RFC 7296 §2.15", member="gateways")
 def duplicate_identity(side: Side) -> Iterator[Broken]:
     """Each peer of a site has its own Phase 1 identifier: by it the site chooses the peer's key."""
     first: dict[object, str] = {}
@@ -28,7 +28,7 @@ def duplicate_identity(side: Side) -> Iterator[Broken]:
                              f"Give the peers different identifiers, or join the two gateways' tunnels under {other}")
 
 
-@SITE.rule("routes-overlap", ERROR, OWN)
+@SITE.rule("routes-overlap", ERROR, OWN, member="tunnels")
 def routes_overlap(side: Side) -> Iterator[Broken]:
     """No two tunnel routes of a site overlap."""
     routes = [(route, tunnel.name) for tunnel in side.tunnels for route in tunnel.routes]

@@ -16,7 +16,7 @@ MOST_PROPOSALS = 8
 """Of one tunnel (Fireware)."""
 
 
-@TUNNEL.rule("phase2-too-many-proposals", ERROR, "WatchGuard Help Center")
+@TUNNEL.rule("phase2-too-many-proposals", ERROR, "WatchGuard Help Center", member="proposals")
 def too_many_proposals(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """A tunnel has at most eight Phase 2 proposals."""
     if len(tunnel.proposals) > MOST_PROPOSALS:
@@ -25,7 +25,7 @@ def too_many_proposals(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator
                      f"Remove {len(tunnel.proposals) - MOST_PROPOSALS} from tunnels[{tunnel.name}].proposals")
 
 
-@TUNNEL.rule("phase2-aead-with-authentication", ERROR, "RFC 4106 §8.3")
+@TUNNEL.rule("phase2-aead-with-authentication", ERROR, "RFC 4106 §8.3", member="proposals")
 def aead_with_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """AES-GCM in Phase 2 has no authentication algorithm beside it."""
     for proposal in tunnel.proposals:
@@ -36,7 +36,7 @@ def aead_with_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> It
                          f"Remove proposals[{proposal.name}].authentication")
 
 
-@TUNNEL.rule("phase2-ah-with-encryption", ERROR, f"{SEED}; RFC 4302")
+@TUNNEL.rule("phase2-ah-with-encryption", ERROR, f"{SEED}; RFC 4302", member="proposals")
 def ah_with_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """AH does not encrypt."""
     for proposal in tunnel.proposals:
@@ -46,7 +46,7 @@ def ah_with_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator
                          f"Set proposals[{proposal.name}].protocol to ESP, or remove its encryption")
 
 
-@TUNNEL.rule("phase2-without-authentication", ERROR, "RFC 8221 §4; RFC 4302")
+@TUNNEL.rule("phase2-without-authentication", ERROR, "RFC 8221 §4; RFC 4302", member="proposals")
 def without_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """Every Phase 2 proposal authenticates."""
     for proposal in tunnel.proposals:
@@ -56,7 +56,7 @@ def without_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iter
                          f"Set proposals[{proposal.name}].authentication to SHA2-256")
 
 
-@TUNNEL.rule("phase2-esp-without-encryption", ERROR, OWN)
+@TUNNEL.rule("phase2-esp-without-encryption", ERROR, OWN, member="proposals")
 def esp_without_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """ESP encrypts."""
     for proposal in tunnel.proposals:
@@ -65,7 +65,7 @@ def esp_without_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iter
                          f"Set proposals[{proposal.name}].encryption to AES-256")
 
 
-@TUNNEL.rule("phase2-mixed-protocols", ERROR, SEED)
+@TUNNEL.rule("phase2-mixed-protocols", ERROR, SEED, member="proposals")
 def mixed_protocols(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """A tunnel has ESP or AH, never both."""
     names = ", ".join(proposal.name for proposal in tunnel.proposals)
@@ -74,7 +74,7 @@ def mixed_protocols(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Br
                      f"Keep the ESP proposals in tunnels[{tunnel.name}].proposals")
 
 
-@TUNNEL.rule("route-mixed-families", ERROR, "RFC 7296 §2.9")
+@TUNNEL.rule("route-mixed-families", ERROR, "RFC 7296 §2.9", member="routes")
 def route_mixed_families(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """Both sides of a tunnel route are IPv4, or both IPv6."""
     for index, route in enumerate(tunnel.routes):
@@ -84,7 +84,7 @@ def route_mixed_families(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterat
                          f"Set tunnels[{tunnel.name}].routes[{index}] to two of one family")
 
 
-@TUNNEL.rule("route-sides-overlap", ERROR, OWN)
+@TUNNEL.rule("route-sides-overlap", ERROR, OWN, member="routes")
 def route_sides_overlap(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """The two sides of a tunnel route have no address in common, unless one is everything (0.0.0.0/0, ::/0)."""
     for index, route in enumerate(tunnel.routes):
@@ -95,7 +95,7 @@ def route_sides_overlap(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterato
                          f"Make the two of tunnels[{tunnel.name}].routes[{index}] disjoint")
 
 
-@TUNNEL.rule("route-contains-endpoints", ERROR, OWN)
+@TUNNEL.rule("route-contains-endpoints", ERROR, OWN, member="routes")
 def route_contains_endpoints(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """No tunnel route contains both of its gateway's own endpoints."""
     for pair in gateway.endpoints:
@@ -110,7 +110,7 @@ def route_contains_endpoints(side: Side, gateway: Gateway, tunnel: Tunnel) -> It
                              f"Leave the endpoints out of tunnels[{tunnel.name}].routes[{index}]")
 
 
-@TUNNEL.rule("phase2-weak", WARNING, "RFC 8221; RFC 9395")
+@TUNNEL.rule("phase2-weak", WARNING, "RFC 8221; RFC 9395", member="proposals")
 def weak_phase2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """MD5, DES, 3DES and PFS with groups 1, 2 and 5 are weak."""
     for proposal in tunnel.proposals:
@@ -124,7 +124,7 @@ def weak_phase2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken
                      f"Set tunnels[{tunnel.name}].pfs.key_group to 14 or better at both ends")
 
 
-@TUNNEL.rule("pfs-off", WARNING, SEED)
+@TUNNEL.rule("pfs-off", WARNING, SEED, member="pfs.enabled")
 def pfs_off(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """Perfect Forward Secrecy is on."""
     if tunnel.pfs is None:

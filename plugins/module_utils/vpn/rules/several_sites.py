@@ -13,7 +13,7 @@ from ..pairing import Leftover
 from .book import ERROR, FAR_END, OWN, SITES, WARNING, Broken
 
 
-@SITES.rule("site-declared-twice", ERROR, OWN)
+@SITES.rule("site-declared-twice", ERROR, OWN, member="site.name")
 def site_declared_twice(sides: Sequence[Side]) -> Iterator[Broken]:
     """Each site has its own name."""
     for name, count in Counter(side.name for side in sides).items():
@@ -22,7 +22,7 @@ def site_declared_twice(sides: Sequence[Side]) -> Iterator[Broken]:
                          "Give each site its own name")
 
 
-@FAR_END.rule("far-end-has-no-gateway", ERROR, OWN)
+@FAR_END.rule("far-end-has-no-gateway", ERROR, OWN, member="endpoints")
 def far_end_has_no_gateway(leftover: Leftover) -> Iterator[Broken]:
     """Where the far end's site is declared, it has a gateway back."""
     if leftover.claimed is not None:
@@ -33,7 +33,7 @@ def far_end_has_no_gateway(leftover: Leftover) -> Iterator[Broken]:
                      f"Add a gateway to {there} with remote address {back or 'dynamic'}")
 
 
-@FAR_END.rule("far-end-declared-nowhere", WARNING, OWN)
+@FAR_END.rule("far-end-declared-nowhere", WARNING, OWN, member="endpoints")
 def far_end_declared_nowhere(leftover: Leftover) -> Iterator[Broken]:
     """The far end of every gateway is declared."""
     if leftover.claimed is None:

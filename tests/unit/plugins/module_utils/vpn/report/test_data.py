@@ -18,7 +18,7 @@ def test_it_holds_every_part_of_a_finding(branch, judgement):
         "code": "pfs-group-differs", "severity": "error", "where": "tunnel lan of hq<->branch",
         "field": "PFS key group", "left": "hq has group 14", "right": "branch has group 19",
         "rule": "the tunnel would come up and fail at its first rekey", "fix": fix,
-        "sites": ["hq", "branch"], "paths": ["tunnels[lan]", "tunnels[lan]"],
+        "sites": ["hq", "branch"], "paths": ["tunnels[lan].pfs.key_group"] * 2,
         "positions": [{"file": "hq.yml", "line": 3, "column": 5}, None],
         "message": "tunnel lan of hq<->branch: PFS key group: hq has group 14, branch has group 19: the tunnel would "
                    f"come up and fail at its first rekey. {fix}."}]

@@ -40,7 +40,7 @@ class Page(HTMLParser):
 def test_two_ends_that_agree_are_two_lines(judgement):
     assert render("markdown", judgement()) == (
         "## IPsec validation: ✅ the ends agree\n\n**0 errors, 0 warnings.** 2 sites, 1 gateway and 1 tunnel were held "
-        "against each other; 1 of 1 tunnel would come up.\n")
+        "against each other; 1 of 1 would come up.\n")
 
 
 def test_a_finding_is_a_row_and_its_fix_is_folded_under_the_table(branch, judgement):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ikeengine.vpn import declaration
+from ikeengine.vpn.findings import Finding, Severity
 from ikeengine.vpn.report import Judgement, Position, render
 from ikeengine.vpn.rules.book import CHAPTERS
 from jsonschema import Draft4Validator
@@ -50,11 +51,12 @@ def test_a_result_stands_at_the_line_of_the_first_end_and_names_the_other(branch
     assert (result["level"], len(result["locations"])) == ("error", 1)
     assert result["message"]["text"] == judgement().errors[0].message
     assert result["locations"][0] == {
-        "logicalLocations": [{"name": "branch", "fullyQualifiedName": "hq/gateways[branch]", "kind": "gateway"}],
+        "logicalLocations": [{"name": "transforms", "fullyQualifiedName": "hq/gateways[branch].transforms",
+                              "kind": "property"}],
         "physicalLocation": {"artifactLocation": {"uri": "host%20vars/hq.yml", "uriBaseId": "%SRCROOT%"},
                              "region": {"startLine": 7, "startColumn": 5}}}
     (other,) = result["relatedLocations"]
-    assert other["logicalLocations"][0]["fullyQualifiedName"] == "branch/gateways[hq]"
+    assert other["logicalLocations"][0]["fullyQualifiedName"] == "branch/gateways[hq].transforms"
     assert other["physicalLocation"]["artifactLocation"]["uri"] == "host%20vars/branch.yml"
     assert result["properties"]["fix"].startswith("Set encryption to AES-256 in branch's transform p1")
 
@@ -65,8 +67,8 @@ def test_the_end_whose_line_is_known_comes_first(branch, judgement):
     (result,) = run_of(judgement(), lambda site, path: known.get(site))["results"]
     (location,) = result["locations"]
     assert location["physicalLocation"]["artifactLocation"] == {"uri": "file:///elsewhere/branch.yml"}
-    assert location["logicalLocations"][0] == {"name": "lan", "fullyQualifiedName": "branch/tunnels[lan]",
-                                               "kind": "tunnel"}
+    assert location["logicalLocations"][0] == {"name": "key_group", "kind": "property",
+                                               "fullyQualifiedName": "branch/tunnels[lan].pfs.key_group"}
     assert "physicalLocation" not in result["relatedLocations"][0]
 
 
@@ -82,6 +84,18 @@ def test_a_finding_stays_the_same_whichever_end_comes_first_and_whatever_the_val
     assert prints(branch, hq) == first
     branch["transforms"][0]["encryption"] = "AES-192"
     assert prints(hq, branch) == first
+
+
+def test_what_is_said_of_a_tunnel_or_a_whole_site_is_named_after_it(hq, branch, judgement):
+    hq["tunnels"].append({"name": "dmz", "gateway": "branch", "routes": [{"local": "10.9.0.0/24",
+                                                                         "remote": "10.8.0.0/24"}]})
+    (result,) = run_of(judgement())["results"]
+    named = {"name": "branch", "fullyQualifiedName": "hq/gateways[branch]", "kind": "gateway"}
+    assert result["locations"] == [{"logicalLocations": [named]}]
+    finding = Finding("routes-overlap", Severity.ERROR, "routes", "", "", "rule", "Fix", "site hq", ("hq",), ("",))
+    (result,) = run_of(Judgement([finding], 1, ()))["results"]
+    assert result["locations"] == [{"logicalLocations": [
+        {"name": "hq", "fullyQualifiedName": "hq", "kind": "site"}]}]
 
 
 def test_braces_and_links_in_values_are_plain_text(hostile):
