@@ -10,8 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.testbed import CHECKOUT
 
 from .conftest import MARKER, Site
+from .examples import snippets
 
 FORMATS = {"text": "ipsec.txt", "json": "ipsec.json", "markdown": "ipsec.md", "sarif": "ipsec.sarif"}
 REPORTS = [{"format": form, "path": f"reports/{name}"} for form, name in FORMATS.items()]
@@ -102,3 +106,12 @@ def test_a_report_that_cannot_be_is_refused_by_name(report, words, unreachable: 
     done = unreachable.task("ipsec_validate", {"reports": [report]})
     assert done.returncode == 2
     assert words in done.stdout + done.stderr
+
+
+def test_the_playbook_of_the_page_runs_and_writes_what_it_says(unreachable: Site):
+    (play,) = [snippet for snippet in snippets(CHECKOUT / "docs" / "validation.md") if isinstance(snippet, list)]
+    (unreachable.folder / "validate.yml").write_text(yaml.safe_dump(play, sort_keys=False))
+    done = unreachable.play(playbook="validate.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in (unreachable.folder / "reports").iterdir()} == set(FORMATS.values())
+    assert "✅ the ends agree" in files(unreachable)["markdown"]
