@@ -27,7 +27,7 @@ class Position:
         return f"{self.file}:{self.line}"
 
 
-Locate = Callable[[str, str], Position | None]
+Locate = Callable[[str, str], "Position | None"]
 """From a site's name and a path in its declaration to where that is written, if anybody knows."""
 
 

@@ -114,7 +114,7 @@ def test_an_error_of_reading_stands_at_its_field(hq):
 
 
 def test_every_error_of_reading_is_described(judgement):
-    sources = "".join(path.read_text() for path in DOMAIN.glob("*.py"))
+    sources = "".join(path.read_text() for path in DOMAIN.rglob("*.py"))
     codes = {f"declaration-{code}" for code in re.findall(r'\bcode(?:: str)? ?= ?"([a-z-]+)"', sources)}
     described = {rule["id"] for rule in run_of(judgement())["tool"]["driver"]["rules"]}
     assert {"declaration-unknown-field", "declaration-invalid-value"} <= codes <= described
