@@ -17,7 +17,7 @@ from ..plugin_utils.origins import Origins
 DOCUMENTATION = r"""
 name: ipsec_report
 short_description: A report on the two ends of IPsec tunnels
-version_added: 0.1.0
+version_added: 0.2.0
 author:
   - The tandem.vpn authors (@tandem)
 description:

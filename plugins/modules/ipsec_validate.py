@@ -48,6 +48,7 @@ options:
     description:
       - Files to write on the controller, whether there are findings or not. Each is written whole or not at all.
       - What a report of a large fleet leaves out it counts; errors are listed before warnings.
+    version_added: 0.2.0
     type: list
     elements: dict
     default: []

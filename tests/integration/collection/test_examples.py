@@ -23,7 +23,7 @@ from .test_life import on
 PLUGINS = [(kind, name) for kind in ("module", "filter", "lookup") for name in plugins(kind)]
 ROLES = ("ipsec_gateway", "ipsec_tunnel")
 #: What the examples leave to the reader.
-READERS = {"vault_branch_psk": "a key that is long enough to be one"}
+READERS = dict.fromkeys(("vault_psk", "vault_branch_psk"), "a key that is long enough to be one")
 #: Compares the ends of live tunnels, so the example site is deployed first.
 LIVE = {"tandem.vpn.ipsec_proof"}
 
