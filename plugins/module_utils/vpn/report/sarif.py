@@ -26,7 +26,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 DECLARATION = {
     "declaration-duplicate-name": "Names are unique in their list",
     "declaration-invalid-value": "Every field has a value that it can take",
-    "declaration-joined-twice": "Two sites of a fleet are joined once, or in the same way",
+    "declaration-joined-twice": "Two sites of a fleet are joined once",
     "declaration-missing-field": "Every required field is set",
     "declaration-unknown-field": "Every field is one that the language has",
     "declaration-unknown-reference": "What is referred to by name is declared",
