@@ -201,6 +201,10 @@ class Gateway:
     start: Start = Start.BOOT
 
     @property
+    def method(self) -> CredentialMethod:
+        return self.credential.method
+
+    @property
     def shares_transforms(self) -> bool:
         """Whether its Phase 1 transforms are those that a site's IKEv2 peers with dynamic addresses share."""
         return self.version is IkeVersion.V2 and all(pair.remote.address is None for pair in self.endpoints)

@@ -5,17 +5,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..findings import Finding
 from ..model import Side
 from ..pairing import Pair, pair
 from . import both_gateways, both_tunnels, one_gateway, one_machine, one_site, one_tunnel, several_sites
-from .book import CHAPTERS, FAR_END, GATEWAY, GATEWAYS, SITE, SITES, TUNNEL, TUNNELS, Rule
+from .book import (
+    BOTH_PHASE1,
+    BOTH_PHASE2,
+    CHAPTERS,
+    FAR_END,
+    GATEWAY,
+    GATEWAYS,
+    PHASE1,
+    PHASE2,
+    SITE,
+    SITES,
+    TUNNEL,
+    TUNNELS,
+    Rule,
+)
 
 # Importing a chapter's file registers its rules.
-__all__ = ["Validation", "both_gateways", "both_tunnels", "check_pair", "check_side", "one_gateway", "one_machine",
+__all__ = ["Validation", "both_gateways", "both_tunnels", "one_gateway", "one_machine",
            "one_site", "one_tunnel", "several_sites", "table", "validate"]
 
 
@@ -40,36 +56,55 @@ class Validation:
         return not self.errors
 
 
-def check_side(side: Side) -> list[Finding]:
-    """What is wrong with one side by itself."""
-    findings = list(SITE.check(side))
-    gateways = {gateway.name: gateway for gateway in side.gateways}
-    for gateway in side.gateways:
-        findings += GATEWAY.check(side, gateway)
-    for tunnel in side.tunnels:
-        findings += TUNNEL.check(side, gateways[tunnel.gateway], tunnel)
-    return findings
-
-
-def check_pair(pair: Pair) -> list[Finding]:
-    """What the two ends of a gateway, and of its tunnels, disagree on."""
-    findings = list(GATEWAYS.check(pair))
-    for tunnels in pair.tunnels:
-        findings += TUNNELS.check(pair, tunnels)
-    return findings
-
-
 def validate(sides: Sequence[Side]) -> Validation:
     """Hold all sides against the rules, and both ends of every gateway against each other."""
-    pairs, leftovers = pair(sides)
-    findings = list(SITES.check(sides))
-    for side in sides:
-        findings += check_side(side)
-    for both in pairs:
-        findings += check_pair(both)
-    for leftover in leftovers:
-        findings += FAR_END.check(leftover)
+    with _no_collector():
+        pairs, leftovers = pair(sides)
+        findings = [*SITES.check(sides), *_alone(sides), *_together(pairs)]
+        for leftover in leftovers:
+            findings += FAR_END.check(leftover)
     return Validation(tuple(findings), pairs)
+
+
+def _alone(sides: Iterable[Side]) -> Iterator[Finding]:
+    """What is wrong with each side by itself."""
+    phase1, gateway_own, phase2, tunnel_own = (PHASE1.checker(), GATEWAY.checker(), PHASE2.checker(),
+                                               TUNNEL.checker())
+    for side in sides:
+        yield from SITE.check(side)
+        gateways = {}
+        for gateway in side.gateways:
+            gateways[gateway.name] = gateway
+            yield from phase1(side, gateway)
+            yield from gateway_own(side, gateway)
+        for tunnel in side.tunnels:
+            gateway = gateways[tunnel.gateway]
+            yield from phase2(side, gateway, tunnel)
+            yield from tunnel_own(side, gateway, tunnel)
+
+
+def _together(pairs: Iterable[Pair]) -> Iterator[Finding]:
+    """What the two ends of a gateway, and of its tunnels, disagree on."""
+    phase1, gateways, phase2, tunnels = (BOTH_PHASE1.checker(), GATEWAYS.checker(), BOTH_PHASE2.checker(),
+                                         TUNNELS.checker())
+    for both in pairs:
+        yield from phase1(both)
+        yield from gateways(both)
+        for ends in both.tunnels:
+            yield from phase2(both, ends)
+            yield from tunnels(both, ends)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Frozen values form no cycles, and looking for some among millions takes longer than all rules do."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def table() -> str:

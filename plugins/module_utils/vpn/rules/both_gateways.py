@@ -14,15 +14,15 @@ from ..durations import format_duration
 from ..model import Endpoint, Gateway, IkeVersion, Side, Start
 from ..pairing import Pair
 from ..selectors import Address
-from .book import ERROR, GATEWAYS, OWN, SEED, WARNING, Broken
+from .book import BOTH_PHASE1, ERROR, GATEWAYS, OWN, SEED, WARNING, Broken, PairSettings
 from .mismatch import listed, nearest, transform_members, values
 
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 """Addresses that only a NAT shows to the outside (RFC 1918, RFC 6598)."""
 
 
-@GATEWAYS.rule("ike-version-differs", ERROR, SEED, member="ike_version")
-def ike_version_differs(pair: Pair) -> Iterator[Broken]:
+@BOTH_PHASE1.rule("ike-version-differs", ERROR, SEED, member="ike_version")
+def ike_version_differs(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have the same IKE version."""
     left, right = pair.left_gateway.version, pair.right_gateway.version
     if left is not right:
@@ -31,8 +31,8 @@ def ike_version_differs(pair: Pair) -> Iterator[Broken]:
                      f"Set ike_version to {IkeVersion.V2.value} at both ends")
 
 
-@GATEWAYS.rule("mode-differs", ERROR, SEED, member="mode")
-def mode_differs(pair: Pair) -> Iterator[Broken]:
+@BOTH_PHASE1.rule("mode-differs", ERROR, SEED, member="mode")
+def mode_differs(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have the same IKEv1 mode."""
     left, right = pair.left_gateway, pair.right_gateway
     if left.version is right.version is IkeVersion.V1 and left.mode and right.mode and left.mode is not right.mode:
@@ -40,10 +40,10 @@ def mode_differs(pair: Pair) -> Iterator[Broken]:
                      "a responder refuses a mode that it is not set up for", "Set mode to main at both ends")
 
 
-@GATEWAYS.rule("credential-method-differs", ERROR, SEED, member="credential.method")
-def credential_method_differs(pair: Pair) -> Iterator[Broken]:
+@BOTH_PHASE1.rule("credential-method-differs", ERROR, SEED, member="credential.method")
+def credential_method_differs(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have the same credential method."""
-    left, right = pair.left_gateway.credential.method, pair.right_gateway.credential.method
+    left, right = pair.left_gateway.method, pair.right_gateway.method
     if left is not right:
         yield Broken("credential", f"{pair.left.name} has method {left.value}", f"{pair.right.name} has {right.value}",
                      "both ends need the same method; the peers would answer AUTHENTICATION_FAILED",
@@ -64,8 +64,8 @@ def psk_differs(pair: Pair) -> Iterator[Broken]:
                      f"gateways[{pair.right_gateway.name}].credential of {pair.right.name}")
 
 
-@GATEWAYS.rule("phase1-no-common-transform", ERROR, f"{SEED}; RFC 7296 §2.7", member="transforms")
-def no_common_transform(pair: Pair) -> Iterator[Broken]:
+@BOTH_PHASE1.rule("phase1-no-common-transform", ERROR, f"{SEED}; RFC 7296 §2.7", member="transforms")
+def no_common_transform(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have a Phase 1 transform with the same encryption, authentication and key group."""
     left = [(transform.name, transform_members(transform)) for transform in pair.left_gateway.transforms]
     right = [(transform.name, transform_members(transform)) for transform in pair.right_gateway.transforms]
@@ -78,8 +78,8 @@ def no_common_transform(pair: Pair) -> Iterator[Broken]:
                  near.mend(pair.left.name, pair.right.name, "transform"))
 
 
-@GATEWAYS.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="transforms")
-def sa_life_differs(pair: Pair) -> Iterator[Broken]:
+@BOTH_PHASE1.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="transforms")
+def sa_life_differs(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have the same SA life in the Phase 1 transform that they share."""
     shared = [(left, right) for left in pair.left_gateway.transforms for right in pair.right_gateway.transforms
               if (left.encryption, left.authentication, left.key_group)

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from ..durations import format_duration, format_traffic
 from ..model import Expiration, Route, Side, Tunnel
 from ..pairing import Pair, TunnelPair
-from .book import ERROR, SEED, TUNNELS, Broken
+from .book import BOTH_PHASE2, ERROR, SEED, TUNNELS, Broken, PairSettings, TunnelPairSettings
 from .mismatch import nearest, proposal_members, values
 
 
-@TUNNELS.rule("phase2-protocol-differs", ERROR, SEED, member="proposals")
-def protocol_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+@BOTH_PHASE2.rule("phase2-protocol-differs", ERROR, SEED, member="proposals")
+def protocol_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends have the same Phase 2 protocol."""
     left = {proposal.protocol.name for proposal in tunnels.left.proposals}
     right = {proposal.protocol.name for proposal in tunnels.right.proposals}
@@ -26,8 +26,8 @@ def protocol_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                      "Set protocol to ESP in the proposals of both ends")
 
 
-@TUNNELS.rule("phase2-no-common-proposal", ERROR, f"{SEED}; RFC 7296 §2.7", member="proposals")
-def no_common_proposal(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+@BOTH_PHASE2.rule("phase2-no-common-proposal", ERROR, f"{SEED}; RFC 7296 §2.7", member="proposals")
+def no_common_proposal(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends have a Phase 2 proposal with the same protocol, encryption and authentication."""
     left = [(proposal.name, proposal_members(proposal)) for proposal in tunnels.left.proposals]
     right = [(proposal.name, proposal_members(proposal)) for proposal in tunnels.right.proposals]
@@ -42,8 +42,8 @@ def no_common_proposal(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                  near.mend(pair.left.name, pair.right.name, "proposal"))
 
 
-@TUNNELS.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="proposals")
-def key_expiration_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+@BOTH_PHASE2.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="proposals")
+def key_expiration_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends force key expiration alike in the Phase 2 proposal that they share."""
     shared = [(left, right) for left in tunnels.left.proposals for right in tunnels.right.proposals
               if (left.protocol, left.encryption, left.authentication)
@@ -66,8 +66,8 @@ def _expiration(expiration: Expiration) -> str:
     return f"{{{', '.join(parts)}}}"
 
 
-@TUNNELS.rule("pfs-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.enabled")
-def pfs_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+@BOTH_PHASE2.rule("pfs-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.enabled")
+def pfs_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Perfect Forward Secrecy is on at both ends or at none."""
     left, right = tunnels.left.pfs, tunnels.right.pfs
     if (left is None) is not (right is None):
@@ -80,8 +80,8 @@ def pfs_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                      f"{{enabled: true, key_group: {group.number if group else ''}}}")
 
 
-@TUNNELS.rule("pfs-group-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.key_group")
-def pfs_group_differs(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+@BOTH_PHASE2.rule("pfs-group-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.key_group")
+def pfs_group_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends have the same key group for Perfect Forward Secrecy."""
     left, right = tunnels.left.pfs, tunnels.right.pfs
     if left is not None and right is not None and left != right:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..algorithms import Strength, Use
 from ..model import CredentialMethod, Gateway, IkeVersion, Mode, Side
-from .book import ERROR, GATEWAY, OWN, SEED, WARNING, Broken
+from .book import ERROR, GATEWAY, OWN, PHASE1, SEED, WARNING, Broken, GatewaySettings, SiteSettings
 
 SHORTEST_TEXT_KEY = 20
 """Characters below which a text key draws a warning: RFC 7296 §2.15 wants as much entropy as the algorithms' keys."""
@@ -52,8 +52,8 @@ def psk_surrounding_space(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      "Remove it, or keep it at both ends")
 
 
-@GATEWAY.rule("phase1-aead-needs-ikev2", ERROR, f"{SEED}; RFC 5282", member="ike_version")
-def aead_needs_ikev2(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("phase1-aead-needs-ikev2", ERROR, f"{SEED}; RFC 5282", member="ike_version")
+def aead_needs_ikev2(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """AES-GCM in Phase 1 needs IKEv2."""
     if gateway.version is IkeVersion.V2:
         return
@@ -64,32 +64,32 @@ def aead_needs_ikev2(side: Side, gateway: Gateway) -> Iterator[Broken]:
                          f"Set gateways[{gateway.name}].ike_version to 2, or choose AES-256")
 
 
-@GATEWAY.rule("keep-alive-needs-ikev1", ERROR, SEED, member="ike_keep_alive")
-def keep_alive_needs_ikev1(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("keep-alive-needs-ikev1", ERROR, SEED, member="ike_keep_alive")
+def keep_alive_needs_ikev1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """IKE keep-alive belongs to IKEv1."""
     if gateway.version is IkeVersion.V2 and gateway.keep_alive is not None:
         yield Broken("IKE keep-alive", "it is on", "", "IKEv2 has no IKE keep-alive; dead peer detection does its work",
                      f"Remove gateways[{gateway.name}].ike_keep_alive")
 
 
-@GATEWAY.rule("mode-needs-ikev1", ERROR, SEED, member="mode")
-def mode_needs_ikev1(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("mode-needs-ikev1", ERROR, SEED, member="mode")
+def mode_needs_ikev1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """Main and Aggressive Mode belong to IKEv1."""
     if gateway.version is IkeVersion.V2 and gateway.mode is not None:
         yield Broken("mode", f"it is {gateway.mode.value}", "", "IKEv2 has no modes",
                      f"Remove gateways[{gateway.name}].mode")
 
 
-@GATEWAY.rule("nat-traversal-always-on", ERROR, f"{SEED}; RFC 7296 §2.23", member="nat_traversal.enabled")
-def nat_traversal_always_on(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("nat-traversal-always-on", ERROR, f"{SEED}; RFC 7296 §2.23", member="nat_traversal.enabled")
+def nat_traversal_always_on(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """IKEv2 always has NAT traversal."""
     if gateway.version is IkeVersion.V2 and not gateway.nat_traversal:
         yield Broken("NAT traversal", "it is off", "", "IKEv2 always has it",
                      f"Set gateways[{gateway.name}].nat_traversal.enabled to true")
 
 
-@GATEWAY.rule("dead-peer-detection-always-on", ERROR, f"{SEED}; RFC 7296 §2.4", member="dead_peer_detection.enabled")
-def dead_peer_detection_always_on(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("dead-peer-detection-always-on", ERROR, f"{SEED}; RFC 7296 §2.4", member="dead_peer_detection.enabled")
+def dead_peer_detection_always_on(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """IKEv2 always has Dead Peer Detection."""
     if gateway.version is IkeVersion.V2 and gateway.dead_peer_detection is None:
         yield Broken("dead peer detection", "it is off", "", "IKEv2 always has it",
@@ -107,8 +107,8 @@ def main_mode_needs_static_peer(side: Side, gateway: Gateway) -> Iterator[Broken
                      f"Set gateways[{gateway.name}].mode to aggressive, or better ike_version to 2")
 
 
-@GATEWAY.rule("aggressive-mode-one-group", ERROR, "RFC 2409 §5", member="transforms")
-def aggressive_mode_one_group(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("aggressive-mode-one-group", ERROR, "RFC 2409 §5", member="transforms")
+def aggressive_mode_one_group(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """In Aggressive Mode all transforms have the same key group."""
     groups = sorted({transform.key_group.number for transform in gateway.transforms})
     if gateway.version is IkeVersion.V1 and gateway.mode is Mode.AGGRESSIVE and len(groups) > 1:
@@ -137,8 +137,8 @@ def endpoints_same_address(side: Side, gateway: Gateway) -> Iterator[Broken]:
                          f"Set gateways[{gateway.name}].endpoints[{index}].remote.address to the peer's")
 
 
-@GATEWAY.rule("phase1-weak", WARNING, "RFC 8247; RFC 9395", member="transforms")
-def weak_phase1(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("phase1-weak", WARNING, "RFC 8247; RFC 9395", member="transforms")
+def weak_phase1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """MD5, DES, 3DES and groups 1, 2 and 5 are weak."""
     for transform in gateway.transforms:
         weak = [name for name, strength in (

@@ -10,18 +10,30 @@ from collections.abc import Iterator
 from .. import hardware
 from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
-from .book import ERROR, GATEWAY, OWN, SEED, TUNNEL, Broken
+from .book import (
+    ERROR,
+    GATEWAY,
+    OWN,
+    PHASE1,
+    PHASE2,
+    SEED,
+    TUNNEL,
+    Broken,
+    GatewaySettings,
+    SiteSettings,
+    TunnelSettings,
+)
 
 _FIREWARE = "WatchGuard Help Center"
 _ENGINE = "ikeengine of this version negotiates"
 
 
-def _by_ikeengine(side: Side) -> bool:
+def _by_ikeengine(side: SiteSettings) -> bool:
     return side.managed and side.platform.is_linux
 
 
-@GATEWAY.rule("hardware-phase1-sha2", ERROR, SEED, member="transforms")
-def phase1_sha2(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("hardware-phase1-sha2", ERROR, SEED, member="transforms")
+def phase1_sha2(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """Sixteen XTM models have no SHA-2 for Phase 1."""
     if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:
         return
@@ -31,8 +43,8 @@ def phase1_sha2(side: Side, gateway: Gateway) -> Iterator[Broken]:
                                 transform.authentication.name, f"transforms[{transform.name}].authentication")
 
 
-@TUNNEL.rule("hardware-phase2-sha2", ERROR, SEED, member="proposals")
-def phase2_sha2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("hardware-phase2-sha2", ERROR, SEED, member="proposals")
+def phase2_sha2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """Sixteen XTM models have no SHA-2 for Phase 2."""
     if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:
         return
@@ -42,23 +54,19 @@ def phase2_sha2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken
                                 proposal.authentication.name, f"proposals[{proposal.name}].authentication")
 
 
-def _without_sha2(side: Side, field: str, holder: str, name: str, path: str) -> Broken:
+def _without_sha2(side: SiteSettings, field: str, holder: str, name: str, path: str) -> Broken:
     return Broken(field, f"{holder} has {name}", f"{side.name}'s platform is {side.platform.model}",
                   "this model's cryptographic hardware has no SHA-2", f"Set {path} to SHA1 at both ends")
 
 
-@GATEWAY.rule("firmware-phase1", ERROR, _FIREWARE)
-def firmware_phase1(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("firmware-phase1", ERROR, _FIREWARE)
+def firmware_phase1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """The appliance's firmware has what Phase 1 asks for."""
     if side.platform.is_linux or side.platform.firmware is None:
         return
     asked = [(hardware.IKEV2, gateway.version is IkeVersion.V2, f"gateways[{gateway.name}].ike_version"),
-             (hardware.HEX_PSK, gateway.credential.method is CredentialMethod.HEX_PSK,
-              f"gateways[{gateway.name}].credential.method"),
-             (hardware.IPV6_ENDPOINTS,
-              any(end.address is not None and end.address.version == 6
-                  for pair in gateway.endpoints for end in (pair.local, pair.remote)),
-              f"gateways[{gateway.name}].endpoints")]
+             (hardware.HEX_PSK, gateway.method is CredentialMethod.HEX_PSK,
+              f"gateways[{gateway.name}].credential.method")]
     for transform in gateway.transforms:
         path = f"transforms[{transform.name}]"
         asked += [(hardware.SHA2, hardware.is_sha2(transform.authentication), f"{path}.authentication"),
@@ -67,8 +75,18 @@ def firmware_phase1(side: Side, gateway: Gateway) -> Iterator[Broken]:
     yield from _too_old(side, "phase 1", asked)
 
 
-@TUNNEL.rule("firmware-phase2", ERROR, _FIREWARE)
-def firmware_phase2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@GATEWAY.rule("firmware-ipv6-endpoints", ERROR, _FIREWARE, member="endpoints")
+def firmware_ipv6_endpoints(side: Side, gateway: Gateway) -> Iterator[Broken]:
+    """The appliance's firmware has IPv6 endpoints where a gateway has one."""
+    if side.platform.is_linux or side.platform.firmware is None:
+        return
+    asked = any(end.address is not None and end.address.version == 6
+                for pair in gateway.endpoints for end in (pair.local, pair.remote))
+    yield from _too_old(side, "phase 1", [(hardware.IPV6_ENDPOINTS, asked, f"gateways[{gateway.name}].endpoints")])
+
+
+@PHASE2.rule("firmware-phase2", ERROR, _FIREWARE)
+def firmware_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """The appliance's firmware has what Phase 2 asks for."""
     if side.platform.is_linux or side.platform.firmware is None:
         return
@@ -82,7 +100,7 @@ def firmware_phase2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Br
     yield from _too_old(side, "phase 2", asked)
 
 
-def _too_old(side: Side, phase: str, asked: list[tuple[str, bool, str]]) -> Iterator[Broken]:
+def _too_old(side: SiteSettings, phase: str, asked: list[tuple[str, bool, str]]) -> Iterator[Broken]:
     for ability, wanted, path in asked:
         if wanted and not hardware.has_ability(side.platform.firmware, ability):
             yield Broken(phase, f"{path} asks for {ability}",
@@ -91,8 +109,8 @@ def _too_old(side: Side, phase: str, asked: list[tuple[str, bool, str]]) -> Iter
                          f"Upgrade {side.name}, or change {path}")
 
 
-@GATEWAY.rule("phase1-not-negotiated-yet", ERROR, OWN)
-def phase1_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
+@PHASE1.rule("phase1-not-negotiated-yet", ERROR, OWN)
+def phase1_not_negotiated(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """ikeengine negotiates everything that a Linux site's gateway asks for."""
     if not _by_ikeengine(side):
         return
@@ -100,9 +118,28 @@ def phase1_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
     if gateway.version not in IKEENGINE.versions:
         yield _not_yet("IKE version", f"{side.name} asks for version {gateway.version.value}",
                        [str(version.value) for version in IKEENGINE.versions], f"{path}.ike_version")
-    if gateway.credential.method not in IKEENGINE.methods:
-        yield _not_yet("credential", f"{side.name} asks for method {gateway.credential.method.value}",
+    if gateway.method not in IKEENGINE.methods:
+        yield _not_yet("credential", f"{side.name} asks for method {gateway.method.value}",
                        [method.value for method in IKEENGINE.methods], f"{path}.credential.method")
+    for transform in gateway.transforms:
+        path = f"transforms[{transform.name}]"
+        if transform.encryption not in IKEENGINE.encryptions:
+            yield _not_yet("phase 1 encryption", f"transform {transform.name} has {transform.encryption.name}",
+                           [row.name for row in IKEENGINE.encryptions], f"{path}.encryption")
+        if transform.authentication not in IKEENGINE.authentications:
+            yield _not_yet("phase 1 authentication", f"transform {transform.name} has {transform.authentication.name}",
+                           [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
+        if transform.key_group not in IKEENGINE.key_groups:
+            yield _not_yet("phase 1 key group", f"transform {transform.name} has group {transform.key_group.number}",
+                           [str(row.number) for row in IKEENGINE.key_groups], f"{path}.key_group")
+
+
+@GATEWAY.rule("endpoints-not-negotiated-yet", ERROR, OWN, member="endpoints")
+def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
+    """ikeengine negotiates between the endpoints and identifiers of a Linux site's gateway."""
+    if not _by_ikeengine(side):
+        return
+    path = f"gateways[{gateway.name}]"
     if len(gateway.endpoints) > IKEENGINE.endpoint_pairs:
         yield Broken("endpoints", f"{side.name} has {len(gateway.endpoints)} pairs", "",
                      f"{_ENGINE} with {IKEENGINE.endpoint_pairs} endpoint pair per gateway",
@@ -117,33 +154,16 @@ def phase1_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
                 yield _not_yet("phase 1 identifier", f"{side.name}'s {name} one is of type {end.identity.kind.value}",
                                [kind.value for kind in IKEENGINE.identities],
                                f"{path}.endpoints[{index}].{name}.identifier")
-    for transform in gateway.transforms:
-        path = f"transforms[{transform.name}]"
-        if transform.encryption not in IKEENGINE.encryptions:
-            yield _not_yet("phase 1 encryption", f"transform {transform.name} has {transform.encryption.name}",
-                           [row.name for row in IKEENGINE.encryptions], f"{path}.encryption")
-        if transform.authentication not in IKEENGINE.authentications:
-            yield _not_yet("phase 1 authentication", f"transform {transform.name} has {transform.authentication.name}",
-                           [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
-        if transform.key_group not in IKEENGINE.key_groups:
-            yield _not_yet("phase 1 key group", f"transform {transform.name} has group {transform.key_group.number}",
-                           [str(row.number) for row in IKEENGINE.key_groups], f"{path}.key_group")
 
 
-@TUNNEL.rule("phase2-not-negotiated-yet", ERROR, OWN)
-def phase2_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-not-negotiated-yet", ERROR, OWN)
+def phase2_not_negotiated(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """ikeengine negotiates everything that a Linux site's tunnel asks for."""
     if not _by_ikeengine(side):
         return
     if tunnel.interface is not None:
         yield Broken("virtual interface", f"{side.name} asks for {tunnel.interface.name}", "",
                      f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface")
-    for index, route in enumerate(tunnel.routes):
-        if route.direction is not Direction.BOTH:
-            yield Broken("direction", f"{side.name} asks for {route.direction.value} on {route}", "",
-                         f"{_ENGINE} routes that are open both ways only",
-                         f"Set tunnels[{tunnel.name}].routes[{index}].direction to {Direction.BOTH.value}, and use a "
-                         "firewall for what may begin")
     if tunnel.pfs is not None and tunnel.pfs not in IKEENGINE.key_groups:
         yield _not_yet("PFS key group", f"{side.name} asks for group {tunnel.pfs.number}",
                        [str(row.number) for row in IKEENGINE.key_groups], f"tunnels[{tunnel.name}].pfs.key_group")
@@ -158,6 +178,19 @@ def phase2_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Itera
         if proposal.authentication is not None and proposal.authentication not in IKEENGINE.authentications:
             yield _not_yet("phase 2 authentication", f"proposal {proposal.name} has {proposal.authentication.name}",
                            [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
+
+
+@TUNNEL.rule("routes-not-negotiated-yet", ERROR, OWN, member="routes")
+def routes_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """ikeengine negotiates the direction of a Linux site's tunnel routes."""
+    if not _by_ikeengine(side):
+        return
+    for index, route in enumerate(tunnel.routes):
+        if route.direction is not Direction.BOTH:
+            yield Broken("direction", f"{side.name} asks for {route.direction.value} on {route}", "",
+                         f"{_ENGINE} routes that are open both ways only",
+                         f"Set tunnels[{tunnel.name}].routes[{index}].direction to {Direction.BOTH.value}, and use a "
+                         "firewall for what may begin")
 
 
 def _not_yet(field: str, asked: str, able: list[str], path: str) -> Broken:

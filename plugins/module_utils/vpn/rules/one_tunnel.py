@@ -10,14 +10,25 @@ from collections.abc import Iterator
 from ..algorithms import Strength
 from ..model import Gateway, Protocol, Side, Tunnel
 from ..selectors import Selector
-from .book import ERROR, OWN, SEED, TUNNEL, WARNING, Broken
+from .book import (
+    ERROR,
+    OWN,
+    PHASE2,
+    SEED,
+    TUNNEL,
+    WARNING,
+    Broken,
+    GatewaySettings,
+    SiteSettings,
+    TunnelSettings,
+)
 
 MOST_PROPOSALS = 8
 """Of one tunnel (Fireware)."""
 
 
-@TUNNEL.rule("phase2-too-many-proposals", ERROR, "WatchGuard Help Center", member="proposals")
-def too_many_proposals(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-too-many-proposals", ERROR, "WatchGuard Help Center", member="proposals")
+def too_many_proposals(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """A tunnel has at most eight Phase 2 proposals."""
     if len(tunnel.proposals) > MOST_PROPOSALS:
         yield Broken("phase 2 proposals", f"there are {len(tunnel.proposals)}", "",
@@ -25,8 +36,8 @@ def too_many_proposals(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator
                      f"Remove {len(tunnel.proposals) - MOST_PROPOSALS} from tunnels[{tunnel.name}].proposals")
 
 
-@TUNNEL.rule("phase2-aead-with-authentication", ERROR, "RFC 4106 §8.3", member="proposals")
-def aead_with_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-aead-with-authentication", ERROR, "RFC 4106 §8.3", member="proposals")
+def aead_with_authentication(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """AES-GCM in Phase 2 has no authentication algorithm beside it."""
     for proposal in tunnel.proposals:
         if proposal.encryption and proposal.encryption.aead and proposal.authentication:
@@ -36,8 +47,8 @@ def aead_with_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> It
                          f"Remove proposals[{proposal.name}].authentication")
 
 
-@TUNNEL.rule("phase2-ah-with-encryption", ERROR, f"{SEED}; RFC 4302", member="proposals")
-def ah_with_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-ah-with-encryption", ERROR, f"{SEED}; RFC 4302", member="proposals")
+def ah_with_encryption(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """AH does not encrypt."""
     for proposal in tunnel.proposals:
         if proposal.protocol is Protocol.AH and proposal.encryption:
@@ -46,8 +57,8 @@ def ah_with_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator
                          f"Set proposals[{proposal.name}].protocol to ESP, or remove its encryption")
 
 
-@TUNNEL.rule("phase2-without-authentication", ERROR, "RFC 8221 §4; RFC 4302", member="proposals")
-def without_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-without-authentication", ERROR, "RFC 8221 §4; RFC 4302", member="proposals")
+def without_authentication(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """Every Phase 2 proposal authenticates."""
     for proposal in tunnel.proposals:
         if proposal.authentication is None and not (proposal.encryption and proposal.encryption.aead):
@@ -56,8 +67,8 @@ def without_authentication(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iter
                          f"Set proposals[{proposal.name}].authentication to SHA2-256")
 
 
-@TUNNEL.rule("phase2-esp-without-encryption", ERROR, OWN, member="proposals")
-def esp_without_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-esp-without-encryption", ERROR, OWN, member="proposals")
+def esp_without_encryption(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """ESP encrypts."""
     for proposal in tunnel.proposals:
         if proposal.protocol is Protocol.ESP and proposal.encryption is None:
@@ -65,8 +76,8 @@ def esp_without_encryption(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iter
                          f"Set proposals[{proposal.name}].encryption to AES-256")
 
 
-@TUNNEL.rule("phase2-mixed-protocols", ERROR, SEED, member="proposals")
-def mixed_protocols(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-mixed-protocols", ERROR, SEED, member="proposals")
+def mixed_protocols(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """A tunnel has ESP or AH, never both."""
     names = ", ".join(proposal.name for proposal in tunnel.proposals)
     if len({proposal.protocol for proposal in tunnel.proposals}) > 1:
@@ -110,8 +121,8 @@ def route_contains_endpoints(side: Side, gateway: Gateway, tunnel: Tunnel) -> It
                              f"Leave the endpoints out of tunnels[{tunnel.name}].routes[{index}]")
 
 
-@TUNNEL.rule("phase2-weak", WARNING, "RFC 8221; RFC 9395", member="proposals")
-def weak_phase2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("phase2-weak", WARNING, "RFC 8221; RFC 9395", member="proposals")
+def weak_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """MD5, DES, 3DES and PFS with groups 1, 2 and 5 are weak."""
     for proposal in tunnel.proposals:
         weak = [row.name for row in (proposal.encryption, proposal.authentication)
@@ -124,8 +135,8 @@ def weak_phase2(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken
                      f"Set tunnels[{tunnel.name}].pfs.key_group to 14 or better at both ends")
 
 
-@TUNNEL.rule("pfs-off", WARNING, SEED, member="pfs.enabled")
-def pfs_off(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+@PHASE2.rule("pfs-off", WARNING, SEED, member="pfs.enabled")
+def pfs_off(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """Perfect Forward Secrecy is on."""
     if tunnel.pfs is None:
         yield Broken("PFS", "it is off", "", "who learns phase 1's keys can then read this tunnel's traffic",

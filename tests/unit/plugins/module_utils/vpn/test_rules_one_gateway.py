@@ -42,7 +42,7 @@ def test_what_ikeengine_does_not_negotiate_in_phase2(hq, messages, section, fiel
 
 def test_a_route_that_is_open_one_way_only_is_not_enforced_yet(hq, messages):
     hq["tunnels"][0]["routes"][0]["direction"] = "local-to-remote"
-    (message,) = messages("phase2-not-negotiated-yet")
+    (message,) = messages("routes-not-negotiated-yet")
     assert message.startswith("tunnel hq/lan: direction: hq asks for local-to-remote on ")
     assert "Set tunnels[lan].routes[0].direction to both" in message
 
@@ -51,7 +51,7 @@ def test_dynamic_addresses_and_x500_names_are_not_negotiated_yet(hq, messages):
     hq["gateways"][0]["endpoints"] = [{
         "local": {"address": "192.0.2.1", "identifier": {"type": "x500-name", "value": "CN=hq, O=Example"}},
         "remote": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "branch.example"}}}]
-    local, remote = messages("phase1-not-negotiated-yet")
+    local, remote = messages("endpoints-not-negotiated-yet")
     assert "hq's local one is of type x500-name" in local
     assert "hq has a dynamic remote address" in remote
 
