@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,46 @@ try:
 except ImportError:  # before ansible-core 2.19
     Origin = None
 
+FLEET = "ipsec_fleet"
 _STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 
 
 class Origins:
-    """Finds the lines of declarations by host, for findings that name their sites."""
+    """Finds the lines of declarations by host, for findings that name their sites.
 
-    def __init__(self, declarations: Mapping[str, Any]) -> None:
+    ``fleet`` gives the fleet's definition as it is written, or None; it is called once, and only if needed.
+    """
+
+    def __init__(self, declarations: Mapping[str, Any], fleet: Callable[[], object] = lambda: None) -> None:
         self._of_site = {_site(host, fields): fields for host, fields in declarations.items()}
+        self._find_fleet = fleet
+
+    @cached_property
+    def _fleet(self) -> Mapping[str, object]:
+        return {FLEET: self._find_fleet()}
 
     def locate(self, site: str, path: str) -> Position | None:
-        """The nearest to that path in the site's declaration that Ansible knows a place of."""
-        here = self._of_site.get(site)
-        if not isinstance(here, Mapping):
-            return None
-        found = None
-        for label, field in _STEP.findall(path) or [("", name) for name in here][:1]:
-            key, here = _element(here, label) if label else _field(here, field)
-            if here is None:
-                break
+        """The nearest to that path in the site's declaration that Ansible knows a place of.
+
+        What a fleet's definition makes of a site stands where it has the site; without a site the path is the fleet's.
+        """
+        if not site:
+            return _locate(self._fleet, path)
+        return _locate(self._of_site.get(site), path) or _locate(self._fleet, f"{FLEET}.sites[{site}]", deep=3)
+
+
+def _locate(here: object, path: str, deep: int = 1) -> Position | None:
+    """The nearest place to that path, no fewer than ``deep`` steps into it."""
+    if not isinstance(here, Mapping):
+        return None
+    found = None
+    for depth, (label, field) in enumerate(_STEP.findall(path) or [("", name) for name in here][:1], 1):
+        key, here = _element(here, label) if label else _field(here, field)
+        if here is None:
+            break
+        if depth >= deep:
             found = _written(key) or _written(here) or _first(here) or found
-        return found
+    return found
 
 
 def _site(host: str, fields: object) -> str:
@@ -55,7 +74,9 @@ def _field(mapping: object, name: str) -> tuple[object, object]:
 
 
 def _element(elements: object, label: str) -> tuple[object, object]:
-    """The element of a list with that name, or at that index."""
+    """The element of a list with that name, or at that index; of a mapping with that key."""
+    if isinstance(elements, Mapping):
+        return _field(elements, label)
     if not isinstance(elements, Sequence) or isinstance(elements, str):
         return None, None
     for element in elements:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from ..findings import Finding
-from .judgement import Judgement, Locate
+from .judgement import Judgement, Locate, ends
 
 MOST = 10_000
 """Findings and tunnels that are listed, errors and disagreeing tunnels first; ``summary`` counts all."""
@@ -22,7 +22,7 @@ def as_json(judgement: Judgement, locate: Locate) -> str:
 
 
 def _entry(finding: Finding, locate: Locate) -> dict[str, object]:
-    positions = [locate(site, path) for site, path in zip(finding.sites, finding.paths, strict=True)]
+    positions = [locate(site, path) for site, path in ends(finding)]
     return finding.as_dict() | {"positions": [
         None if position is None else {"file": position.file, "line": position.line, "column": position.column}
         for position in positions]}

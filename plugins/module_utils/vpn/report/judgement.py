@@ -98,6 +98,11 @@ class Judgement:
             yield from (Verdict(right, left, tunnel.name, False) for tunnel in pair.right_only)
 
 
+def ends(finding: Finding) -> list[tuple[str, str]]:
+    """Each site of a finding with its path there; of what is declared of no one site, as a fleet, the path alone."""
+    return list(zip(finding.sites, finding.paths, strict=True)) or [("", finding.field)]
+
+
 def _subject(path: str) -> str:
     """The gateway or tunnel that a path leads into: ``gateways[branch]`` of ``gateways[branch].start``."""
     return path[:path.find("]") + 1]

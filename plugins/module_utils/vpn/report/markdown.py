@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..findings import Finding
-from .judgement import Judgement, Locate, counted
+from .judgement import Judgement, Locate, counted, ends
 
 MOST = 100
 """Findings of each severity that are listed; forges refuse comments of more than 65,536 characters."""
@@ -84,7 +84,7 @@ def _rest(findings: Sequence[Finding], shown: int, what: str) -> str:
 
 def _link(finding: Finding) -> str:
     sites = sorted(finding.sites)
-    return " ↔ ".join(sites) if len(sites) <= 2 else f"{len(sites):,} sites"
+    return (" ↔ ".join(sites) or "all sites") if len(sites) <= 2 else f"{len(sites):,} sites"
 
 
 def _row(sites: str, finding: Finding) -> str:
@@ -96,8 +96,7 @@ def _row(sites: str, finding: Finding) -> str:
 
 def _entry(finding: Finding, locate: Locate) -> str:
     subject = ", ".join(_code(part) for part in (finding.where, finding.field) if part)
-    places = [str(place) for site, path in zip(finding.sites[:2], finding.paths, strict=False)
-              if (place := locate(site, path)) is not None]
+    places = [str(place) for site, path in ends(finding)[:2] if (place := locate(site, path)) is not None]
     written = f" <br>Written at {', '.join(map(_code, places))}." if places else ""
     return (f"- {subject} ({_code(finding.code)}): {_prose(finding.rule)}. "
             f"<br>**Fix:** {_prose(finding.fix)}.{written}")

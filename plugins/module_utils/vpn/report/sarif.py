@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..findings import Finding
 from ..rules.book import CHAPTERS
-from .judgement import Judgement, Locate, Position, counted
+from .judgement import Judgement, Locate, Position, counted, ends
 
 MOST = 5_000
 """Results that are listed, errors first: as many as GitHub shows of one run."""
@@ -82,20 +82,19 @@ def _rule(code: str, sentence: str, level: str, source: str, chapter: str) -> di
 
 def _result(finding: Finding, index: int, seen: Counter[str], locate: Locate) -> dict[str, Any]:
     """At the first end that is written in a file; the other ends are related locations."""
-    ends = [(site, path, locate(site, path))
-            for site, path in zip(finding.sites[:MOST_ENDS], finding.paths, strict=False)]
-    first = next((end for end in ends if end[2] is not None), ends[0] if ends else None)
-    others = [end for end in ends if end is not first]
+    places = [(site, path, locate(site, path)) for site, path in ends(finding)[:MOST_ENDS]]
+    first = next((place for place in places if place[2] is not None), places[0])
+    others = [place for place in places if place is not first]
     result: dict[str, Any] = {
         "ruleId": finding.code, "ruleIndex": index, "level": finding.severity.value,
         "message": {"text": _plain(finding.message)},
-        "locations": [_location(*first)] if first else [],
+        "locations": [_location(*first)],
         "partialFingerprints": {"finding/v1": _fingerprint(finding, seen)},
         "properties": {name: getattr(finding, name) for name in ("where", "field", "left", "right", "rule", "fix")},
     }
     if others:
-        result["relatedLocations"] = [_location(*end) | {"id": number, "message": {"text": f"What {end[0]} declares"}}
-                                      for number, end in enumerate(others)]
+        result["relatedLocations"] = [_location(*place) | {"id": number, "message": {"text": f"What {place[0]} declares"}}
+                                      for number, place in enumerate(others)]
     return result
 
 
@@ -107,7 +106,7 @@ def _location(site: str, path: str, position: Position | None) -> dict[str, Any]
         named = _OBJECT.match(path)
         kind, name = (named[1], named[2]) if named else ("site", site)
     location: dict[str, Any] = {"logicalLocations": [
-        {"name": name, "fullyQualifiedName": f"{site}/{path}" if path else site, "kind": kind}]}
+        {"name": name, "fullyQualifiedName": "/".join(filter(None, (site, path))), "kind": kind}]}
     if position is not None:
         location["physicalLocation"] = {
             "artifactLocation": _artifact(position.file),
@@ -123,8 +122,8 @@ def _artifact(file: str) -> dict[str, str]:
 
 def _fingerprint(finding: Finding, seen: Counter[str]) -> str:
     """The same from run to run, whichever end comes first and whatever the values are by then."""
-    ends = sorted(zip(finding.sites, finding.paths, strict=True))
-    key = hashlib.sha256(json.dumps([finding.code, finding.field, ends]).encode()).hexdigest()[:32]
+    parts = [finding.code, finding.field, sorted(ends(finding))]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     seen[key] += 1
     return f"{key}:{seen[key]}"
 

@@ -60,6 +60,20 @@ def test_a_site_is_found_by_the_name_that_it_gives_itself(tmp_path):
     assert (origins.locate("headquarters", "site.name").file, origins.locate("hq", "")) == (str(file), None)
 
 
+def test_what_a_fleet_makes_of_a_site_stands_where_the_fleet_has_it(tmp_path):
+    file = tmp_path / "all.yml"
+    file.write_text("ipsec_fleet:\n  sites:\n    hq:\n      address: 192.0.2.1\n  links:\n    - mesh: [hq]\n")
+    asked = []
+    written = DataLoader().load_from_file(str(file))["ipsec_fleet"]
+    origins = Origins({"hq": object()}, lambda: asked.append("once") or written)
+    assert asked == []
+    assert origins.locate("hq", "gateways[branch].transforms").line == 3
+    assert origins.locate("", "ipsec_fleet.links[0].mesh").line == 6
+    assert origins.locate("", "ipsec_fleet.sites[hq].adress").line == 3
+    assert origins.locate("branch", "gateways[hq]") is None
+    assert asked == ["once"]
+
+
 @pytest.mark.parametrize("fields", [{}, {"gateways": [{"name": "branch"}]}, {"gateways": "text"}, [], None, "text"])
 def test_what_comes_from_no_file_stands_nowhere(fields):
     for path in ("", "gateways[branch]", "gateways[branch].start", "tunnels[lan].routes[0]"):

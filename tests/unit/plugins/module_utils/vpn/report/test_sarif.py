@@ -98,6 +98,13 @@ def test_what_is_said_of_a_tunnel_or_a_whole_site_is_named_after_it(hq, branch, 
         {"name": "hq", "fullyQualifiedName": "hq", "kind": "site"}]}]
 
 
+def test_what_is_said_of_a_fleet_stands_at_its_field():
+    finding = Finding("declaration-joined-twice", Severity.ERROR, "ipsec_fleet.links[1]", "", "", "rule", "Fix")
+    (result,) = run_of(Judgement([finding], 1, None), lambda site, path: Position("all.yml", 9, 7))["results"]
+    assert result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "ipsec_fleet.links[1]"
+    assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == 9
+
+
 def test_braces_and_links_in_values_are_plain_text(hostile):
     text = run_of(hostile)["results"][0]["message"]["text"]
     assert "{{0}}" in text
