@@ -93,8 +93,9 @@ def _result(finding: Finding, index: int, seen: Counter[str], locate: Locate) ->
         "properties": {name: getattr(finding, name) for name in ("where", "field", "left", "right", "rule", "fix")},
     }
     if others:
-        result["relatedLocations"] = [_location(*place) | {"id": number, "message": {"text": f"What {place[0]} declares"}}
-                                      for number, place in enumerate(others)]
+        result["relatedLocations"] = [
+            _location(*place) | {"id": number, "message": {"text": f"What {place[0]} declares"}}
+            for number, place in enumerate(others)]
     return result
 
 
