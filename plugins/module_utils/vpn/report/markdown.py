@@ -41,7 +41,9 @@ def as_markdown(judgement: Judgement, locate: Locate) -> str:
 
 def _verdict(judgement: Judgement) -> str:
     if judgement.errors:
-        return "❌ the ends do not agree" if judgement.compared else "❌ not readable"
+        return "❌ failed"
+    if not judgement.tunnels:
+        return "⚠️ there are no two ends to hold against each other"
     return "⚠️ the ends agree, with warnings" if judgement.warnings else "✅ the ends agree"
 
 

@@ -7,6 +7,7 @@ import re
 import time
 from html.parser import HTMLParser
 
+from ikeengine.vpn.findings import Finding, Severity
 from ikeengine.vpn.report import Judgement, Position, render
 from markdown_it import MarkdownIt
 
@@ -46,7 +47,7 @@ def test_two_ends_that_agree_are_two_lines(judgement):
 def test_a_finding_is_a_row_and_its_fix_is_folded_under_the_table(branch, judgement):
     branch["transforms"][0]["encryption"] = "AES-128"
     text = render("markdown", judgement(), lambda site, path: Position(f"host_vars/{site}.yml", 12, 3))
-    assert text.startswith("## IPsec validation: ❌ the ends do not agree\n\n**1 error, 0 warnings.** 2 sites,")
+    assert text.startswith("## IPsec validation: ❌ failed\n\n**1 error, 0 warnings.** 2 sites,")
     page = Page(text)
     assert page.cells[:4] == ["branch ↔ hq", "gateway hq<->branch", "phase 1 encryption",
                               "hq offers AES-256branch offers AES-128"]
@@ -96,6 +97,16 @@ def test_long_values_do_not_make_it_longer_than_a_comment_may_be(hostile):
     assert "more errors" in text
 
 
-def test_a_declaration_that_cannot_be_read_is_no_verdict_on_the_ends(hq):
-    text = render("markdown", Judgement((), 2, None))
-    assert "A declaration cannot be read" in text
+def test_a_declaration_that_cannot_be_read_is_no_verdict_on_the_ends(hostile):
+    text = render("markdown", Judgement(hostile.findings, 2, None))
+    assert text.startswith("## IPsec validation: ❌ failed\n\n**1 error, 0 warnings.** A declaration cannot be read, so")
+
+
+def test_no_two_ends_are_no_agreement():
+    assert "⚠️ there are no two ends to hold against each other" in render("markdown", Judgement((), 1, ()))
+
+
+def test_what_is_wrong_with_a_fleet_is_said_of_all_sites():
+    finding = Finding("declaration-joined-twice", Severity.ERROR, "ipsec_fleet.links[1]", "joins a<->b", "", "once", "Fix")
+    page = Page(render("markdown", Judgement([finding], 1, None)))
+    assert page.cells[:3] == ["all sites", "its declaration", "ipsec_fleet.links[1]"]
