@@ -35,9 +35,10 @@ class ActionModule(ActionBase):
         declarations = options["sides"]
         if declarations is None:
             hosts = options["hosts"] if options["hosts"] is not None else variables["groups"]["all"]
-            declarations = sides.declared(variables["hostvars"], hosts)
+            declarations = sides.declared_by_all(variables["hostvars"], hosts, self._loader)
         judgement = validation.judge(declarations)
-        changed = self._report(options["reports"], judgement, Origins(declarations))
+        origins = Origins(declarations, lambda: sides.definition(declarations))
+        changed = self._report(options["reports"], judgement, origins)
         result |= validation.as_result(judgement) | {"changed": changed, "sides": sorted(declarations)}
         if judgement.errors and options["fail_on_findings"]:
             errors = validation.sentences([finding.message for finding in judgement.errors], "error")

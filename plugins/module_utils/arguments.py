@@ -23,6 +23,8 @@ NAME = {"name": {"type": "str", "required": True}}
 CONFIG = {
     "secrets": {"type": "dict", "no_log": True},
     "site": {"type": "dict"},
+    "policy": {"type": "str"},
+    "shared_transforms": {"type": "list", "elements": "str"},
     **{name: {"type": "list", "elements": "dict"} for name in LISTS},
     **STATE,
 }

@@ -28,6 +28,13 @@ options:
   site:
     description: C(name) and C(platform) of this side. The name defaults to the host's name in the inventory.
     type: dict
+  policy:
+    description: V(strict) makes weak algorithms errors, which are warnings under V(standard).
+    type: str
+  shared_transforms:
+    description: Names of the Phase 1 transforms that all IKEv2 gateways share whose remote end is dynamic.
+    type: list
+    elements: str
   transforms:
     description: Phase 1 transforms, each as M(tandem.vpn.ipsec_transform) takes it.
     type: list
@@ -56,7 +63,9 @@ EXAMPLES = r"""
 - name: All of one side
   tandem.vpn.ipsec_config:
     site: "{{ ipsec_site }}"
+    policy: strict
     transforms: "{{ ipsec_transforms }}"
+    shared_transforms: [p1]
     proposals: "{{ ipsec_proposals }}"
     gateways: "{{ ipsec_gateways }}"
     tunnels: "{{ ipsec_tunnels }}"
@@ -106,7 +115,8 @@ def main() -> None:
         arguments.finish(module, take_out(lists) if lists else None, rebuild=not lists)
     if "gateways" in lists:
         lists["gateways"] = inlined(lists["gateways"], module.params["secrets"] or {})
-    arguments.finish(module, replace({"site": module.params["site"], **lists}), rebuild=True)
+    arguments.finish(module, replace({
+        **{name: module.params[name] for name in ("site", "policy", "shared_transforms")}, **lists}), rebuild=True)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,252 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sides of all tunnels, read on the controller from the inventory's variables."""
+"""The sides of all tunnels, read on the controller from the inventory's variables.
+
+A host declares by lists of its own, by its part of a fleet, or by both: then an object of its own stands in the place
+of the fleet's of the same name, and its others beside them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
 
-from ..module_utils.vpn import declaration, rules
+from ..module_utils.vpn import declaration, fleet
 from ..module_utils.vpn.declaration import DeclarationError
 from ..module_utils.vpn.findings import Finding
+from ..module_utils.vpn.fleet import Fleet
 from ..module_utils.vpn.model import Side
+from ..module_utils.vpn.reading import Misfit, Misfits
+from .fleets import FILE, FLEET, Fleets, KnownFleet, Variables, no_file
+from .keyring import Keyring
 
-FIELDS = ("site", "transforms", "proposals", "gateways", "tunnels")
+LISTS = ("transforms", "proposals", "gateways", "tunnels")
+FIELDS = ("site", "policy", "shared_transforms", *LISTS)
 
 
-def declared(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What each host's ``ipsec_*`` variables declare; hosts that declare nothing are left out.
+@dataclass(frozen=True)
+class Part:
+    """A site's part of a fleet, where nothing else is declared of it; or what is wrong with it.
+
+    ``definition`` is the fleet's as plain data.
+    """
+
+    fleet: Fleet | None
+    site: str
+    definition: Any = field(default=None, repr=False)
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    findings: tuple[Finding, ...] = ()
+
+    def side(self) -> Side:
+        """Raises DeclarationError."""
+        if self.fleet is None or self.findings:
+            raise DeclarationError(self.findings)
+        return fleet.side(self.fleet, self.site, self.keys)
+
+
+Declared = Mapping[str, Any] | Part
+
+
+def declared(hostvars: Any, hosts: Iterable[str]) -> dict[str, Declared]:
+    """What each host's variables declare; hosts that declare nothing are left out. Generated keys are left unknown.
 
     Raises AnsibleError, naming host and variable, where a variable cannot be templated.
     """
-    found = {host: _of(hostvars, host) for host in hosts}
-    return {host: fields for host, fields in found.items() if fields}
+    return _Inventory(hostvars, Fleets()).declared(hosts)
 
 
-def _of(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
-    variables = hostvars[host]
-    fields = {}
-    for field in FIELDS:
-        name = f"ipsec_{field}"
-        if name not in variables:
+def declared_by_all(hostvars: Any, hosts: Iterable[str], loader: DataLoader) -> dict[str, Declared]:
+    """The same with keys, and with the sites of fleets that are no hosts: what is to be held against each other.
+
+    Nothing is written: where a key is still to be made, something stands in for it, the same at both ends. Raises
+    AnsibleError also where the keys cannot be read, or could not be made.
+    """
+    inventory = _Inventory(hostvars, Fleets(loader), with_keys=True)
+    found = inventory.declared(hosts)
+    return found | inventory.others()
+
+
+def of_host(variables: Variables, loader: DataLoader, wanted: Iterable[str] = FIELDS, *,
+            check_mode: bool) -> Mapping[str, Any]:
+    """The wanted fields of a host's declaration, at least, with its part of a fleet and its keys.
+
+    In check mode something stands in for a key that is still to be made; else its absence is an error. Raises
+    AnsibleError.
+    """
+    host, fleets, own = variables.host, Fleets(loader), _own(variables, wanted)
+    base: dict[str, Any] = {"site": {"name": host}, "policy": "standard", "shared_transforms": [],
+                            **{name: [] for name in LISTS}}
+    known = fleets.of(variables)
+    if known is None:
+        return _combined(base, own)
+    try:
+        if known.fleet is None:
+            raise DeclarationError(known.findings)
+        if host not in known.fleet.sites:
+            return _combined(base, own)
+        keys: Mapping[str, str] = {}
+        if "gateways" in wanted:
+            keys = _keys_of_host(known, fleets.keyring(variables), host, check_mode=check_mode)
+        return _combined(base | plain(fleet.side(known.fleet, host, keys)), own)
+    except DeclarationError as error:
+        raise AnsibleError(str(error)) from None
+
+
+def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, check_mode: bool) -> dict[str, Any]:
+    """Make the keys that the hosts' fleets lack. Returns ``changed``, ``files`` and ``made``, the pairs that had none.
+
+    Raises AnsibleError.
+    """
+    fleets = Fleets(loader)
+    wanted: dict[Keyring, set[str]] = {}
+    for host in hosts:
+        variables = Variables.of(hostvars, host)
+        known = fleets.of(variables)
+        if known is None or not known.key_names:
             continue
-        try:
-            fields[field] = variables[name]
-        except Exception as error:  # templating raises whatever a template raises
-            raise AnsibleError(f"{host}: {name} cannot be templated: {error}") from error
-    return fields
+        keyring = fleets.keyring(variables)
+        if keyring is None:
+            raise AnsibleError(str(no_file(known)))
+        wanted.setdefault(keyring, set()).update(known.key_names)
+    outcomes = {keyring: keyring.make(names, check_mode=check_mode) for keyring, names in wanted.items()}
+    return {"changed": any(changed for _made, changed in outcomes.values()),
+            "made": sorted({name for made, _changed in outcomes.values() for name in made}),
+            "files": sorted(str(keyring.path) for keyring in outcomes)}
 
 
-def read(declarations: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Side], list[Finding]]:
+def read(declarations: Mapping[str, Declared]) -> tuple[dict[str, Side], list[Finding]]:
     """The sides by host, and what is wrong with those that cannot be read."""
-    sides, findings = {}, []
+    sides: dict[str, Side] = {}
+    findings: dict[Finding, None] = {}  # in order; what is wrong with a fleet is said once
     for host, fields in declarations.items():
         try:
-            sides[host] = declaration.read(fields, site_name=host)
+            sides[host] = fields.side() if isinstance(fields, Part) else declaration.read(fields, site_name=host)
         except DeclarationError as error:
-            findings.extend(error.findings)
-    return sides, findings
+            findings.update(dict.fromkeys(error.findings))
+    return sides, list(findings)
 
 
-def judge(declarations: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """Everything that is wrong with the sides, each alone and then against each other."""
-    sides, findings = read(declarations)
-    return findings or list(rules.validate(list(sides.values())).findings)
+def definition(declarations: Mapping[str, Declared]) -> Any:
+    """The definition of the fleet that they are parts of, as plain data, or None."""
+    return next((fields.definition for fields in declarations.values() if isinstance(fields, Part)), None)
+
+
+def plain(side: Side) -> dict[str, Any]:
+    """A side as plain data with its keys inline, as host_vars have it."""
+    written, kept = declaration.write(side)
+    keys: Any = kept["gateways"]
+    gateways: Any = written["gateways"]
+    for gateway in gateways:
+        gateway["credential"] |= keys.get(gateway["name"], {})
+    return {name: value for name, value in written.items() if name != "version"}
+
+
+class _Inventory:
+    """Hosts and what they declare. ``with_keys`` also has the keys of fleets, or what stands in for them."""
+
+    def __init__(self, hostvars: Any, fleets: Fleets, *, with_keys: bool = False) -> None:
+        self._hostvars, self._fleets, self._with_keys = hostvars, fleets, with_keys
+        self._members: dict[int, Part] = {}
+
+    def declared(self, hosts: Iterable[str]) -> dict[str, Declared]:
+        all_variables = {host: Variables.of(self._hostvars, host) for host in hosts}
+        parts = {host: self._part(variables) for host, variables in all_variables.items()}
+        for host, part in parts.items():
+            if part is None:  # a fleet that others define may have it as a site
+                parts[host] = next((replace(member, site=host) for member in self._members.values()
+                                    if member.fleet is not None and host in member.fleet.sites), None)
+        found = {host: _joined(variables, parts[host]) for host, variables in all_variables.items()}
+        return {host: fields for host, fields in found.items() if fields}
+
+    def others(self) -> dict[str, Declared]:
+        """The sites of the hosts' fleets that are no hosts."""
+        found: dict[str, Declared] = {}
+        for member in self._members.values():
+            if member.fleet is None:
+                continue
+            for name, site in member.fleet.sites.items():
+                if name not in self._hostvars:
+                    part = replace(member, site=name)
+                    found[name] = replace(part, findings=(*part.findings, _no_host(name))) if site.managed else part
+        return found
+
+    def _part(self, variables: Variables) -> Part | None:
+        known = self._fleets.of(variables)
+        if known is None:
+            return None
+        keys: Mapping[str, str] = {}
+        findings = known.findings
+        if self._with_keys:
+            try:
+                keys = self._fleets.keys_with_stand_ins(known, variables)
+            except DeclarationError as error:
+                findings += error.findings
+        part = Part(known.fleet, variables.host, known.value, keys, findings)
+        self._members.setdefault(id(known), part)
+        return part if known.fleet is None or variables.host in known.fleet.sites else None
+
+
+def _joined(variables: Variables, part: Part | None) -> Declared:
+    own = _own(variables)
+    if part is None:
+        return own
+    if not own or part.fleet is None or part.findings:
+        return part
+    try:
+        return _combined(plain(part.side()), own)
+    except DeclarationError as error:
+        return replace(part, findings=error.findings)
+
+
+def _own(variables: Variables, wanted: Iterable[str] = FIELDS) -> dict[str, Any]:
+    """What the host declares by variables of its own."""
+    return {name: variables[f"ipsec_{name}"] for name in wanted if f"ipsec_{name}" in variables}
+
+
+def _combined(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The host's own over what a fleet says of it."""
+    combined = dict(base)
+    for name, value in own.items():
+        if name == "site" and isinstance(value, Mapping):
+            combined[name] = {**base.get(name, {}), **value}
+        elif name in LISTS and isinstance(value, (list, tuple)):
+            combined[name] = _merged(base.get(name, []), value)
+        else:
+            combined[name] = value
+    return combined
+
+
+def _merged(fleets: Iterable[Mapping[str, Any]], own: Iterable[Any]) -> list[Any]:
+    named = {item["name"]: item for item in own if isinstance(item, Mapping) and isinstance(item.get("name"), str)}
+    kept = [named.pop(item["name"], item) for item in fleets]
+    replaced = [id(item) for item in kept]
+    return kept + [item for item in own if id(item) not in replaced]
+
+
+def _keys_of_host(known: KnownFleet, keyring: Keyring | None, host: str, *, check_mode: bool) -> Mapping[str, str]:
+    names = tuple(fleet.key_names(known.fleet, host)) if known.fleet is not None else ()
+    if not names:
+        return {}
+    if keyring is None:
+        raise DeclarationError((no_file(known),))
+    if check_mode:
+        return keyring.with_stand_ins(names)
+    keys = keyring.keys()
+    lacking = [name for name in names if name not in keys]
+    if lacking:
+        raise AnsibleError(f"{host}: {keyring.path} ({FILE}) has no key for {', '.join(lacking)}. Run the task "
+                           "tandem.vpn.ipsec_keys first, as the role ipsec_gateway does")
+    return keys
+
+
+def _no_host(name: str) -> Finding:
+    misfits = Misfits("")
+    misfits.add(f"{FLEET}.sites[{name}]", Misfit(
+        "a site that Ansible manages is the host of its name", f"Add the host {name} to the inventory, or set managed: "
+        "false for a site that somebody else configures", code="unknown-reference"), "is no host of the inventory")
+    return misfits.findings[0]

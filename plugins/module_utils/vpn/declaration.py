@@ -126,7 +126,8 @@ class _Reader:
         proposals = [read_proposal(fields) for fields in self._top.sections("proposals", PROPOSAL)]
         transform_of = {item.name: item for item in (DEFAULT_TRANSFORM, *transforms)}
         proposal_of = {item.name: item for item in (DEFAULT_PROPOSAL, *proposals)}
-        shared = referred(self._top, "shared_transforms", transform_of, ())
+        shared = (referred(self._top, "shared_transforms", transform_of, ())
+                  if self._top.listed("shared_transforms") else ())
         gateways = tuple(read_gateway(fields, transform_of, shared, self._keys)
                          for fields in self._top.sections("gateways", GATEWAY))
         names = {gateway.name for gateway in gateways}

@@ -133,7 +133,8 @@ class _Reader:
             overrides_of=overrides_of, overrides_between=overrides_between,
             policy=top.take("policy", reading.choice(Policy), Policy.STANDARD),
             transforms=transforms, transform_of=transform_of,
-            shared_transforms=declaration.referred(top, "shared_transforms", transform_of, ()),
+            shared_transforms=declaration.referred(top, "shared_transforms", transform_of, ())
+            if top.listed("shared_transforms") else (),
             proposals=proposals, proposal_of={item.name: item for item in (DEFAULT_PROPOSAL, *proposals)},
             misfits=self._misfits, links_of=self._links_of, direct=self._direct, meshes=self._meshes)
 

@@ -1,0 +1,63 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the host of a task declares, its part of a fleet included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ..plugin_utils import sides
+from ..plugin_utils.fleets import Variables
+
+DOCUMENTATION = r"""
+name: ipsec_declaration
+short_description: What a host declares, its part of a fleet included
+version_added: 0.2.0
+author:
+  - The tandem.vpn authors (@tandem)
+description:
+  - Joins the host's own variables, C(ipsec_site), C(ipsec_policy), C(ipsec_transforms), C(ipsec_shared_transforms),
+    C(ipsec_proposals), C(ipsec_gateways) and C(ipsec_tunnels), with what C(ipsec_fleet) makes of the host. An object
+    of the host's own stands in the place of the fleet's of the same name.
+  - The result holds keys. Hand it to M(tandem.vpn.ipsec_config) and to nothing that prints or keeps it.
+options:
+  _terms:
+    description: The parts that are wanted, of C(site), C(policy), C(shared_transforms), C(transforms), C(proposals),
+      C(gateways) and C(tunnels).
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: All of one side
+  tandem.vpn.ipsec_config:
+    site: "{{ lookup('tandem.vpn.ipsec_declaration', 'site') }}"
+    transforms: "{{ lookup('tandem.vpn.ipsec_declaration', 'transforms') }}"
+    proposals: "{{ lookup('tandem.vpn.ipsec_declaration', 'proposals') }}"
+    gateways: "{{ lookup('tandem.vpn.ipsec_declaration', 'gateways') }}"
+    tunnels: "{{ lookup('tandem.vpn.ipsec_declaration', 'tunnels') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: Each part in the form in which M(tandem.vpn.ipsec_config) takes it.
+  type: list
+  elements: raw
+"""
+
+
+class LookupModule(LookupBase):
+    def run(self, terms: list[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[Any]:
+        given = variables or {}
+        unknown = [term for term in terms if term not in sides.FIELDS]
+        if unknown:
+            raise AnsibleLookupError(f"{unknown[0]} is no part of a declaration: these are {', '.join(sides.FIELDS)}")
+        of_task = Variables(given["inventory_hostname"], given, lambda name: self._templar.template(given[name]))
+        found = sides.of_host(of_task, self._loader, terms, check_mode=bool(given.get("ansible_check_mode")))
+        return [found[term] for term in terms]

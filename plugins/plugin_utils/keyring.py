@@ -1,0 +1,166 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pre-shared keys of a fleet: one per pair of sites, made once, kept in a file of the controller's user."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import VaultLib, VaultSecret, match_encrypt_secret, parse_vaulttext_envelope
+
+_OCTETS = 32  # of entropy, as the keys of the strongest algorithms have (RFC 7296 §2.15)
+_HEADING = "---\n# One pre-shared key per pair of sites. The hosts have them and this file, nobody else: keep it.\n"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class KeyringError(AnsibleError):
+    """The file cannot serve. The message names it, and never what it holds."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the file holds, and how it is encrypted, if it is."""
+
+    keys: dict[str, str] = field(repr=False)
+    vault_id: str | None = None
+    secret: VaultSecret | None = None
+
+
+class Keyring:
+    """Keys by pair of sites in one file: encrypted under ``vault_id`` where one is given, and always mode 0600.
+
+    A file that is encrypted stays so without a vault id, too. ``vault`` has the run's vault secrets.
+    """
+
+    def __init__(self, path: Path, vault: VaultLib, vault_id: str | None = None) -> None:
+        self.path, self._vault, self._vault_id = path.resolve(), vault, vault_id
+
+    def keys(self) -> dict[str, str]:
+        """Every key that is kept. Raises KeyringError."""
+        return self._load().keys
+
+    def with_stand_ins(self, names: Iterable[str]) -> dict[str, str]:
+        """The keys of those pairs, also of those that have none yet: what stands in for one is no secret.
+
+        Raises KeyringError, also where a key that is missing could not be made.
+        """
+        kept = self._load()
+        keys = {name: kept.keys.get(name) or stand_in(name) for name in names}
+        if keys.keys() - kept.keys.keys():
+            self._encryption(kept)
+        return keys
+
+    def make(self, names: Iterable[str], *, check_mode: bool = False) -> tuple[list[str], bool]:
+        """Give every pair a key that has none; the keys of others stay, those of pairs that are no more, too.
+
+        Returns the pairs that had none, and whether the file changes; in check mode it does not. Raises KeyringError.
+        """
+        wanted = sorted(set(names))
+        if check_mode:
+            kept = self._load()
+            lacking = [name for name in wanted if name not in kept.keys]
+            return lacking, self._differs(kept, lacking)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _alone(self.path.parent):
+                kept = self._load()
+                lacking = [name for name in wanted if name not in kept.keys]
+                changed = self._differs(kept, lacking)
+                if changed:
+                    self._save(kept.keys | {name: secrets.token_hex(_OCTETS) for name in lacking},
+                               *self._encryption(kept))
+        except OSError as error:
+            raise KeyringError(f"the keys' file {self.path} cannot be written: {error.strerror}. Set ipsec_psk_file to "
+                               "one that the controller's user may write") from None
+        return lacking, changed
+
+    def _differs(self, kept: _Kept, lacking: list[str]) -> bool:
+        vault_id, _secret = self._encryption(kept)
+        loose = self.path.exists() and vault_id is None and bool(self.path.stat().st_mode & 0o077)
+        return bool(lacking) or loose or (self.path.exists() and vault_id != kept.vault_id)
+
+    def _encryption(self, kept: _Kept) -> tuple[str | None, VaultSecret | None]:
+        """The vault id and secret to write with; None where the file is plain."""
+        if self._vault_id is None or self._vault_id == kept.vault_id:
+            return kept.vault_id, kept.secret
+        try:
+            vault_id, secret = match_encrypt_secret(self._vault.secrets, self._vault_id)
+        except AnsibleError:
+            known = ", ".join(sorted({name for name, _secret in self._vault.secrets or ()})) or "none"
+            raise KeyringError(f"ipsec_psk_vault_id is {self._vault_id!r}: this run has no vault secret of that id; "
+                               f"it has {known}. Run with --vault-id {self._vault_id}@prompt or a file") from None
+        return vault_id, secret
+
+    def _load(self) -> _Kept:
+        try:
+            octets = self.path.read_bytes()
+        except FileNotFoundError:
+            return _Kept({})
+        except OSError as error:
+            raise KeyringError(f"the keys' file {self.path} cannot be read: {error.strerror}") from None
+        vault_id, secret = None, None
+        if self._vault.is_encrypted(octets):
+            vault_id = parse_vaulttext_envelope(octets)[3]
+            try:
+                octets, _used, secret = self._vault.decrypt_and_get_vault_id(octets)
+            except AnsibleError:
+                raise KeyringError(f"the keys' file {self.path} cannot be decrypted: it is encrypted under the vault "
+                                   f"id {vault_id}, and none of this run's vault secrets fits. Run with --vault-id "
+                                   f"{vault_id}@prompt or a file") from None
+        return _Kept(self._parsed(octets), vault_id, secret)
+
+    def _parsed(self, octets: bytes) -> dict[str, str]:
+        try:
+            data = yaml.load(octets, Loader=_LOADER) or {}  # safe either way
+        except (yaml.YAMLError, ValueError):
+            raise KeyringError(f"the keys' file {self.path} is no YAML; mend it by hand, or take it from a backup: "
+                               "keys made anew are others than the hosts have") from None
+        if not isinstance(data, Mapping):
+            raise KeyringError(f"the keys' file {self.path} holds no mapping of pairs to keys; mend it by hand")
+        for name, key in data.items():
+            if not isinstance(name, str) or not isinstance(key, str) or not key:
+                raise KeyringError(f"the keys' file {self.path} has something else than text for {name}; write the key "
+                                   "in quotes")
+        return {str(name): str(key) for name, key in data.items()}
+
+    def _save(self, keys: Mapping[str, str], vault_id: str | None, secret: VaultSecret | None) -> None:
+        text = _HEADING + yaml.dump(dict(keys), Dumper=_DUMPER, default_style='"', width=2**20)
+        octets = text.encode() if secret is None else self._vault.encrypt(text, secret, vault_id)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # of mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(octets)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def stand_in(name: str) -> str:
+    """What is in a key's place until there is one, where nothing is written: the same at both ends, and no secret."""
+    return hashlib.sha256(b"stand-in for the key of " + name.encode()).hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold what one process may do at a time in the folder; the folder itself is locked, so no file is left behind."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,33 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fleet unfolded inside an expression."""
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.tandem.vpn.plugins.filter.sides import sides
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn import declaration, rules
+
+FLEET = {"sites": {"hq": {"address": "192.0.2.2", "networks": ["10.1.0.0/24"]},
+                   "branch": {"address": "198.51.100.2", "networks": ["10.2.0.0/24"]}},
+         "links": [{"pair": ["hq", "branch"]}]}
+KEYS = {"branch<->hq": "a key of the pipeline's own"}
+
+
+def test_it_gives_declarations_that_agree():
+    unfolded = sides(FLEET, KEYS)
+    assert list(unfolded) == ["hq", "branch"]
+    assert unfolded["branch"]["gateways"][0]["credential"] == {"method": "psk", "psk": KEYS["branch<->hq"]}
+    assert rules.validate([declaration.read(fields) for fields in unfolded.values()]).findings == ()
+
+
+def test_it_gives_one_sites_alone():
+    assert sides(FLEET, KEYS, "hq") == sides(FLEET, KEYS)["hq"]
+    assert sides(FLEET, site="hq")["gateways"][0]["credential"] == {"method": "psk"}
+
+
+def test_what_cannot_be_unfolded_is_an_error_with_every_finding():
+    with pytest.raises(AnsibleFilterError, match=r"(?s)ipsec_fleet.lnks is unknown.*ipsec_fleet.sites is missing"):
+        sides({"lnks": []})
+    with pytest.raises(AnsibleFilterError, match="the fleet has no site hp; its sites are hq, branch"):
+        sides(FLEET, site="hp")
