@@ -91,7 +91,7 @@ def _link(finding: Finding) -> str:
 
 def _row(sites: str, finding: Finding) -> str:
     values = "<br>".join(_code(value) for value in (finding.left, finding.right) if value)
-    where = finding.where or "its declaration"
+    where = finding.where or "declaration"
     cells = (_prose(sites), _code(where), _code(finding.field), values, _code(finding.code))
     return f"| {' | '.join(cells)} |"
 
