@@ -14,6 +14,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import TypeVar
 
 from . import algorithms, durations, hardware, identities, pem, reading
@@ -228,7 +229,11 @@ def read_platform(site: Fields) -> Platform:
     if firmware is not None and model == "linux":
         site.report("firmware", Misfit("only appliances have a firmware version", "Remove firmware, or name the model",
                                        state=f"is {firmware}"))
-    return Platform(model, firmware)
+    return _shared_platform(model, firmware)
+
+
+_shared_platform = lru_cache(maxsize=256)(Platform)
+"""One object for all sites of a kind: what is the same object is compared at once."""
 
 
 def read_transform(fields: Fields) -> Transform:

@@ -10,24 +10,22 @@ gateways and tunnels, not with its square.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple
 
 from . import identities
-from .model import Address, Endpoint, Gateway, Side, Tunnel
+from .model import Address, Endpoint, EndpointPair, Gateway, Side, Tunnel
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelPair:
+class TunnelPair(NamedTuple):
     """Two tunnels that are meant to be one."""
 
     left: Tunnel
     right: Tunnel
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Two gateways that are each other's far end, their tunnels, and the tunnels that only one of them has."""
 
     left: Side
@@ -39,8 +37,7 @@ class Pair:
     right_only: tuple[Tunnel, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(NamedTuple):
     """A gateway without a far end. ``claimed`` is the side that has the address it wants to reach, if one does."""
 
     side: Side
@@ -48,18 +45,27 @@ class Leftover:
     claimed: Side | None
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """One gateway as pairing sees it: the first endpoint pair, and names."""
-
-    position: int
-    side: Side
-    gateway: Gateway
-    local: Endpoint
-    remote: Endpoint
+_Key = Callable[[Endpoint], Hashable]
 
 
-_Key = Callable[[_End], tuple[Hashable, Hashable]]
+class _Numbers:
+    """The same number for endpoints with the same key, None where the key is None.
+
+    Comparing and hashing addresses is slow, and gateways of a fleet share endpoints: each is looked at once.
+    """
+
+    def __init__(self, key: _Key) -> None:
+        self._key = key
+        self._by_key: dict[Hashable, int] = {}
+        self._by_endpoint: dict[int, int | None] = {}
+
+    def __call__(self, endpoint: Endpoint) -> int | None:
+        found = self._by_endpoint.get(id(endpoint), -1)
+        if found == -1:
+            key = self._key(endpoint)
+            found = None if key is None else self._by_key.setdefault(key, len(self._by_key))
+            self._by_endpoint[id(endpoint)] = found
+        return found
 
 
 def _address(endpoint: Endpoint) -> Hashable:
@@ -74,86 +80,131 @@ def _both(endpoint: Endpoint) -> Hashable:
     return endpoint.address, identities.key(endpoint.identity)
 
 
-def _mirrored(local: Callable[[Endpoint], Hashable], remote: Callable[[Endpoint], Hashable]) -> tuple[_Key, _Key]:
-    """Keys that are equal where what one end says of both is what the other says of both."""
-    return (lambda end: (local(end.local), remote(end.remote))), (lambda end: (local(end.remote), remote(end.local)))
-
-
 def _whatever(_endpoint: Endpoint) -> Hashable:
     return ""
 
 
 _STEPS: tuple[tuple[_Key, _Key], ...] = (
-    _mirrored(_both, _both),
-    _mirrored(_both, _address),
-    _mirrored(_address, _both),
-    _mirrored(_address, _address),
-    _mirrored(_both, _identity),
-    _mirrored(_identity, _both),
-    _mirrored(_identity, _identity),
-    ((lambda end: (end.side.name, end.gateway.name)), (lambda end: (end.gateway.name, end.side.name))),
-)
-_LAST_STEPS: tuple[tuple[_Key, _Key], ...] = (
-    _mirrored(_whatever, _both),
-    _mirrored(_whatever, _address),
-    _mirrored(_whatever, _identity),
-)
+    (_both, _both), (_both, _address), (_address, _both), (_address, _address), (_both, _identity),
+    (_identity, _both), (_identity, _identity))
+"""By what is said of the own end and of the peer's: by all, then by less and less."""
+_LAST_STEPS: tuple[tuple[_Key, _Key], ...] = ((_whatever, _both), (_whatever, _address), (_whatever, _identity))
 """Only one end points at the other: taken where exactly one gateway does and exactly one could be meant."""
 
 
 def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]:
     """All pairs of gateways in the order of the sides, and the gateways without a far end."""
-    ends = [_End(position, side, gateway, gateway.endpoints[0].local, gateway.endpoints[0].remote)
-            for position, (side, gateway) in enumerate((side, gateway) for side in sides for gateway in side.gateways)]
-    matched: dict[int, _End] = {}
-    for here, there in _STEPS:
-        _match(ends, here, there, matched, ambiguous=True)
-    for here, there in _LAST_STEPS:
-        _match(ends, here, there, matched, ambiguous=False)
-    tunnels: defaultdict[tuple[int, str], list[Tunnel]] = defaultdict(list)
-    for side in sides:
-        for tunnel in side.tunnels:
-            tunnels[id(side), tunnel.gateway].append(tunnel)
-    pairs = tuple(_paired(end, matched[end.position], tunnels) for end in ends
-                  if end.position in matched and end.position < matched[end.position].position)
-    owner: dict[Address | None, Side] = {
-        end.local.address: end.side for end in reversed(ends) if end.local.address is not None}
-    leftovers = tuple(Leftover(end.side, end.gateway, _other(owner.get(end.remote.address), end.side))
-                      for end in ends if end.position not in matched)
-    return pairs, leftovers
+    matching = _Matching(sides)
+    firsts = [(end, gateway.endpoints[0]) for end, gateway in enumerate(matching.gateways)]
+    for step in _STEPS:
+        matching.by(*step, firsts)
+    others = [(end, pair) for end in matching.alone() for pair in matching.gateways[end].endpoints]
+    for step in _STEPS:
+        matching.by(*step, others)
+    matching.by_name()
+    for step in _LAST_STEPS:
+        matching.by(*step, firsts, only=True)
+    return matching.pairs(), matching.leftovers()
 
 
-def _paired(left: _End, right: _End, tunnels: Mapping[tuple[int, str], Sequence[Tunnel]]) -> Pair:
-    return Pair(left.side, left.gateway, right.side, right.gateway,
-                *pair_tunnels(tunnels.get((id(left.side), left.gateway.name), ()),
-                              tunnels.get((id(right.side), right.gateway.name), ())))
+_Claim = tuple[int, EndpointPair]
+"""What one end, by its position, says of both: an end with several endpoint pairs makes several claims."""
 
 
-def _other(claimed: Side | None, side: Side) -> Side | None:
-    return None if claimed is side else claimed
+class _Matching:
+    """Gateways by position, in the order of the sides, and the position of each one's peer."""
+
+    def __init__(self, sides: Sequence[Side]) -> None:
+        self._sides = sides
+        self.gateways = [gateway for side in sides for gateway in side.gateways]
+        self._side_of = [side for side in sides for _gateway in side.gateways]
+        self._peers: list[int | None] = [None] * len(self.gateways)
+        self._numbers: dict[_Key, _Numbers] = {key: _Numbers(key) for key in (_address, _identity, _both, _whatever)}
+
+    def alone(self) -> list[int]:
+        return [end for end, peer in enumerate(self._peers) if peer is None]
+
+    def by(self, local: _Key, remote: _Key, claims: Sequence[_Claim], *, only: bool = False) -> None:
+        """Join ends that are alone and say of each other what the other says of itself."""
+        local_number, remote_number = self._numbers[local], self._numbers[remote]
+        peers = self._peers
+        claims = [claim for claim in claims if peers[claim[0]] is None]
+        self._join(
+            (claim[0] for claim in claims),
+            ((local_number(pair.local), remote_number(pair.remote)) for _end, pair in claims),
+            [(local_number(pair.remote), remote_number(pair.local)) for _end, pair in claims], only)
+
+    def by_name(self) -> None:
+        """Join ends that are alone and call each other by their sites' names."""
+        ends = self.alone()
+        own = [(self._side_of[end].name, self.gateways[end].name) for end in ends]
+        self._join(ends, own, [(peer, name) for name, peer in own], False)
+
+    def _join(self, ends: Iterable[int], here: Iterable[tuple[Hashable, Hashable]],
+              there: Sequence[tuple[Hashable, Hashable]], only: bool) -> None:
+        """Join the ends whose ``here`` is another's ``there``, the first first; with ``only``, where one each fits."""
+        ends = list(ends)
+        first: dict[tuple[Hashable, Hashable], int] = {}
+        more: dict[tuple[Hashable, Hashable], deque[int]] = {}
+        for end, key in zip(ends, here, strict=True):
+            known = first.setdefault(key, end)
+            if known != end:
+                more.setdefault(key, deque((known,))).append(end)
+        callers = Counter(there) if only else None
+        peers = self._peers
+        for end, key in zip(ends, there, strict=True):
+            if peers[end] is not None or None in key:  # a dynamic address says nothing
+                continue
+            fitting = more.get(key)
+            if fitting is None:
+                peer = first.get(key)
+                if peer is None or peers[peer] is not None:
+                    continue
+            else:
+                while fitting and peers[fitting[0]] is not None:
+                    fitting.popleft()
+                if not fitting:
+                    continue
+                peer = fitting[0]
+            if callers is not None and not callers[key] == len(fitting or (peer,)) == 1:
+                continue
+            if self._side_of[peer] is not self._side_of[end]:
+                peers[end], peers[peer] = peer, end
+
+    def pairs(self) -> tuple[Pair, ...]:
+        tunnels: dict[int, dict[str, tuple[Tunnel, ...]]] = {id(side): _by_gateway(side) for side in self._sides}
+        found = []
+        for end, peer in enumerate(self._peers):
+            if peer is not None and end < peer:
+                left, right = self._side_of[end], self._side_of[peer]
+                left_gateway, right_gateway = self.gateways[end], self.gateways[peer]
+                found.append(Pair(left, left_gateway, right, right_gateway, *pair_tunnels(
+                    tunnels[id(left)].get(left_gateway.name, ()), tunnels[id(right)].get(right_gateway.name, ()))))
+        return tuple(found)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        ends = self.alone()
+        if not ends:
+            return ()
+        owner: dict[Address, Side] = {}
+        for side, gateway in zip(self._side_of, self.gateways, strict=True):
+            address = gateway.endpoints[0].local.address
+            if address is not None:
+                owner.setdefault(address, side)
+        return tuple(Leftover(self._side_of[end], self.gateways[end], self._claimed(end, owner)) for end in ends)
+
+    def _claimed(self, end: int, owner: dict[Address, Side]) -> Side | None:
+        address = self.gateways[end].endpoints[0].remote.address
+        claimed = None if address is None else owner.get(address)
+        return None if claimed is self._side_of[end] else claimed
 
 
-def _match(ends: Iterable[_End], here: _Key, there: _Key, matched: dict[int, _End], *, ambiguous: bool) -> None:
-    """Join the ends that are still alone and whose ``here`` is another's ``there``, the first first."""
-    waiting: defaultdict[Hashable, list[_End]] = defaultdict(list)
-    alone = [end for end in ends if end.position not in matched]
-    for end in reversed(alone):
-        waiting[here(end)].append(end)
-    callers = Counter(there(end) for end in alone)
-    for end in alone:
-        if end.position in matched:
-            continue
-        key = there(end)
-        if None in key:  # a dynamic address says nothing
-            continue
-        candidates = waiting.get(key, [])
-        while candidates and candidates[-1].position in matched:
-            candidates.pop()
-        if not candidates or not (ambiguous or len(candidates) == callers[key] == 1):
-            continue
-        if candidates[-1].side is not end.side:
-            peer = candidates.pop()
-            matched[end.position], matched[peer.position] = peer, end
+def _by_gateway(side: Side) -> dict[str, tuple[Tunnel, ...]]:
+    found: dict[str, tuple[Tunnel, ...]] = {}
+    for tunnel in side.tunnels:
+        others = found.get(tunnel.gateway)
+        found[tunnel.gateway] = (tunnel,) if others is None else (*others, tunnel)
+    return found
 
 
 def pair_tunnels(left: Sequence[Tunnel], right: Sequence[Tunnel],
@@ -162,6 +213,8 @@ def pair_tunnels(left: Sequence[Tunnel], right: Sequence[Tunnel],
 
     Where one is left at each end, the two are taken for one tunnel that differs in both.
     """
+    if len(left) == len(right) == 1:
+        return (TunnelPair(left[0], right[0]),), (), ()
     at_route = {(route.remote, route.local): tunnel for tunnel in reversed(right) for route in tunnel.routes}
     named = {tunnel.name: tunnel for tunnel in right}
     taken: set[str] = set()
