@@ -108,6 +108,30 @@ def test_a_report_that_cannot_be_is_refused_by_name(report, words, unreachable: 
     assert words in done.stdout + done.stderr
 
 
+def test_what_a_fleet_has_wrong_stands_at_the_fleets_lines(unreachable: Site):
+    """An error of the definition at its field; what it makes of a site at that site."""
+    for host in ("hq", "branch"):
+        (unreachable.folder / "host_vars" / f"{host}.yml").write_text("{}\n")
+    group = unreachable.folder / "group_vars" / "gateways.yml"
+    fleet = {"sites": {"hq": {"address": "192.0.2.2", "networks": ["10.1.0.0/24"]},
+                       "branch": {"address": "198.51.100.2", "networks": ["10.2.0.0/24"]}},
+             "gateway": {"credential": {"method": "psk", "psk": MARKER}},
+             "tunnel": {"pfs": {"enabled": False}}}
+    places: dict[str, set[str]] = {}
+    for peer in ("branch", "brnch"):
+        defined = fleet | {"links": [{"pair": ["hq", peer]}]}
+        group.write_text(yaml.safe_dump({"ipsec_fleet": defined}, sort_keys=False))
+        done = unreachable.task("ipsec_validate", {"reports": REPORTS, "fail_on_findings": False})
+        assert done.returncode == 0, done.stdout + done.stderr
+        (run,) = json.loads(files(unreachable)["sarif"])["runs"]
+        lines = group.read_text().splitlines()
+        for result in run["results"]:
+            place = result["locations"][0]["physicalLocation"]
+            assert place["artifactLocation"]["uri"] == "group_vars/gateways.yml"
+            places.setdefault(result["ruleId"], set()).add(lines[place["region"]["startLine"] - 1].strip())
+    assert places == {"pfs-off": {"hq:", "branch:"}, "declaration-unknown-reference": {"- brnch"}}
+
+
 def test_the_playbook_of_the_page_runs_and_writes_what_it_says(unreachable: Site):
     (play,) = [snippet for snippet in snippets(CHECKOUT / "docs" / "validation.md") if isinstance(snippet, list)]
     (unreachable.folder / "validate.yml").write_text(yaml.safe_dump(play, sort_keys=False))
