@@ -71,6 +71,12 @@ class Selector:
         """Whether it is its family's default route."""
         return self.low == 0 and self.high == 2 ** self.last.max_prefixlen - 1
 
+    @property
+    def is_range(self) -> bool:
+        """Whether no one prefix covers exactly these addresses."""
+        span = self.high - self.low
+        return span & (span + 1) != 0 or self.low & span != 0
+
     def contains(self, other: Selector) -> bool:
         return self.low <= other.low and other.high <= self.high and self.version == other.version
 

@@ -29,6 +29,7 @@ from .book import (
     TUNNELS,
     Rule,
 )
+from .likeness import Likenesses
 
 # Importing a chapter's file registers its rules.
 __all__ = ["Validation", "both_gateways", "both_tunnels", "one_gateway", "one_machine",
@@ -60,39 +61,40 @@ def validate(sides: Sequence[Side]) -> Validation:
     """Hold all sides against the rules, and both ends of every gateway against each other."""
     with _no_collector():
         pairs, leftovers = pair(sides)
-        findings = [*SITES.check(sides), *_alone(sides), *_together(pairs)]
+        likenesses = Likenesses()
+        findings = [*SITES.check(sides), *_alone(sides, likenesses), *_together(pairs, likenesses)]
         for leftover in leftovers:
             findings += FAR_END.check(leftover)
     return Validation(tuple(findings), pairs)
 
 
-def _alone(sides: Iterable[Side]) -> Iterator[Finding]:
+def _alone(sides: Iterable[Side], likenesses: Likenesses) -> Iterator[Finding]:
     """What is wrong with each side by itself."""
-    phase1, gateway_own, phase2, tunnel_own = (PHASE1.checker(), GATEWAY.checker(), PHASE2.checker(),
-                                               TUNNEL.checker())
+    phase1, own = PHASE1.checker(likenesses), GATEWAY.checker(likenesses)
+    phase2, routes = PHASE2.checker(likenesses), TUNNEL.checker(likenesses)
     for side in sides:
         yield from SITE.check(side)
         gateways = {}
         for gateway in side.gateways:
             gateways[gateway.name] = gateway
             yield from phase1(side, gateway)
-            yield from gateway_own(side, gateway)
+            yield from own(side, gateway)
         for tunnel in side.tunnels:
             gateway = gateways[tunnel.gateway]
             yield from phase2(side, gateway, tunnel)
-            yield from tunnel_own(side, gateway, tunnel)
+            yield from routes(side, gateway, tunnel)
 
 
-def _together(pairs: Iterable[Pair]) -> Iterator[Finding]:
+def _together(pairs: Iterable[Pair], likenesses: Likenesses) -> Iterator[Finding]:
     """What the two ends of a gateway, and of its tunnels, disagree on."""
-    phase1, gateways, phase2, tunnels = (BOTH_PHASE1.checker(), GATEWAYS.checker(), BOTH_PHASE2.checker(),
-                                         TUNNELS.checker())
+    phase1, own = BOTH_PHASE1.checker(likenesses), GATEWAYS.checker(likenesses)
+    phase2, routes = BOTH_PHASE2.checker(likenesses), TUNNELS.checker(likenesses)
     for both in pairs:
         yield from phase1(both)
-        yield from gateways(both)
+        yield from own(both)
         for ends in both.tunnels:
             yield from phase2(both, ends)
-            yield from tunnels(both, ends)
+            yield from routes(both, ends)
 
 
 @contextmanager

@@ -3,37 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The book of rules: every rule has a code, a severity and a source, and stands in one chapter.
 
-Most gateways of a fleet share their settings and differ in endpoints, keys and routes alone. So there are chapters
-whose rules may look at nothing but settings; what they found clean once is clean wherever the same settings come again.
+A rule stands in the chapter that lets it see the least: settings, which gateways of a fleet share, before endpoints,
+keys and routes. What its subjects have beyond their likeness, no rule may decide on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Generic, ParamSpec, Protocol
+from typing import Concatenate, Generic, ParamSpec
 
-from ..algorithms import KeyEncapsulation, KeyGroup
 from ..findings import Finding, Severity
-from ..model import (
-    CredentialMethod,
-    DataPlaneChoice,
-    DeadPeerDetection,
-    Gateway,
-    IkeVersion,
-    KeepAlive,
-    Mode,
-    Platform,
-    Policy,
-    Proposal,
-    Side,
-    Start,
-    Transform,
-    Tunnel,
-    VirtualInterface,
-)
+from ..model import Gateway, Side, Tunnel
 from ..pairing import Leftover, Pair, TunnelPair
+from .likeness import Likeness, Likenesses
+from .settings import GatewaySettings, PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
 P = ParamSpec("P")
 Place = tuple[str, tuple[str, ...], tuple[str, ...]]
@@ -55,112 +39,6 @@ class Broken:
     fix: str
 
 
-class SiteSettings(Protocol):
-    """What a rule on settings may know of a site. Here and below, ``name`` is for messages and decides nothing."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def platform(self) -> Platform: ...
-    @property
-    def managed(self) -> bool: ...
-    @property
-    def policy(self) -> Policy: ...
-
-
-class GatewaySettings(Protocol):
-    """What it may know of a gateway: all of Phase 1 but the endpoints and the key."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> IkeVersion: ...
-    @property
-    def mode(self) -> Mode | None: ...
-    @property
-    def method(self) -> CredentialMethod: ...
-    @property
-    def transforms(self) -> tuple[Transform, ...]: ...
-    @property
-    def nat_traversal(self) -> bool: ...
-    @property
-    def nat_keep_alive(self) -> int: ...
-    @property
-    def dead_peer_detection(self) -> DeadPeerDetection | None: ...
-    @property
-    def keep_alive(self) -> KeepAlive | None: ...
-    @property
-    def start(self) -> Start: ...
-
-
-class TunnelSettings(Protocol):
-    """What it may know of a tunnel: all of Phase 2 but the routes."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def proposals(self) -> tuple[Proposal, ...]: ...
-    @property
-    def pfs(self) -> KeyGroup | None: ...
-    @property
-    def additional_key_exchange(self) -> KeyEncapsulation | None: ...
-    @property
-    def dataplane(self) -> DataPlaneChoice: ...
-    @property
-    def interface(self) -> VirtualInterface | None: ...
-
-
-class PairSettings(Protocol):
-    """What it may know of two paired gateways."""
-
-    @property
-    def left(self) -> SiteSettings: ...
-    @property
-    def left_gateway(self) -> GatewaySettings: ...
-    @property
-    def right(self) -> SiteSettings: ...
-    @property
-    def right_gateway(self) -> GatewaySettings: ...
-
-
-class TunnelPairSettings(Protocol):
-    """What it may know of two paired tunnels."""
-
-    @property
-    def left(self) -> TunnelSettings: ...
-    @property
-    def right(self) -> TunnelSettings: ...
-
-
-def _parts(settings: type) -> Callable[[object], tuple[object, ...]]:
-    """Reads all that decides of a subject, as its protocol lists it."""
-    return attrgetter(*(name for name, value in vars(settings).items() if isinstance(value, property)
-                        and name != "name"))
-
-
-_site_parts, _gateway_parts, _tunnel_parts = _parts(SiteSettings), _parts(GatewaySettings), _parts(TunnelSettings)
-
-Key = tuple[int, ...]
-"""Settings by the identity of their parts. It holds as long as the sides live."""
-
-
-def _gateway_key(side: SiteSettings, gateway: GatewaySettings) -> Key:
-    return tuple(map(id, _site_parts(side) + _gateway_parts(gateway)))
-
-
-def _tunnel_key(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Key:
-    return tuple(map(id, _site_parts(side) + _gateway_parts(gateway) + _tunnel_parts(tunnel)))
-
-
-def _gateways_key(pair: PairSettings) -> Key:
-    return tuple(map(id, _site_parts(pair.left) + _gateway_parts(pair.left_gateway)
-                     + _site_parts(pair.right) + _gateway_parts(pair.right_gateway)))
-
-
-def _tunnels_key(pair: PairSettings, tunnels: TunnelPairSettings) -> Key:
-    return _gateways_key(pair) + tuple(map(id, _tunnel_parts(tunnels.left) + _tunnel_parts(tunnels.right)))
-
-
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[P]):
     """``member`` is the field that it is about, below its subject's path; empty where it may be any."""
@@ -179,12 +57,12 @@ class Rule(Generic[P]):
 class Chapter(Generic[P]):
     """Rules over the same subject.
 
-    ``place`` says which it is, only when a rule is broken. ``key`` tells settings apart, in a chapter whose rules look
-    at nothing else.
+    ``place`` says which it is, only when a rule is broken. Subjects of one ``likeness`` are all clean if one is.
     """
 
-    def __init__(self, title: str, place: Callable[P, Place], key: Callable[P, Key] | None = None) -> None:
-        self.title, self._place, self._key = title, place, key
+    def __init__(self, title: str, place: Callable[P, Place],
+                 likeness: Callable[Concatenate[Likenesses, P], Likeness] | None = None) -> None:
+        self.title, self._place, self._likeness = title, place, likeness
         self.rules: list[Rule[P]] = []
 
     def rule(self, code: str, severity: Severity, source: str, *, member: str = "",
@@ -202,22 +80,22 @@ class Chapter(Generic[P]):
         return [self._finding(rule, broken, *args, **kwargs)
                 for rule in self.rules for broken in rule.check(*args, **kwargs)]
 
-    def checker(self) -> Callable[P, Sequence[Finding]]:
-        """``check`` for many subjects: remembers settings that it found clean. The sides must outlive it."""
-        key_of, clean, check = self._key, set[Key](), self.check
-        if key_of is None:
+    def checker(self, likenesses: Likenesses) -> Callable[P, Sequence[Finding]]:
+        """``check`` for many subjects, which passes over those that are like one found clean."""
+        likeness_of, clean, check = self._likeness, set[Likeness](), self.check
+        if likeness_of is None:
             return check
 
-        def remembering(*args: P.args, **kwargs: P.kwargs) -> Sequence[Finding]:
-            key = key_of(*args, **kwargs)
-            if key in clean:
+        def passing_over(*args: P.args, **kwargs: P.kwargs) -> Sequence[Finding]:
+            likeness = likeness_of(likenesses, *args, **kwargs)
+            if likeness in clean:
                 return ()
             findings = check(*args, **kwargs)
-            if not findings:
-                clean.add(key)
+            if likeness is not None and not findings:
+                clean.add(likeness)
             return findings
 
-        return remembering
+        return passing_over
 
     def _finding(self, rule: Rule[P], broken: Broken, *args: P.args, **kwargs: P.kwargs) -> Finding:
         where, sites, paths = self._place(*args, **kwargs)
@@ -279,16 +157,17 @@ def _far_end(leftover: Leftover) -> Place:
 
 
 SITE: Chapter[[Side]] = Chapter("One site", _site)
-PHASE1: Chapter[[SiteSettings, GatewaySettings]] = Chapter("One gateway: settings", _gateway, _gateway_key)
-GATEWAY: Chapter[[Side, Gateway]] = Chapter("One gateway: endpoints and credential", _gateway)
+PHASE1: Chapter[[SiteSettings, GatewaySettings]] = Chapter("One gateway: settings", _gateway, Likenesses.phase1)
+GATEWAY: Chapter[[Side, Gateway]] = Chapter("One gateway: endpoints and credential", _gateway, Likenesses.gateway)
 PHASE2: Chapter[[SiteSettings, GatewaySettings, TunnelSettings]] = Chapter(
-    "One tunnel: settings", _tunnel, _tunnel_key)
-TUNNEL: Chapter[[Side, Gateway, Tunnel]] = Chapter("One tunnel: routes", _tunnel)
-BOTH_PHASE1: Chapter[[PairSettings]] = Chapter("Both ends of a gateway: settings", _gateways, _gateways_key)
-GATEWAYS: Chapter[[Pair]] = Chapter("Both ends of a gateway: endpoints, credential and tunnels", _gateways)
+    "One tunnel: settings", _tunnel, Likenesses.phase2)
+TUNNEL: Chapter[[Side, Gateway, Tunnel]] = Chapter("One tunnel: routes", _tunnel, Likenesses.tunnel)
+BOTH_PHASE1: Chapter[[PairSettings]] = Chapter("Both ends of a gateway: settings", _gateways, Likenesses.both_phase1)
+GATEWAYS: Chapter[[Pair]] = Chapter(
+    "Both ends of a gateway: endpoints, credential and tunnels", _gateways, Likenesses.gateways)
 BOTH_PHASE2: Chapter[[PairSettings, TunnelPairSettings]] = Chapter(
-    "Both ends of a tunnel: settings", _tunnels, _tunnels_key)
-TUNNELS: Chapter[[Pair, TunnelPair]] = Chapter("Both ends of a tunnel: routes", _tunnels)
+    "Both ends of a tunnel: settings", _tunnels, Likenesses.both_phase2)
+TUNNELS: Chapter[[Pair, TunnelPair]] = Chapter("Both ends of a tunnel: routes", _tunnels, Likenesses.tunnels)
 SITES: Chapter[[Sequence[Side]]] = Chapter("All sites", _sites)
 FAR_END: Chapter[[Leftover]] = Chapter("The far end of a gateway", _far_end)
 

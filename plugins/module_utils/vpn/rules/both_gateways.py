@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
-from ipaddress import ip_network
 
 from .. import identities
 from ..durations import format_duration
 from ..model import Endpoint, Gateway, IkeVersion, Side, Start
 from ..pairing import Pair
 from ..selectors import Address
-from .book import BOTH_PHASE1, ERROR, GATEWAYS, OWN, SEED, WARNING, Broken, PairSettings
+from .book import BOTH_PHASE1, ERROR, GATEWAYS, OWN, SEED, WARNING, Broken
+from .likeness import is_private
 from .mismatch import listed, nearest, transform_members, values
-
-_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
-"""Addresses that only a NAT shows to the outside (RFC 1918, RFC 6598)."""
+from .settings import PairSettings
 
 
 @BOTH_PHASE1.rule("ike-version-differs", ERROR, SEED, member="ike_version")
@@ -119,7 +117,7 @@ def identity_does_not_mirror(pair: Pair) -> Iterator[Broken]:
 
 
 def _behind_nat(local: Address, remote: Address) -> bool:
-    return any(local in net for net in _PRIVATE) and not any(remote in net for net in _PRIVATE)
+    return is_private(local) and not is_private(remote)
 
 
 @GATEWAYS.rule("endpoint-address-does-not-mirror", ERROR, SEED, member="endpoints")

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from ..durations import format_duration, format_traffic
 from ..model import Expiration, Route, Side, Tunnel
 from ..pairing import Pair, TunnelPair
-from .book import BOTH_PHASE2, ERROR, SEED, TUNNELS, Broken, PairSettings, TunnelPairSettings
+from .book import BOTH_PHASE2, ERROR, SEED, TUNNELS, Broken
 from .mismatch import nearest, proposal_members, values
+from .settings import PairSettings, TunnelPairSettings
 
 
 @BOTH_PHASE2.rule("phase2-protocol-differs", ERROR, SEED, member="proposals")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from ..algorithms import Strength, Use
 from ..model import CredentialMethod, Gateway, IkeVersion, Mode, Side
-from .book import ERROR, GATEWAY, OWN, PHASE1, SEED, WARNING, Broken, GatewaySettings, SiteSettings
+from .book import ERROR, GATEWAY, OWN, PHASE1, SEED, WARNING, Broken
+from .settings import GatewaySettings, SiteSettings
 
 SHORTEST_TEXT_KEY = 20
 """Characters below which a text key draws a warning: RFC 7296 §2.15 wants as much entropy as the algorithms' keys."""

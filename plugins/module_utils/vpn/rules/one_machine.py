@@ -10,19 +10,8 @@ from collections.abc import Iterator
 from .. import hardware
 from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
-from .book import (
-    ERROR,
-    GATEWAY,
-    OWN,
-    PHASE1,
-    PHASE2,
-    SEED,
-    TUNNEL,
-    Broken,
-    GatewaySettings,
-    SiteSettings,
-    TunnelSettings,
-)
+from .book import ERROR, GATEWAY, OWN, PHASE1, PHASE2, SEED, TUNNEL, Broken
+from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 _FIREWARE = "WatchGuard Help Center"
 _ENGINE = "ikeengine of this version negotiates"

@@ -10,18 +10,8 @@ from collections.abc import Iterator
 from ..algorithms import Strength
 from ..model import Gateway, Protocol, Side, Tunnel
 from ..selectors import Selector
-from .book import (
-    ERROR,
-    OWN,
-    PHASE2,
-    SEED,
-    TUNNEL,
-    WARNING,
-    Broken,
-    GatewaySettings,
-    SiteSettings,
-    TunnelSettings,
-)
+from .book import ERROR, OWN, PHASE2, SEED, TUNNEL, WARNING, Broken
+from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 MOST_PROPOSALS = 8
 """Of one tunnel (Fireware)."""
