@@ -292,6 +292,14 @@ class Side:
                 return gateway
         raise KeyError(name)
 
+    def tunnels_by_gateway(self) -> dict[str, tuple[Tunnel, ...]]:
+        """The tunnels of each gateway that has some."""
+        found: dict[str, tuple[Tunnel, ...]] = {}
+        for tunnel in self.tunnels:
+            others = found.get(tunnel.gateway)
+            found[tunnel.gateway] = (tunnel,) if others is None else (*others, tunnel)
+        return found
+
     def tunnels_of(self, gateway: str) -> tuple[Tunnel, ...]:
         return tuple(tunnel for tunnel in self.tunnels if tunnel.gateway == gateway)
 

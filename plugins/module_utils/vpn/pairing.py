@@ -172,7 +172,8 @@ class _Matching:
                 peers[end], peers[peer] = peer, end
 
     def pairs(self) -> tuple[Pair, ...]:
-        tunnels: dict[int, dict[str, tuple[Tunnel, ...]]] = {id(side): _by_gateway(side) for side in self._sides}
+        tunnels: dict[int, dict[str, tuple[Tunnel, ...]]] = {
+            id(side): side.tunnels_by_gateway() for side in self._sides}
         found = []
         for end, peer in enumerate(self._peers):
             if peer is not None and end < peer:
@@ -197,14 +198,6 @@ class _Matching:
         address = self.gateways[end].endpoints[0].remote.address
         claimed = None if address is None else owner.get(address)
         return None if claimed is self._side_of[end] else claimed
-
-
-def _by_gateway(side: Side) -> dict[str, tuple[Tunnel, ...]]:
-    found: dict[str, tuple[Tunnel, ...]] = {}
-    for tunnel in side.tunnels:
-        others = found.get(tunnel.gateway)
-        found[tunnel.gateway] = (tunnel,) if others is None else (*others, tunnel)
-    return found
 
 
 def pair_tunnels(left: Sequence[Tunnel], right: Sequence[Tunnel],

@@ -74,15 +74,13 @@ def _alone(sides: Iterable[Side], likenesses: Likenesses) -> Iterator[Finding]:
     phase2, routes = PHASE2.checker(likenesses), TUNNEL.checker(likenesses)
     for side in sides:
         yield from SITE.check(side)
-        gateways = {}
+        tunnels = side.tunnels_by_gateway()
         for gateway in side.gateways:
-            gateways[gateway.name] = gateway
             yield from phase1(side, gateway)
             yield from own(side, gateway)
-        for tunnel in side.tunnels:
-            gateway = gateways[tunnel.gateway]
-            yield from phase2(side, gateway, tunnel)
-            yield from routes(side, gateway, tunnel)
+            for tunnel in tunnels.get(gateway.name, ()):
+                yield from phase2(side, gateway, tunnel)
+                yield from routes(side, gateway, tunnel)
 
 
 def _together(pairs: Iterable[Pair], likenesses: Likenesses) -> Iterator[Finding]:

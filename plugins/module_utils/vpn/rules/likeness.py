@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from ipaddress import ip_network
 from operator import attrgetter
+from typing import NamedTuple
 
 from .. import identities
-from ..model import Credential, Endpoint, EndpointPair, Gateway, IdentityKind, Side, Tunnel
+from ..model import Credential, Endpoint, Gateway, IdentityKind, Side, Tunnel
 from ..pairing import Pair, TunnelPair
-from ..selectors import Address
+from ..selectors import Address, Selector
 from .settings import GatewaySettings, PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
@@ -43,109 +44,130 @@ _site_parts, _gateway_parts, _tunnel_parts = _parts(SiteSettings), _parts(Gatewa
 
 
 class _Kinds:
-    """A small number for each kind of parts. The parts' owners must live as long: they are told apart by identity."""
+    """A number for each kind of parts. The parts' owners must live as long: they are told apart by identity."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, ...], int] = {}
-        self._last: _Parts = ()
+        self._last: _Parts | None = None
         self._last_number = 0
 
     def number(self, parts: _Parts) -> int:
-        if parts != self._last or not self._last:  # equal at a glance where they are the same objects
-            key = tuple(map(id, parts))
-            self._last, self._last_number = parts, self._numbers.setdefault(key, len(self._numbers))
+        if parts != self._last:  # which is decided at a glance where they are the same objects
+            self._last = parts
+            self._last_number = self._numbers.setdefault(tuple(map(id, parts)), len(self._numbers))
         return self._last_number
 
 
 class Likenesses:
-    """The likenesses of one validation, whose sides must outlive it."""
+    """The likenesses of one validation, whose sides must outlive it. Subjects best come with what they belong to."""
 
     def __init__(self) -> None:
-        self._sites, self._gateways, self._tunnels = _Kinds(), _Kinds(), _Kinds()
-        self._endpoints: dict[int, tuple[int, int, Hashable]] = {}
-        self._addresses: dict[Hashable, int] = {}
-        self._identities: dict[Hashable, int] = {}
+        self._site_kinds, self._gateway_kinds, self._tunnel_kinds = _Kinds(), _Kinds(), _Kinds()
+        self._endpoints: dict[int, _End] = {}
+        self._numbers: dict[Hashable, int] = {}
+        self._gateway: GatewaySettings | None = None
+        self._phase1: Likeness = None
+        self._pair: PairSettings | None = None
+        self._both_phase1: Likeness = None
 
     def phase1(self, side: SiteSettings, gateway: GatewaySettings) -> Likeness:
-        return self._sites.number(_site_parts(side)), self._gateways.number(_gateway_parts(gateway))
+        if gateway is not self._gateway:
+            self._gateway, self._phase1 = gateway, self._settings(side, gateway)
+        return self._phase1
 
     def phase2(self, side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Likeness:
-        return (self._sites.number(_site_parts(side)), self._gateways.number(_gateway_parts(gateway)),
-                self._tunnels.number(_tunnel_parts(tunnel)))
+        return self.phase1(side, gateway), self._tunnel_kinds.number(_tunnel_parts(tunnel))
 
     def both_phase1(self, pair: PairSettings) -> Likeness:
-        sites, gateways = self._sites.number, self._gateways.number
-        return (sites(_site_parts(pair.left)), gateways(_gateway_parts(pair.left_gateway)),
-                sites(_site_parts(pair.right)), gateways(_gateway_parts(pair.right_gateway)))
+        if pair is not self._pair:
+            self._pair = pair
+            self._both_phase1 = (self._settings(pair.left, pair.left_gateway),
+                                 self._settings(pair.right, pair.right_gateway))
+        return self._both_phase1
 
     def both_phase2(self, pair: PairSettings, tunnels: TunnelPairSettings) -> Likeness:
-        number = self._tunnels.number
+        number = self._tunnel_kinds.number
         return self.both_phase1(pair), number(_tunnel_parts(tunnels.left)), number(_tunnel_parts(tunnels.right))
 
     def gateway(self, side: Side, gateway: Gateway) -> Likeness:
         """Settings, traits of the endpoints, whether their addresses differ, and what can be told of the key."""
-        ends = self._ends(gateway)
-        return None if ends is None else (self.phase1(side, gateway), ends, _credential(gateway.credential))
+        if len(gateway.endpoints) != 1:
+            return None
+        (pair,) = gateway.endpoints
+        local, remote = self._endpoint(pair.local), self._endpoint(pair.remote)
+        return (self.phase1(side, gateway), local.traits, remote.traits, local.address == remote.address,
+                _credential(gateway.credential))
 
     def tunnel(self, side: Side, gateway: Gateway, tunnel: Tunnel) -> Likeness:
-        """Settings, traits of the endpoints, and whether each route's sides and the endpoints are well apart."""
-        ends = self._ends(gateway)
-        if ends is None or len(tunnel.routes) != 1:
+        """Settings, traits of the endpoints, and that the one route's sides and the endpoints are well apart."""
+        if len(gateway.endpoints) != 1 or len(tunnel.routes) != 1:
             return None
-        route, pair = tunnel.routes[0], gateway.endpoints[0]
+        (pair,), (route,) = gateway.endpoints, tunnel.routes
+        here, there = self._endpoint(pair.local), self._endpoint(pair.remote)
         local, remote = route.local, route.remote
-        if local.version != remote.version or local.overlaps(remote) or local.is_range or remote.is_range:
+        if (local.version != remote.version or (local.low <= remote.high and remote.low <= local.high)
+                or local.is_range or remote.is_range
+                or local.low <= here.number <= local.high or remote.low <= there.number <= remote.high):
             return None
-        for end, selector in ((pair.local.address, local), (pair.remote.address, remote)):
-            if end is not None and selector.low <= int(end) <= selector.high:
-                return None
-        return self.phase2(side, gateway, tunnel), ends, local.version, id(route.direction)
+        return self.phase2(side, gateway, tunnel), here.traits, there.traits, local.version, id(route.direction)
 
     def gateways(self, pair: Pair) -> Likeness:
-        """Settings, traits of the endpoints and whether they mirror, whether the keys are equal."""
+        """Settings, traits of the endpoints, and that these mirror and the keys are the same."""
         left, right = pair.left_gateway, pair.right_gateway
-        ends, others = self._ends(left), self._ends(right)
-        if ends is None or others is None or pair.left_only or pair.right_only:
+        if len(left.endpoints) != 1 or len(right.endpoints) != 1 or pair.left_only or pair.right_only:
             return None
-        here, there = left.endpoints[0], right.endpoints[0]
-        if not (self._mirror(here.local, there.remote) and self._mirror(here.remote, there.local)):
+        (here,), (there,) = left.endpoints, right.endpoints
+        local, remote = self._endpoint(here.local), self._endpoint(here.remote)
+        peers_local, peers_remote = self._endpoint(there.local), self._endpoint(there.remote)
+        if not (local.address == peers_remote.address and local.identity == peers_remote.identity
+                and remote.address == peers_local.address and remote.identity == peers_local.identity):
             return None
         if left.credential is not right.credential and left.credential != right.credential:
             return None
-        return self.both_phase1(pair), ends, others, left.credential.secret is None
+        return self.both_phase1(pair), local.traits, remote.traits, left.credential.secret is None
 
     def tunnels(self, pair: Pair, tunnels: TunnelPair) -> Likeness:
         """Settings, and that every route stands mirrored at the same place."""
         left, right = tunnels.left.routes, tunnels.right.routes
-        if len(left) != len(right) or not all(
-                route.local == other.remote and route.remote == other.local
-                and route.direction is other.direction.mirrored for route, other in zip(left, right, strict=True)):
+        if len(left) != len(right):
             return None
+        for route, other in zip(left, right, strict=True):
+            if not (_equal(route.local, other.remote) and _equal(route.remote, other.local)
+                    and route.direction is other.direction.mirrored):
+                return None
         return self.both_phase2(pair, tunnels)
 
-    def _ends(self, gateway: Gateway) -> Likeness:
-        """Of a gateway with one endpoint pair."""
-        if len(gateway.endpoints) != 1:
-            return None
-        pair: EndpointPair = gateway.endpoints[0]
-        address, _identity, traits = self._endpoint(pair.local)
-        peers_address, _peers_identity, peers_traits = self._endpoint(pair.remote)
-        return traits, peers_traits, address == peers_address
+    def _settings(self, side: SiteSettings, gateway: GatewaySettings) -> Likeness:
+        return self._site_kinds.number(_site_parts(side)), self._gateway_kinds.number(_gateway_parts(gateway))
 
-    def _mirror(self, end: Endpoint, other: Endpoint) -> bool:
-        return self._endpoint(end)[:2] == self._endpoint(other)[:2]
-
-    def _endpoint(self, endpoint: Endpoint) -> tuple[int, int, Hashable]:
-        """Numbers for its address and its identity, and its traits."""
+    def _endpoint(self, endpoint: Endpoint) -> _End:
         found = self._endpoints.get(id(endpoint))
         if found is None:
             address, identity = endpoint.address, endpoint.identity
             traits = (address and address.version, address and is_private(address), identity.kind,
                       identity.kind is IdentityKind.IP_ADDRESS and identity.value == str(address))
-            found = (self._addresses.setdefault(address, len(self._addresses)),
-                     self._identities.setdefault(identities.key(identity), len(self._identities)), traits)
+            number = self._number
+            found = _End(number(address), number(identities.key(identity)), number(traits),
+                         -1 if address is None else int(address))
             self._endpoints[id(endpoint)] = found
         return found
+
+    def _number(self, value: Hashable) -> int:
+        """The same for equal values."""
+        return self._numbers.setdefault(value, len(self._numbers))
+
+
+class _End(NamedTuple):
+    """Numbers for an endpoint's address, identity and traits; and the address itself as one, -1 where it is dynamic."""
+
+    address: int
+    identity: int
+    traits: int
+    number: int
+
+
+def _equal(one: Selector, other: Selector) -> bool:
+    return one is other or one == other
 
 
 def _credential(credential: Credential) -> Likeness:
