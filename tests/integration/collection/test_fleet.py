@@ -23,6 +23,7 @@ from tests.testbed.host import Host
 from tests.testbed.network import Namespace, ip
 from tests.testbed.topology import Bed
 
+from .conftest import MARKER
 from .test_life import changed, on, status
 
 PASSWORD = "the vault's password"
@@ -178,6 +179,16 @@ def test_what_is_wrong_with_it_is_found_before_any_host_is_touched(nowhere: Proj
     assert message in said
     assert "Install the daemon" not in said and "/no/host/may/be/touched" not in said.partition("TASK [")[2]
     assert not nowhere.keys_file.exists()
+
+
+@pytest.mark.parametrize("definition", [f"psk={MARKER}", [MARKER], {"gateway": f"psk={MARKER}"},
+                                        {"gateway": {"credential": f"psk={MARKER}"}},
+                                        {"gateway": {"credential": {"pks": MARKER}}}])
+def test_a_definition_of_the_wrong_shape_prints_no_key(nowhere: Project, definition):
+    nowhere.write("group_vars/gateways.yml", {"ipsec_fleet": definition})
+    done = nowhere.play("-vvv")
+    assert done.returncode != 0 and "ipsec_fleet" in done.stdout + done.stderr
+    assert MARKER not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("vault", "message"), [
