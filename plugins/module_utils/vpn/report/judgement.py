@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from ..findings import Finding
 from ..pairing import Pair
@@ -36,8 +38,7 @@ def nowhere(_site: str, _path: str) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a tunnel would come up as declared: no error at it, nor at its gateway, at either end.
 
     ``tunnel`` is its name at the left end.
@@ -49,7 +50,7 @@ class Verdict:
     agrees: bool
 
     def as_dict(self) -> dict[str, object]:
-        return {"left": self.left, "right": self.right, "tunnel": self.tunnel, "agrees": self.agrees}
+        return self._asdict()
 
 
 class Judgement:
@@ -65,8 +66,7 @@ class Judgement:
         self.pairs = tuple(pairs or ())
         self.errors = [finding for finding in self.findings if finding.is_error]
         self.warnings = self.findings[len(self.errors):]
-        verdicts = list(self._verdicts())
-        self.tunnels = sorted(verdicts, key=lambda verdict: verdict.agrees)
+        self.tunnels = sorted(self._verdicts(), key=attrgetter("agrees"))
         """Those that disagree come first."""
 
     @property
@@ -89,11 +89,12 @@ class Judgement:
                  for site, path in zip(finding.sites, finding.paths, strict=True)}
         for pair in self.pairs:
             left, right = pair.left.name, pair.right.name
-            fits = not wrong & {(left, f"gateways[{pair.left_gateway.name}]"),
-                                (right, f"gateways[{pair.right_gateway.name}]")}
+            fits = not wrong or not wrong & {(left, f"gateways[{pair.left_gateway.name}]"),
+                                             (right, f"gateways[{pair.right_gateway.name}]")}
             for both in pair.tunnels:
-                ends = {(left, f"tunnels[{both.left.name}]"), (right, f"tunnels[{both.right.name}]")}
-                yield Verdict(left, right, both.left.name, fits and not wrong & ends)
+                agrees = fits and (not wrong or not wrong & {(left, f"tunnels[{both.left.name}]"),
+                                                             (right, f"tunnels[{both.right.name}]")})
+                yield Verdict(left, right, both.left.name, agrees)
             yield from (Verdict(left, right, tunnel.name, False) for tunnel in pair.left_only)
             yield from (Verdict(right, left, tunnel.name, False) for tunnel in pair.right_only)
 
