@@ -47,7 +47,7 @@ class Finding:
         if self.where:
             subject = ": ".join(part for part in (self.where, self.field, values) if part)
         else:
-            subject = "".join(f"{site}: " for site in self.sites) + f"{self.field} {values}"
+            subject = "".join(f"{site}: " for site in self.sites) + f"{self.field} {values}".lstrip()
         return f"{subject}: {self.rule}. {self.fix}."
 
     def as_dict(self) -> dict[str, object]:

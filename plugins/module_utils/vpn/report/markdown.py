@@ -24,6 +24,9 @@ MOST_CHARACTERS = 20_000
 """Of one severity's table and details together, about."""
 MOST_CODES = 20
 
+_WHOLE = "declaration"
+"""Where a finding is about nothing smaller."""
+
 _ACTIVE = re.compile(r"[^A-Za-z0-9 ,./-]|(?<=www)\.", re.IGNORECASE)
 _REFERENCE = re.compile("|".join(f"&#{ord(character)};" for character in "@#!~$%"))
 """What begins a mention or another reference on the forges, as ``_inert`` writes it."""
@@ -91,13 +94,13 @@ def _link(finding: Finding) -> str:
 
 def _row(sites: str, finding: Finding) -> str:
     values = "<br>".join(_code(value) for value in (finding.left, finding.right) if value)
-    where = finding.where or "declaration"
-    cells = (_prose(sites), _code(where), _code(finding.field), values, _code(finding.code))
+    where, field = finding.where or _WHOLE, finding.field or _WHOLE
+    cells = (_prose(sites), _code(where), _code(field), values, _code(finding.code))
     return f"| {' | '.join(cells)} |"
 
 
 def _entry(finding: Finding, locate: Locate) -> str:
-    subject = ", ".join(_code(part) for part in (finding.where, finding.field) if part)
+    subject = ", ".join(_code(part) for part in (finding.where, finding.field) if part) or _code(_WHOLE)
     places = [str(place) for site, path in ends(finding)[:2] if (place := locate(site, path)) is not None]
     written = f" <br>Written at {', '.join(map(_code, places))}." if places else ""
     return (f"- {subject} ({_code(finding.code)}): {_prose(finding.rule)}. "

@@ -7,6 +7,8 @@ import re
 import time
 from html.parser import HTMLParser
 
+import pytest
+from ikeengine.vpn import declaration
 from ikeengine.vpn.findings import Finding, Severity
 from ikeengine.vpn.report import Judgement, Position, render
 from markdown_it import MarkdownIt
@@ -100,6 +102,16 @@ def test_long_values_do_not_make_it_longer_than_a_comment_may_be(hostile):
 def test_a_declaration_that_cannot_be_read_is_no_verdict_on_the_ends(hostile):
     text = render("markdown", Judgement(hostile.findings, 2, None))
     assert text.startswith("## IPsec validation: ❌ failed\n\n**1 error, 0 warnings.** A declaration cannot be read,")
+
+
+def test_a_declaration_that_is_none_is_named_all_the_same():
+    with pytest.raises(declaration.DeclarationError) as caught:
+        declaration.read([], site_name="hq")
+    (finding,) = caught.value.findings
+    assert finding.message.startswith("hq: is a list: a mapping of fields is needed here.")
+    page = Page(render("markdown", Judgement([finding], 1, None)))
+    assert page.cells == ["hq", "declaration", "declaration", "is a list", "declaration-wrong-type"]
+    assert "declaration (declaration-wrong-type): a mapping" in page.text
 
 
 def test_no_two_ends_are_no_agreement():
