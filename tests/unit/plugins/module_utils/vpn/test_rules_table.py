@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from ikeengine.vpn import rules
+from ikeengine.vpn import declaration, rules
 from ikeengine.vpn.rules.book import CHAPTERS
 
 ROOT = Path(__file__).parents[5]
@@ -20,6 +20,12 @@ def test_every_rule_has_a_code_of_its_own_a_sentence_and_a_source():
     every = [rule for chapter in CHAPTERS for rule in chapter.rules]
     assert len({rule.code for rule in every}) == len(every) > 40
     assert all(rule.summary and rule.source for rule in every)
+
+
+def test_a_rules_member_is_a_field_of_the_language():
+    fields = {*declaration.GATEWAY, *declaration.TUNNEL, "site", "transforms", "proposals", "gateways", "tunnels"}
+    members = {rule.member.partition(".")[0] for chapter in CHAPTERS for rule in chapter.rules}
+    assert members - fields <= {""}
 
 
 def test_every_finding_between_two_ends_has_a_path_at_each(branch, findings):
