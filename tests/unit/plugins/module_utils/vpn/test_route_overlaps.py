@@ -1,0 +1,63 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which tunnel routes of a site overlap, held against comparing all pairs."""
+
+import os
+import random
+
+from ikeengine.vpn.model import Route
+from ikeengine.vpn.rules.route_overlaps import NamedRoute, overlaps
+from ikeengine.vpn.selectors import Selector
+
+
+def test_the_sweep_finds_what_comparing_all_pairs_does():
+    seed = int(os.environ.get("TANDEM_SEED") or random.randrange(2**32))
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+
+    def selector(octet):
+        first = draw.randrange(60)
+        return Selector.parse(f"10.{octet}.0.{first}-10.{octet}.0.{first + draw.randrange(9)}")
+
+    seen = {"ambiguous": 0, "nested": 0}
+    for _ in range(500):
+        routes = [NamedRoute(Route(selector(1), selector(2)), str(number)) for number in range(draw.randrange(14))]
+        ambiguous, nested = set(), set()
+        for here in routes:
+            for there in routes:
+                one, other = here.route, there.route
+                if here is there or not (one.local.overlaps(other.local) and one.remote.overlaps(other.remote)):
+                    continue
+                wide = one.local.contains(other.local) and one.remote.contains(other.remote)
+                narrow = other.local.contains(one.local) and other.remote.contains(one.remote)
+                if wide and not narrow:
+                    nested.add((here.tunnel, there.tunnel))
+                elif wide is narrow and int(here.tunnel) < int(there.tunnel):
+                    ambiguous.add((here.tunnel, there.tunnel))
+        found = overlaps(routes)
+        found_ambiguous = {(one.tunnel, other.tunnel) for one, other in found.ambiguous}
+        found_nested = {(wide.tunnel, narrow.tunnel) for wide, narrow in found.nested}
+        assert found_ambiguous <= ambiguous and bool(found_ambiguous) == bool(ambiguous)
+        assert found_nested <= nested and (ambiguous or found_nested == nested)
+        seen["ambiguous"] += bool(ambiguous)
+        seen["nested"] += bool(nested)
+    assert min(seen.values()) > 20
+
+
+def test_a_default_route_beside_narrower_ones_is_nested_not_ambiguous(hq, findings):
+    hq["tunnels"].append({"name": "rest", "gateway": "branch", "routes": [{"local": "10.1.0.0/24",
+                                                                          "remote": "0.0.0.0/0"}]})
+    hq["tunnels"].append({"name": "voice", "gateway": "branch", "routes": [{"local": "10.1.0.8/29",
+                                                                           "remote": "10.9.0.0/24"}]})
+    said = {finding.code: finding.message for finding in findings() if finding.code.startswith("routes-")}
+    assert said == {"routes-nested": (
+        "site hq: tunnel routes: tunnel rest has 10.1.0.0/24 <-> 0.0.0.0/0, "
+        "tunnel lan has 10.1.0.0/24 <-> 10.2.0.0/24, and 1 more are inside it: the narrower one has its traffic, whether its tunnel is up or not. "
+        "Keep it so where that is meant, or make them disjoint.")}
+
+
+def test_a_grid_of_routes_takes_one_comparison_each_where_one_side_is_disjoint():
+    routes = [NamedRoute(Route(Selector.parse(f"10.{number // 250}.{number % 250}.0/24"),
+                               Selector.parse("172.16.0.0/12")), str(number)) for number in range(5000)]
+    assert overlaps(routes) == ([], [])
