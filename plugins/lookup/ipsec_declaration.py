@@ -5,15 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-
-from ..plugin_utils import sides
-from ..plugin_utils.fleets import Variables
-
 DOCUMENTATION = r"""
 name: ipsec_declaration
 short_description: What a host declares, its part of a fleet included
@@ -50,6 +41,16 @@ _raw:
   type: list
   elements: raw
 """
+
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ..plugin_utils import sides
+from ..plugin_utils.fleets import Variables
 
 
 class LookupModule(LookupBase):

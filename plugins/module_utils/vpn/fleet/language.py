@@ -83,7 +83,7 @@ def _samples(fleet: Fleet) -> Iterator[tuple[Link, str, str]]:
         for name in link.sites:
             kinds[_kind(fleet.sites[name])].append(name)
             if fleet.sites[name].own is not None:
-                yield link, name, next(other for other in link.sites if other != name)
+                yield link, name, link.sites[1 if name == link.sites[0] else 0]
         first = [names[0] for names in kinds.values()]
         yield from ((link, one, other) for one, other in combinations(first, 2))
         yield from ((link, names[0], names[1]) for names in kinds.values() if len(names) > 1)
