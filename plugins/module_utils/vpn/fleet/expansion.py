@@ -8,7 +8,7 @@ A full mesh of 1,000 sites has 499,500 links, so what ends have in common is one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 from .. import declaration
@@ -28,7 +28,7 @@ from ..model import (
 )
 from ..reading import Fields, Misfit
 from ..writing import joined
-from .model import Fleet, Link, Profile, Site, pair_name
+from .model import Fleet, Link, Profile, Settings, Site, pair_name
 
 _NOBODY = {"local": {"address": "192.0.2.1"}, "remote": {"address": "192.0.2.2"}}
 _DYNAMIC = {"local": {"address": "192.0.2.1"},
@@ -56,9 +56,11 @@ def key_names(fleet: Fleet, site: str | None = None) -> Iterator[str]:
     """The pairs of sites, by ``pair_name``, whose pre-shared key the definition does not give; one site's, or all."""
     for name in fleet.sites if site is None else (site,):
         for link, peer in fleet.neighbours(name):
-            ends = ((name, peer), (peer, name))
-            if (site is not None or name < peer) and any(
-                    _lacks_key(profile(fleet, link, *end).gateway.credential) for end in ends):
+            if site is None and name > peer:
+                continue  # it is the peer's turn to name the pair
+            here, there = fleet.sites[name], fleet.sites[peer]
+            if (_lacks_key(profile(fleet, link, here, there).gateway.credential)
+                    or _lacks_key(profile(fleet, link, there, here).gateway.credential)):
                 yield pair_name(name, peer)
 
 
@@ -68,18 +70,12 @@ def _lacks_key(credential: Credential) -> bool:
 
 def _side(fleet: Fleet, site: Site, keys: Mapping[str, str], credentials: dict[str, Credential]) -> Side:
     gateways, tunnels = [], []
-    shapes: dict[tuple[int, bool], Profile] = {}  # of the links that no override singles out
     for link, peer in fleet.neighbours(site.name):
         there = fleet.sites[peer]
-        pair = pair_name(site.name, peer)
-        if pair in fleet.overrides_between or peer in fleet.overrides_of:
-            shape = profile(fleet, link, site.name, peer)
-        else:
-            kind = (id(link), there.is_dynamic)
-            shape = shapes.get(kind) or shapes.setdefault(kind, profile(fleet, link, site.name, peer))
+        shape = profile(fleet, link, site, there)
         try:
-            gateway, tunnel = end(fleet, link, site, there, shape,
-                                  _credential(shape.gateway.credential, pair, keys, credentials))
+            credential = _credential(shape.gateway.credential, pair_name(site.name, peer), keys, credentials)
+            gateway, tunnel = end(fleet, link, site, there, shape, credential)
         except Misfit as misfit:
             fleet.misfits.add(link.path, misfit, misfit.state)
         else:
@@ -110,25 +106,28 @@ def end(fleet: Fleet, link: Link, own: Site, peer: Site, shape: Profile,
                            tunnel.interface, tunnel.additional_key_exchange)
 
 
-def profile(fleet: Fleet, link: Link, own: str, peer: str) -> Profile:
+def profile(fleet: Fleet, link: Link, own: Site, peer: Site) -> Profile:
     """What the end of a link at ``own`` shares with others."""
-    dynamic = fleet.sites[peer].is_dynamic
-    either = dynamic or fleet.sites[own].is_dynamic
-    layers = fleet.layers(link, own, peer)
-    key = (*map(id, layers), dynamic, either)
+    said = own.name if own.own is not None or own.name in link.way.ends else ""
+    key: tuple[object, ...] = (id(link), said, own.is_dynamic, peer.is_dynamic)
+    if fleet.overrides_of or fleet.overrides_between:
+        key = (*map(id, fleet.layers(link, own.name, peer.name)), own.is_dynamic, peer.is_dynamic)
     found = fleet.profiles.get(key)
     if found is None:
-        # Both ends of a link to a dynamic site take the shared transforms, so both are read as the one that does.
-        usual = {"name": "peer", "credential": {"method": "psk"}, "start": "answer" if dynamic else "boot",
-                 "endpoints": [_DYNAMIC if either else _NOBODY]}
-        gateway = declaration.read_gateway(
-            Layers(Fields(usual, fleet.path, GATEWAY, fleet.misfits), *(settings.gateway for settings in layers)),
-            fleet.transform_of, fleet.shared_transforms)
-        tunnel = declaration.read_tunnel(
-            Layers(Fields(_TUNNEL, fleet.path, TUNNEL, fleet.misfits), *(settings.tunnel for settings in layers)),
-            ("peer",), fleet.proposal_of)
-        found = fleet.profiles[key] = Profile(gateway, tunnel)
+        found = fleet.profiles[key] = _read_profile(fleet, fleet.layers(link, own.name, peer.name), own, peer)
     return found
+
+
+def _read_profile(fleet: Fleet, layers: Sequence[Settings], own: Site, peer: Site) -> Profile:
+    # Both ends of a link to a dynamic site take the shared transforms, so both are read as the one that does.
+    usual = {"name": "peer", "credential": {"method": "psk"}, "start": "answer" if peer.is_dynamic else "boot",
+             "endpoints": [_DYNAMIC if own.is_dynamic or peer.is_dynamic else _NOBODY]}
+    return Profile(
+        declaration.read_gateway(Layers(Fields(usual, fleet.path, GATEWAY, fleet.misfits),
+                                        *(settings.gateway for settings in layers)),
+                                 fleet.transform_of, fleet.shared_transforms),
+        declaration.read_tunnel(Layers(Fields(_TUNNEL, fleet.path, TUNNEL, fleet.misfits),
+                                       *(settings.tunnel for settings in layers)), ("peer",), fleet.proposal_of))
 
 
 def _credential(usual: Credential, pair: str, keys: Mapping[str, str],

@@ -64,9 +64,10 @@ def _check(fleet: Fleet, link: Link, own: str, peer: str) -> None:
     """Raises Misfit where the two sites cannot be joined."""
     shapes = []
     for one, other in ((own, peer), (peer, own)):
-        shape = profile(fleet, link, one, other)
+        here, there = fleet.sites[one], fleet.sites[other]
+        shape = profile(fleet, link, here, there)
         shapes.append((one, shape))
-        end(fleet, link, fleet.sites[one], fleet.sites[other], shape, shape.gateway.credential)
+        end(fleet, link, here, there, shape, shape.gateway.credential)
     routed = [name for name, shape in shapes if shape.tunnel.interface is not None]
     if len(routed) == 1:
         raise Misfit("a tunnel is route-based at both ends or at none", "Give both ends an interface, or neither",
