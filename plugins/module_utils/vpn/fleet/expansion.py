@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
-from .. import declaration
+from .. import collector, declaration
 from ..declaration import GATEWAY, TUNNEL, DeclarationError
 from ..layers import Layers
 from ..model import (
@@ -44,7 +44,8 @@ def sides(fleet: Fleet, keys: Mapping[str, str] | None = None) -> list[Side]:
     neither, the key is unknown. Raises DeclarationError where an override makes an end that cannot be.
     """
     credentials: dict[str, Credential] = {}
-    return [_side(fleet, site, {} if keys is None else keys, credentials) for site in fleet.sites.values()]
+    with collector.paused():
+        return [_side(fleet, site, {} if keys is None else keys, credentials) for site in fleet.sites.values()]
 
 
 def side(fleet: Fleet, name: str, keys: Mapping[str, str] | None = None) -> Side:

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
+from .. import collector
 from ..findings import Finding
 from ..model import Side
 from ..pairing import Pair, pair
@@ -59,7 +58,7 @@ class Validation:
 
 def validate(sides: Sequence[Side]) -> Validation:
     """Hold all sides against the rules, and both ends of every gateway against each other."""
-    with _no_collector():
+    with collector.paused():
         pairs, leftovers = pair(sides)
         likenesses = Likenesses()
         findings = [*SITES.check(sides), *_alone(sides, likenesses), *_together(pairs, likenesses)]
@@ -93,18 +92,6 @@ def _together(pairs: Iterable[Pair], likenesses: Likenesses) -> Iterator[Finding
         for ends in both.tunnels:
             yield from phase2(both, ends)
             yield from routes(both, ends)
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Frozen values form no cycles, and looking for some among millions takes longer than all rules do."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def table() -> str:
