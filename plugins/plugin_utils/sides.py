@@ -9,6 +9,7 @@ of the fleet's of the same name, and its others beside them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,9 @@ from .keyring import Keyring
 
 LISTS = ("transforms", "proposals", "gateways", "tunnels")
 FIELDS = ("site", "policy", "shared_transforms", *LISTS)
+
+_UNKNOWN: Mapping[str, str] = {}
+"""The keys where none are asked for."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +125,28 @@ def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, check_
 
 def read(declarations: Mapping[str, Declared]) -> tuple[dict[str, Side], list[Finding]]:
     """The sides by host, and what is wrong with those that cannot be read."""
-    sides: dict[str, Side] = {}
     findings: dict[Finding, None] = {}  # in order; what is wrong with a fleet is said once
+    sides: dict[str, Side] = {}
+    parts: defaultdict[tuple[int, int], dict[str, Part]] = defaultdict(dict)
     for host, fields in declarations.items():
         try:
-            sides[host] = fields.side() if isinstance(fields, Part) else declaration.read(fields, site_name=host)
+            if not isinstance(fields, Part):
+                sides[host] = declaration.read(fields, site_name=host)
+            elif fields.fleet is None or fields.findings:
+                raise DeclarationError(fields.findings)
+            else:
+                parts[id(fields.fleet), id(fields.keys)][host] = fields
         except DeclarationError as error:
             findings.update(dict.fromkeys(error.findings))
-    return sides, list(findings)
+    for of_fleet in parts.values():  # at once, so that both ends of a link share its key
+        one = next(iter(of_fleet.values()))
+        try:
+            if one.fleet is not None:
+                names = [part.site for part in of_fleet.values()]
+                sides |= zip(of_fleet, fleet.sides(one.fleet, one.keys, names), strict=True)
+        except DeclarationError as error:
+            findings.update(dict.fromkeys(error.findings))
+    return {host: sides[host] for host in declarations if host in sides}, list(findings)
 
 
 def definition(declarations: Mapping[str, Declared]) -> Any:
@@ -179,8 +197,7 @@ class _Inventory:
         known = self._fleets.of(variables)
         if known is None:
             return None
-        keys: Mapping[str, str] = {}
-        findings = known.findings
+        keys, findings = _UNKNOWN, known.findings
         if self._with_keys:
             try:
                 keys = self._fleets.keys_with_stand_ins(known, variables)

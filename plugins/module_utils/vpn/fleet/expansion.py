@@ -37,20 +37,22 @@ _TUNNEL = {"name": "peer", "gateway": "peer", "routes": [{"local": "192.0.2.1", 
 """In the place of what every end has of its own, so that the rest is read as any declaration is."""
 
 
-def sides(fleet: Fleet, keys: Mapping[str, str] | None = None) -> list[Side]:
-    """Both ends of every link: each site's side, in the order of the definition.
+def sides(fleet: Fleet, keys: Mapping[str, str] | None = None, names: Iterable[str] | None = None) -> list[Side]:
+    """Both ends of every link: each site's side, in the order of the definition, or those of the named sites in theirs.
 
     ``keys`` are generated pre-shared keys by ``pair_name``; a key that the definition gives goes before. Where there is
-    neither, the key is unknown. Raises DeclarationError where an override makes an end that cannot be.
+    neither, the key is unknown. Raises DeclarationError where an override makes an end that cannot be, and KeyError.
     """
     credentials: dict[str, Credential] = {}
+    wanted = fleet.sites if names is None else names
     with collector.paused():
-        return [_side(fleet, site, {} if keys is None else keys, credentials) for site in fleet.sites.values()]
+        return [_side(fleet, fleet.sites[name], {} if keys is None else keys, credentials) for name in wanted]
 
 
 def side(fleet: Fleet, name: str, keys: Mapping[str, str] | None = None) -> Side:
     """One site's side alone. Raises KeyError, and DeclarationError as ``sides`` does."""
-    return _side(fleet, fleet.sites[name], {} if keys is None else keys, {})
+    (found,) = sides(fleet, keys, (name,))
+    return found
 
 
 def key_names(fleet: Fleet, site: str | None = None) -> Iterator[str]:
