@@ -11,7 +11,7 @@ gateways and tunnels, not with its square.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from . import identities
@@ -59,13 +59,13 @@ class _Numbers:
         self._by_key: dict[Hashable, int] = {}
         self._by_endpoint: dict[int, int | None] = {}
 
-    def __call__(self, endpoint: Endpoint) -> int | None:
-        found = self._by_endpoint.get(id(endpoint), -1)
-        if found == -1:
-            key = self._key(endpoint)
-            found = None if key is None else self._by_key.setdefault(key, len(self._by_key))
-            self._by_endpoint[id(endpoint)] = found
-        return found
+    def of(self, endpoints: Sequence[Endpoint]) -> list[int | None]:
+        numbers = self._by_endpoint
+        for name, endpoint in {id(endpoint): endpoint for endpoint in endpoints}.items():
+            if name not in numbers:
+                key = self._key(endpoint)
+                numbers[name] = None if key is None else self._by_key.setdefault(key, len(self._by_key))
+        return [numbers[id(endpoint)] for endpoint in endpoints]
 
 
 def _address(endpoint: Endpoint) -> Hashable:
@@ -126,13 +126,12 @@ class _Matching:
 
     def by(self, local: _Key, remote: _Key, claims: Sequence[_Claim], *, only: bool = False) -> None:
         """Join ends that are alone and say of each other what the other says of itself."""
-        local_number, remote_number = self._numbers[local], self._numbers[remote]
         peers = self._peers
         claims = [claim for claim in claims if peers[claim[0]] is None]
-        self._join(
-            (claim[0] for claim in claims),
-            ((local_number(pair.local), remote_number(pair.remote)) for _end, pair in claims),
-            [(local_number(pair.remote), remote_number(pair.local)) for _end, pair in claims], only)
+        locals_, remotes = [pair.local for _end, pair in claims], [pair.remote for _end, pair in claims]
+        said = list(zip(self._numbers[local].of(locals_), self._numbers[remote].of(remotes), strict=True))
+        heard = list(zip(self._numbers[local].of(remotes), self._numbers[remote].of(locals_), strict=True))
+        self._join([end for end, _pair in claims], said, heard, only)
 
     def by_name(self) -> None:
         """Join ends that are alone and call each other by their sites' names."""
@@ -140,10 +139,9 @@ class _Matching:
         own = [(self._side_of[end].name, self.gateways[end].name) for end in ends]
         self._join(ends, own, [(peer, name) for name, peer in own], False)
 
-    def _join(self, ends: Iterable[int], here: Iterable[tuple[Hashable, Hashable]],
+    def _join(self, ends: Sequence[int], here: Sequence[tuple[Hashable, Hashable]],
               there: Sequence[tuple[Hashable, Hashable]], only: bool) -> None:
         """Join the ends whose ``here`` is another's ``there``, the first first; with ``only``, where one each fits."""
-        ends = list(ends)
         first: dict[tuple[Hashable, Hashable], int] = {}
         more: dict[tuple[Hashable, Hashable], deque[int]] = {}
         for end, key in zip(ends, here, strict=True):

@@ -69,29 +69,25 @@ def validate(sides: Sequence[Side]) -> Validation:
 
 def _alone(sides: Iterable[Side], likenesses: Likenesses) -> Iterator[Finding]:
     """What is wrong with each side by itself."""
-    phase1, own = PHASE1.checker(likenesses), GATEWAY.checker(likenesses)
-    phase2, routes = PHASE2.checker(likenesses), TUNNEL.checker(likenesses)
+    check_site = SITE.checker(likenesses)
+    check_gateway, check_tunnel = GATEWAY.checker(likenesses, PHASE1), TUNNEL.checker(likenesses, PHASE2)
     for side in sides:
-        yield from SITE.check(side)
+        yield from check_site(side)
         tunnels = side.tunnels_by_gateway()
         for gateway in side.gateways:
-            yield from phase1(side, gateway)
-            yield from own(side, gateway)
+            yield from check_gateway(side, gateway)
             for tunnel in tunnels.get(gateway.name, ()):
-                yield from phase2(side, gateway, tunnel)
-                yield from routes(side, gateway, tunnel)
+                yield from check_tunnel(side, gateway, tunnel)
 
 
 def _together(pairs: Iterable[Pair], likenesses: Likenesses) -> Iterator[Finding]:
     """What the two ends of a gateway, and of its tunnels, disagree on."""
-    phase1, own = BOTH_PHASE1.checker(likenesses), GATEWAYS.checker(likenesses)
-    phase2, routes = BOTH_PHASE2.checker(likenesses), TUNNELS.checker(likenesses)
+    check_gateways = GATEWAYS.checker(likenesses, BOTH_PHASE1)
+    check_tunnels = TUNNELS.checker(likenesses, BOTH_PHASE2)
     for both in pairs:
-        yield from phase1(both)
-        yield from own(both)
+        yield from check_gateways(both)
         for ends in both.tunnels:
-            yield from phase2(both, ends)
-            yield from routes(both, ends)
+            yield from check_tunnels(both, ends)
 
 
 def table() -> str:

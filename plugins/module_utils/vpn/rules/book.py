@@ -54,6 +54,11 @@ class Rule(Generic[P]):
         return (self.check.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
+def _none(_likenesses: Likenesses, /, *_args: object, **_more: object) -> Likeness:
+    """Nothing is like anything else."""
+    return None
+
+
 class Chapter(Generic[P]):
     """Rules over the same subject.
 
@@ -61,7 +66,7 @@ class Chapter(Generic[P]):
     """
 
     def __init__(self, title: str, place: Callable[P, Place],
-                 likeness: Callable[Concatenate[Likenesses, P], Likeness] | None = None) -> None:
+                 likeness: Callable[Concatenate[Likenesses, P], Likeness] = _none) -> None:
         self.title, self._place, self._likeness = title, place, likeness
         self.rules: list[Rule[P]] = []
 
@@ -80,19 +85,27 @@ class Chapter(Generic[P]):
         return [self._finding(rule, broken, *args, **kwargs)
                 for rule in self.rules for broken in rule.check(*args, **kwargs)]
 
-    def checker(self, likenesses: Likenesses) -> Callable[P, Sequence[Finding]]:
-        """``check`` for many subjects, which passes over those that are like one found clean."""
-        likeness_of, clean, check = self._likeness, set[Likeness](), self.check
-        if likeness_of is None:
-            return check
+    def checker(self, likenesses: Likenesses, *wider: Chapter[P]) -> Callable[P, Sequence[Finding]]:
+        """``check`` for many subjects, which passes over those that are like one found clean.
+
+        The ``wider`` chapters, whose likenesses this one's includes, are checked before it.
+        """
+        chapters = (*wider, self)
+        clean = [set[Likeness]() for _chapter in chapters]
+        narrowest, likeness_of = clean[-1], self._likeness
 
         def passing_over(*args: P.args, **kwargs: P.kwargs) -> Sequence[Finding]:
             likeness = likeness_of(likenesses, *args, **kwargs)
-            if likeness in clean:
+            if likeness in narrowest:
                 return ()
-            findings = check(*args, **kwargs)
-            if likeness is not None and not findings:
-                clean.add(likeness)
+            findings: list[Finding] = []
+            for chapter, known in zip(chapters, clean, strict=True):
+                own = chapter._likeness(likenesses, *args, **kwargs)
+                if own not in known:
+                    found = chapter.check(*args, **kwargs)
+                    findings += found
+                    if not found and own is not None and (chapter is not self or not findings):
+                        known.add(own)
             return findings
 
         return passing_over
@@ -156,7 +169,7 @@ def _far_end(leftover: Leftover) -> Place:
     return _gateway(leftover.side, leftover.gateway)
 
 
-SITE: Chapter[[Side]] = Chapter("One site", _site)
+SITE: Chapter[[Side]] = Chapter("One site", _site, Likenesses.site)
 PHASE1: Chapter[[SiteSettings, GatewaySettings]] = Chapter("One gateway: settings", _gateway, Likenesses.phase1)
 GATEWAY: Chapter[[Side, Gateway]] = Chapter("One gateway: endpoints and credential", _gateway, Likenesses.gateway)
 PHASE2: Chapter[[SiteSettings, GatewaySettings, TunnelSettings]] = Chapter(

@@ -10,9 +10,9 @@ decide on; it is None where that would be too much to hold, and the rules then l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from ipaddress import ip_network
-from operator import attrgetter
+from operator import attrgetter, ge
 from typing import NamedTuple
 
 from .. import identities
@@ -69,6 +69,21 @@ class Likenesses:
         self._phase1: Likeness = None
         self._pair: PairSettings | None = None
         self._both_phase1: Likeness = None
+
+    def site(self, side: Side) -> Likeness:
+        """Settings, and that its peers and its tunnel routes are well apart."""
+        endpoints = [pair.remote for gateway in side.gateways for pair in gateway.endpoints]
+        self._look_at(endpoints)
+        peers = [self._endpoints[id(endpoint)] for endpoint in endpoints]
+        if (side.shared_transforms or not (len(side.gateways) == len(peers) == len({peer.identity for peer in peers})
+                                           == len({peer.address for peer in peers}))
+                or [tunnel for tunnel in side.tunnels if tunnel.interface is not None]):
+            return None
+        remotes = sorted([(route.remote.low, route.remote.high) for tunnel in side.tunnels for route in tunnel.routes])
+        lows, highs = [low for low, _high in remotes], [high for _low, high in remotes]
+        if any(map(ge, highs, lows[1:])):
+            return None
+        return self._site_kinds.number(_site_parts(side))
 
     def phase1(self, side: SiteSettings, gateway: GatewaySettings) -> Likeness:
         if gateway is not self._gateway:
@@ -143,14 +158,19 @@ class Likenesses:
     def _endpoint(self, endpoint: Endpoint) -> _End:
         found = self._endpoints.get(id(endpoint))
         if found is None:
-            address, identity = endpoint.address, endpoint.identity
-            traits = (address and address.version, address and is_private(address), identity.kind,
-                      identity.kind is IdentityKind.IP_ADDRESS and identity.value == str(address))
-            number = self._number
-            found = _End(number(address), number(identities.key(identity)), number(traits),
-                         -1 if address is None else int(address))
-            self._endpoints[id(endpoint)] = found
+            self._look_at((endpoint,))
+            found = self._endpoints[id(endpoint)]
         return found
+
+    def _look_at(self, endpoints: Iterable[Endpoint]) -> None:
+        number = self._number
+        for name, endpoint in {id(endpoint): endpoint for endpoint in endpoints}.items():
+            if name not in self._endpoints:
+                address, identity = endpoint.address, endpoint.identity
+                traits = (address and address.version, address and is_private(address), identity.kind,
+                          identity.kind is IdentityKind.IP_ADDRESS and identity.value == str(address))
+                self._endpoints[name] = _End(number(address), number(identities.key(identity)), number(traits),
+                                             -1 if address is None else int(address))
 
     def _number(self, value: Hashable) -> int:
         """The same for equal values."""

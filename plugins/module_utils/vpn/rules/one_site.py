@@ -43,7 +43,7 @@ def routes_nested(side: Side) -> Iterator[Broken]:
     for wide, narrow in _overlaps(side, "nested"):
         inside.setdefault(wide, []).append(narrow)
     for (route, tunnel), (first, *more) in inside.items():
-        others = f", and {len(more)} more are inside it" if more else ""
+        others = f", and {len(more)} more" if more else ""
         yield Broken("tunnel routes", f"tunnel {tunnel} has {route}",
                      f"tunnel {first.tunnel} has {first.route}{others}",
                      "the narrower one has its traffic, whether its tunnel is up or not",

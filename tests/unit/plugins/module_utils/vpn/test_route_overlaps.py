@@ -42,7 +42,7 @@ def test_the_sweep_finds_what_comparing_all_pairs_does():
         assert found_nested <= nested and (ambiguous or found_nested == nested)
         seen["ambiguous"] += bool(ambiguous)
         seen["nested"] += bool(nested)
-    assert min(seen.values()) > 20
+    assert min(seen.values()) > 5
 
 
 def test_a_default_route_beside_narrower_ones_is_nested_not_ambiguous(hq, findings):
@@ -53,8 +53,8 @@ def test_a_default_route_beside_narrower_ones_is_nested_not_ambiguous(hq, findin
     said = {finding.code: finding.message for finding in findings() if finding.code.startswith("routes-")}
     assert said == {"routes-nested": (
         "site hq: tunnel routes: tunnel rest has 10.1.0.0/24 <-> 0.0.0.0/0, "
-        "tunnel lan has 10.1.0.0/24 <-> 10.2.0.0/24, and 1 more are inside it: the narrower one has its traffic, whether its tunnel is up or not. "
-        "Keep it so where that is meant, or make them disjoint.")}
+        "tunnel lan has 10.1.0.0/24 <-> 10.2.0.0/24, and 1 more: the narrower one has its traffic, whether "
+        "its tunnel is up or not. Keep it so where that is meant, or make them disjoint.")}
 
 
 def test_a_grid_of_routes_takes_one_comparison_each_where_one_side_is_disjoint():
