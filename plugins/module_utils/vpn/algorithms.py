@@ -38,6 +38,7 @@ class Use(Enum):
 _IKE_AND_ESP = frozenset({Use.IKEV1, Use.IKEV2, Use.ESP})
 _IKEV2_AND_ESP = frozenset({Use.IKEV2, Use.ESP})
 _EVERYWHERE = frozenset(Use)
+_NOT_IKEV1 = _EVERYWHERE - {Use.IKEV1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +186,8 @@ KEY_GROUPS: tuple[KeyGroup, ...] = (
     _ecp(19, 256),
     _ecp(20, 384),
     _ecp(21, 521),
-    KeyGroup(31, "curve25519", GroupKind.MONTGOMERY, 32, 32, Strength.STRONG, _EVERYWHERE),
-    KeyGroup(32, "curve448", GroupKind.MONTGOMERY, 56, 56, Strength.STRONG, _EVERYWHERE),
+    KeyGroup(31, "curve25519", GroupKind.MONTGOMERY, 32, 32, Strength.STRONG, _NOT_IKEV1),
+    KeyGroup(32, "curve448", GroupKind.MONTGOMERY, 56, 56, Strength.STRONG, _NOT_IKEV1),
 )
 
 KEY_ENCAPSULATIONS: tuple[KeyEncapsulation, ...] = (

@@ -24,6 +24,10 @@ class Finding:
     and ``right`` say what each has. About a declaration's own text ``where`` is empty, ``field`` is the path
     (``gateways[branch].start``) and ``left`` says what stands there (``is 'bot'``). ``paths`` has, for each of the
     ``sites``, the path in its declaration, empty where it is the whole. No part ever holds a secret.
+
+    ``left_path`` and ``right_path`` are the very fields that ``left`` and ``right`` speak of, wherever in a declaration
+    they stand (``transforms[p1].encryption``). Between two sites the left one is the first of ``sites``; within one
+    both are its own. ``source`` says whose rule it is.
     """
 
     code: str
@@ -36,6 +40,9 @@ class Finding:
     where: str = ""
     sites: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    left_path: str = ""
+    right_path: str = ""
+    source: str = "tandem.vpn"
 
     @property
     def is_error(self) -> bool:
@@ -53,7 +60,8 @@ class Finding:
     def as_dict(self) -> dict[str, object]:
         """Plain data for a module's result or a JSON report."""
         return {"code": self.code, "severity": self.severity.value, "where": self.where, "field": self.field,
-                "left": self.left, "right": self.right, "rule": self.rule, "fix": self.fix,
+                "left": self.left, "right": self.right, "left_path": self.left_path, "right_path": self.right_path,
+                "rule": self.rule, "source": self.source, "fix": self.fix,
                 "sites": list(self.sites), "paths": list(self.paths), "message": self.message}
 
     def __str__(self) -> str:

@@ -13,13 +13,14 @@ import re
 from dataclasses import dataclass
 
 from . import algorithms
-from .algorithms import Authentication, Encryption, KeyGroup
+from .algorithms import Authentication, Encryption, KeyEncapsulation, KeyGroup
 from .model import CredentialMethod, IdentityKind, IkeVersion, Protocol
 from .reading import Misfit, nearest, text
 
 _WITHOUT_SHA2 = ("21", "22", "23", "505", "510", "520", "530", "515", "525", "535", "545", "810", "820", "830", "1050",
                  "2050")
 _XTM = re.compile(r"(?:watchguard[ _-]*)?xtm[ _-]*(\d{1,4}[a-z]*)", re.ASCII | re.IGNORECASE)
+_FIREWARE = re.compile(r"(?:watchguard|firebox|xtm)(?![a-z])|firebox(?:v|cloud)", re.ASCII | re.IGNORECASE)
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 _FIRMWARE = re.compile(r"[vV]?(\d{1,4}(?:\.\d{1,4}){0,3})", re.ASCII)
 
@@ -40,6 +41,11 @@ FIRMWARE_SINCE = {SHA2: "11.8", IKEV2: "11.11.2", AES_GCM: "12.2", IPV6_ENDPOINT
 NEWEST_GROUP = algorithms.key_group(21)
 """The key group that GROUP_21 is about."""
 
+FIREWARE_ENCRYPTIONS = tuple(map(algorithms.encryption, (
+    "DES", "3DES", "AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-192", "AES-GCM-256")))
+FIREWARE_KEY_GROUPS = tuple(map(algorithms.key_group, (1, 2, 5, 14, 15, 19, 20, 21)))
+"""What Fireware of any version can be set to; it has every authentication algorithm, and no additional key exchange."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -51,6 +57,7 @@ class Engine:
     encryptions: tuple[Encryption, ...]
     authentications: tuple[Authentication, ...]
     key_groups: tuple[KeyGroup, ...]
+    key_encapsulations: tuple[KeyEncapsulation, ...]
     protocols: tuple[Protocol, ...]
     endpoint_pairs: int
 
@@ -63,6 +70,7 @@ IKEENGINE = Engine(
         "AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-192", "AES-GCM-256"))),
     authentications=tuple(map(algorithms.authentication, ("SHA1", "SHA2-256", "SHA2-384", "SHA2-512"))),
     key_groups=tuple(map(algorithms.key_group, (14, 15, 16, 19, 20, 21, 31))),
+    key_encapsulations=(),
     protocols=(Protocol.ESP,),
     endpoint_pairs=1,
 )
@@ -87,6 +95,20 @@ def parse_firmware(value: object) -> str:
     if match is None:
         raise Misfit("a firmware version is numbers joined by dots", "Write it in quotes, such as '12.5.3'")
     return match[1]
+
+
+def is_fireware(model: str) -> bool:
+    """Whether a platform, as ``parse_model`` gives it, is a WatchGuard appliance."""
+    return _FIREWARE.match(model) is not None
+
+
+def make(model: str, *, managed: bool) -> str:
+    """What a site's gateway is made by: two of the same make understand what no RFC says."""
+    if is_fireware(model):
+        return "Fireware"
+    if model == "linux":
+        return "ikeengine" if managed else "something else on Linux"
+    return model.partition(" ")[0]
 
 
 def is_sha2(authentication: Authentication) -> bool:

@@ -42,7 +42,8 @@ class Misfits:
 
     def add(self, path: str, misfit: Misfit, state: str) -> None:
         self.findings.append(Finding(f"declaration-{misfit.code}", Severity.ERROR, path, state, "", misfit.rule,
-                                     misfit.fix, sites=self._sites, paths=(path,) * len(self._sites)))
+                                     misfit.fix, sites=self._sites, paths=(path,) * len(self._sites),
+                                     left_path=path))
 
 
 class Fields:

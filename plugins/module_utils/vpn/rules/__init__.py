@@ -12,7 +12,20 @@ from .. import collector
 from ..findings import Finding
 from ..model import Side
 from ..pairing import Pair, pair
-from . import both_gateways, both_tunnels, one_gateway, one_machine, one_site, one_tunnel, several_sites
+from . import (
+    both_gateways,
+    both_peers,
+    both_routes,
+    both_tunnels,
+    one_gateway,
+    one_machine,
+    one_peer,
+    one_site,
+    one_site_gateways,
+    one_tunnel,
+    several_sites,
+    weak,
+)
 from .book import (
     BOTH_PHASE1,
     BOTH_PHASE2,
@@ -31,8 +44,8 @@ from .book import (
 from .likeness import Likenesses
 
 # Importing a chapter's file registers its rules.
-__all__ = ["Validation", "both_gateways", "both_tunnels", "one_gateway", "one_machine",
-           "one_site", "one_tunnel", "several_sites", "table", "validate"]
+__all__ = ["Validation", "both_gateways", "both_peers", "both_routes", "both_tunnels", "one_gateway", "one_machine",
+           "one_peer", "one_site", "one_site_gateways", "one_tunnel", "several_sites", "table", "validate", "weak"]
 
 
 @dataclass(frozen=True, slots=True)

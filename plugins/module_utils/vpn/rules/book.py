@@ -25,18 +25,24 @@ Place = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 SEED = "WatchGuard, About IPSec VPN Negotiations"
 OWN = "tandem.vpn"
+FIREWARE = "WatchGuard Help Center"
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """How a rule is broken: the field, what each end has, the rule in these values' words, and what would mend it."""
+    """How a rule is broken: the field, what each end has, the rule in these values' words, and what would mend it.
+
+    ``left_path`` and ``right_path`` are where ``left`` and ``right`` are declared.
+    """
 
     field: str
     left: str
     right: str
     rule: str
     fix: str
+    left_path: str
+    right_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,8 @@ class Chapter(Generic[P]):
     def _finding(self, rule: Rule[P], broken: Broken, *args: P.args, **kwargs: P.kwargs) -> Finding:
         where, sites, paths = self._place(*args, **kwargs)
         return Finding(rule.code, rule.severity, broken.field, broken.left, broken.right, broken.rule, broken.fix,
-                       where, sites, tuple(_below(path, rule.member) for path in paths))
+                       where, sites, tuple(_below(path, rule.member) for path in paths),
+                       broken.left_path, broken.right_path, rule.source)
 
 
 def _below(path: str, member: str) -> str:

@@ -1,22 +1,26 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules between the two ends of a gateway: Phase 1."""
+"""Rules between the settings of a gateway's two ends: Phase 1."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator
 
-from .. import identities
+from .. import hardware
 from ..durations import format_duration
-from ..model import Endpoint, Gateway, IkeVersion, Side, Start
-from ..pairing import Pair
-from ..selectors import Address
-from .book import BOTH_PHASE1, ERROR, GATEWAYS, OWN, SEED, WARNING, Broken
-from .likeness import is_private
-from .mismatch import listed, nearest, transform_members, values
-from .settings import PairSettings
+from ..model import IkeVersion, KeepAlive, Mode
+from .book import BOTH_PHASE1, ERROR, SEED, WARNING, Broken
+from .mismatch import nearest, transform_members, values
+from .settings import GatewaySettings, PairSettings, SiteSettings
+
+
+def _paths(pair: PairSettings, field: str) -> tuple[str, str]:
+    return f"gateways[{pair.left_gateway.name}].{field}", f"gateways[{pair.right_gateway.name}].{field}"
+
+
+def _both_v1(pair: PairSettings) -> bool:
+    return pair.left_gateway.version is pair.right_gateway.version is IkeVersion.V1
 
 
 @BOTH_PHASE1.rule("ike-version-differs", ERROR, SEED, member="ike_version")
@@ -26,16 +30,32 @@ def ike_version_differs(pair: PairSettings) -> Iterator[Broken]:
     if left is not right:
         yield Broken("IKE version", f"{pair.left.name} has IKEv{left.value}",
                      f"{pair.right.name} has IKEv{right.value}", "a peer does not answer the other version",
-                     f"Set ike_version to {IkeVersion.V2.value} at both ends")
+                     f"Set ike_version to {IkeVersion.V2.value} at both ends", *_paths(pair, "ike_version"))
 
 
 @BOTH_PHASE1.rule("mode-differs", ERROR, SEED, member="mode")
 def mode_differs(pair: PairSettings) -> Iterator[Broken]:
-    """Both ends have the same IKEv1 mode."""
-    left, right = pair.left_gateway, pair.right_gateway
-    if left.version is right.version is IkeVersion.V1 and left.mode and right.mode and left.mode is not right.mode:
-        yield Broken("mode", f"{pair.left.name} has {left.mode.value}", f"{pair.right.name} has {right.mode.value}",
-                     "a responder refuses a mode that it is not set up for", "Set mode to main at both ends")
+    """Neither end has Main Mode where the other has Aggressive Mode."""
+    left, right = pair.left_gateway.mode, pair.right_gateway.mode
+    if _both_v1(pair) and left and right and {left, right} == {Mode.MAIN, Mode.AGGRESSIVE}:
+        yield Broken("mode", f"{pair.left.name} has {left.value}", f"{pair.right.name} has {right.value}",
+                     "a responder refuses a mode that it is not set up for", "Set mode to main at both ends",
+                     *_paths(pair, "mode"))
+
+
+@BOTH_PHASE1.rule("mode-falls-back", WARNING, SEED, member="mode")
+def mode_falls_back(pair: PairSettings) -> Iterator[Broken]:
+    """Main Mode with fallback to Aggressive Mode meets its like."""
+    left, right = pair.left_gateway.mode, pair.right_gateway.mode
+    if not _both_v1(pair) or left is None or right is None or left is right:
+        return
+    agreed = next((mode for mode in (left, right) if mode is not Mode.MAIN_FALLBACK_AGGRESSIVE), None)
+    if agreed is not None and Mode.MAIN_FALLBACK_AGGRESSIVE in (left, right):
+        aggressive = agreed is Mode.AGGRESSIVE
+        yield Broken("mode", f"{pair.left.name} has {left.value}", f"{pair.right.name} has {right.value}",
+                     f"they agree on {agreed.value}" + (", which protects no identity" if aggressive else ""),
+                     "Set mode to main at both ends" if aggressive else f"Set mode to {agreed.value} at both ends",
+                     *_paths(pair, "mode"))
 
 
 @BOTH_PHASE1.rule("credential-method-differs", ERROR, SEED, member="credential.method")
@@ -46,25 +66,12 @@ def credential_method_differs(pair: PairSettings) -> Iterator[Broken]:
         yield Broken("credential", f"{pair.left.name} has method {left.value}", f"{pair.right.name} has {right.value}",
                      "both ends need the same method; the peers would answer AUTHENTICATION_FAILED",
                      f"Set gateways[{pair.right_gateway.name}].credential.method of {pair.right.name} to {left.value}, "
-                     f"or {pair.left.name}'s to {right.value}")
-
-
-@GATEWAYS.rule("psk-differs", ERROR, f"{SEED}; RFC 7296 §2.15", member="credential.psk")
-def psk_differs(pair: Pair) -> Iterator[Broken]:
-    """Both ends have the same pre-shared key."""
-    left, right = pair.left_gateway.credential, pair.right_gateway.credential
-    if left.method is not right.method or left.secret is None or right.secret is None:
-        return
-    if not hmac.compare_digest(left.secret.octets, right.secret.octets):
-        yield Broken("credential", f"{pair.left.name} has one pre-shared key", f"{pair.right.name} has another",
-                     "the keys must be equal; the peers would answer AUTHENTICATION_FAILED",
-                     f"Set the same psk in gateways[{pair.left_gateway.name}].credential of {pair.left.name} and "
-                     f"gateways[{pair.right_gateway.name}].credential of {pair.right.name}")
+                     f"or {pair.left.name}'s to {right.value}", *_paths(pair, "credential.method"))
 
 
 @BOTH_PHASE1.rule("phase1-no-common-transform", ERROR, f"{SEED}; RFC 7296 §2.7", member="transforms")
 def no_common_transform(pair: PairSettings) -> Iterator[Broken]:
-    """Both ends have a Phase 1 transform with the same encryption, authentication and key group."""
+    """Both ends have a Phase 1 transform with the same algorithms and key exchanges."""
     left = [(transform.name, transform_members(transform)) for transform in pair.left_gateway.transforms]
     right = [(transform.name, transform_members(transform)) for transform in pair.right_gateway.transforms]
     if {members for _name, members in left} & {members for _name, members in right}:
@@ -73,114 +80,82 @@ def no_common_transform(pair: PairSettings) -> Iterator[Broken]:
     yield Broken(f"phase 1 {near.labels}", f"{pair.left.name} offers {values(near.left)}",
                  f"{pair.right.name} offers {values(near.right)}",
                  "no common transform; the peers would answer NO_PROPOSAL_CHOSEN",
-                 near.mend(pair.left.name, pair.right.name, "transform"))
+                 near.mend(pair.left.name, pair.right.name, "transform"), *near.paths("transforms"))
 
 
 @BOTH_PHASE1.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="transforms")
 def sa_life_differs(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have the same SA life in the Phase 1 transform that they share."""
     shared = [(left, right) for left in pair.left_gateway.transforms for right in pair.right_gateway.transforms
-              if (left.encryption, left.authentication, left.key_group)
-              == (right.encryption, right.authentication, right.key_group)]
+              if transform_members(left) == transform_members(right)]
     if not shared or any(left.sa_life == right.sa_life for left, right in shared):
         return
     left, right = shared[0]
     here, there = format_duration(left.sa_life), format_duration(right.sa_life)
+    negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
     yield Broken("phase 1 SA life", f"{pair.left.name}'s transform {left.name} has {here}",
                  f"{pair.right.name}'s transform {right.name} has {there}",
-                 "transforms must match exactly, and IKEv2 does not negotiate lifetimes",
+                 f"transforms must match exactly{negotiated}",
                  f"Set sa_life to {here} in {pair.right.name}'s transform {right.name}, "
-                 f"or to {there} in {pair.left.name}'s transform {left.name}")
+                 f"or to {there} in {pair.left.name}'s transform {left.name}",
+                 f"transforms[{left.name}].sa_life", f"transforms[{right.name}].sa_life")
 
 
-def _mirrors(pair: Pair) -> Iterator[tuple[int, Side, Gateway, Endpoint, Side, Gateway, Endpoint]]:
-    """Each end's local endpoint beside what the other end takes for it."""
-    for index, (left, right) in enumerate(zip(pair.left_gateway.endpoints, pair.right_gateway.endpoints, strict=False)):
-        yield index, pair.left, pair.left_gateway, left.local, pair.right, pair.right_gateway, right.remote
-        yield index, pair.right, pair.right_gateway, right.local, pair.left, pair.left_gateway, left.remote
+def _on(value: object) -> str:
+    return "on" if value else "off"
 
 
-@GATEWAYS.rule("identity-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.15", member="endpoints")
-def identity_does_not_mirror(pair: Pair) -> Iterator[Broken]:
-    """The Phase 1 identifier that one end presents is the one that the other expects."""
-    for index, side, gateway, local, peer, peers_gateway, remote in _mirrors(pair):
-        if identities.same(local.identity, remote.identity):
-            continue
-        given, expected = local.identity, remote.identity
-        yield Broken("phase 1 identifier", f"{side.name} presents {given.value} ({given.kind.value})",
-                     f"{peer.name} expects {expected.value} ({expected.kind.value})",
-                     f"they do not mirror; {peer.name} would answer AUTHENTICATION_FAILED",
-                     f"Set gateways[{peers_gateway.name}].endpoints[{index}].remote.identifier of {peer.name} to "
-                     f"{{type: {given.kind.value}, value: {given.value}}}, or "
-                     f"gateways[{gateway.name}].endpoints[{index}].local.identifier of {side.name} to "
-                     f"{{type: {expected.kind.value}, value: {expected.value}}}")
+def _only_one(pair: PairSettings, field: str, left: object, right: object, path: str, rule: str, fix: str) -> Broken:
+    return Broken(field, f"{pair.left.name} has it {_on(left)}", f"{pair.right.name} has it {_on(right)}", rule, fix,
+                  *_paths(pair, path))
 
 
-def _behind_nat(local: Address, remote: Address) -> bool:
-    return is_private(local) and not is_private(remote)
+def _without(pair: PairSettings, left: object) -> tuple[SiteSettings, GatewaySettings]:
+    """The end that has it off, by what the left one has."""
+    return (pair.right, pair.right_gateway) if left else (pair.left, pair.left_gateway)
 
 
-@GATEWAYS.rule("endpoint-address-does-not-mirror", ERROR, SEED, member="endpoints")
-def address_does_not_mirror(pair: Pair) -> Iterator[Broken]:
-    """The address of one end is the one that the other end reaches for."""
-    for index, side, gateway, local, peer, peers_gateway, remote in _mirrors(pair):
-        if local.address is None or remote.address is None or local.address == remote.address:
-            continue
-        if not _behind_nat(local.address, remote.address):
-            yield Broken("endpoint address", f"{side.name} has {local.address}",
-                         f"{peer.name} reaches for {remote.address}", "they do not mirror, so the peers never meet",
-                         f"Set gateways[{peers_gateway.name}].endpoints[{index}].remote.address of {peer.name} to "
-                         f"{local.address}, or gateways[{gateway.name}].endpoints[{index}].local.address of "
-                         f"{side.name} to {remote.address}")
+@BOTH_PHASE1.rule("nat-traversal-differs", ERROR, SEED, member="nat_traversal.enabled")
+def nat_traversal_differs(pair: PairSettings) -> Iterator[Broken]:
+    """In IKEv1 NAT traversal is on at both ends or at none."""
+    left, right = pair.left_gateway.nat_traversal, pair.right_gateway.nat_traversal
+    if left is not right and _both_v1(pair):
+        side, gateway = _without(pair, left)
+        yield _only_one(pair, "NAT traversal", left, right, "nat_traversal.enabled", "the peers agree on it in phase 1",
+                        f"Set gateways[{gateway.name}].nat_traversal.enabled of {side.name} to true")
 
 
-@GATEWAYS.rule("endpoint-behind-nat", WARNING, "RFC 7296 §2.23", member="endpoints")
-def endpoint_behind_nat(pair: Pair) -> Iterator[Broken]:
-    """The address of one end is private and the other end reaches for a public one."""
-    for index, side, gateway, local, peer, _gateway, remote in _mirrors(pair):
-        if local.address is not None and remote.address is not None and _behind_nat(local.address, remote.address):
-            yield Broken("endpoint address", f"{side.name} has {local.address}",
-                         f"{peer.name} reaches for {remote.address}",
-                         "that is right only if a NAT translates the one to the other",
-                         f"Check that UDP ports 500 and 4500 of {remote.address} lead to {side.name}, or set "
-                         f"gateways[{gateway.name}].endpoints[{index}].local.address to {remote.address} there")
+@BOTH_PHASE1.rule("dead-peer-detection-differs", WARNING, f"{SEED}; RFC 3706 §5", member="dead_peer_detection.enabled")
+def dead_peer_detection_differs(pair: PairSettings) -> Iterator[Broken]:
+    """In IKEv1 Dead Peer Detection is on at both ends or at none."""
+    left, right = pair.left_gateway.dead_peer_detection, pair.right_gateway.dead_peer_detection
+    if (left is None) is not (right is None) and _both_v1(pair):
+        side, gateway = _without(pair, left)
+        yield _only_one(pair, "dead peer detection", left, right, "dead_peer_detection.enabled",
+                        "only one end notices when the other is gone",
+                        f"Set gateways[{gateway.name}].dead_peer_detection.enabled of {side.name} to true")
 
 
-@GATEWAYS.rule("endpoint-pairs-differ", ERROR, SEED, member="endpoints")
-def endpoint_pairs_differ(pair: Pair) -> Iterator[Broken]:
-    """Both ends have the same number of endpoint pairs, in the same order."""
-    left, right = len(pair.left_gateway.endpoints), len(pair.right_gateway.endpoints)
+@BOTH_PHASE1.rule("keep-alive-differs", ERROR, SEED, member="ike_keep_alive")
+def keep_alive_differs(pair: PairSettings) -> Iterator[Broken]:
+    """IKE keep-alive is on at both ends or at none."""
+    left, right = pair.left_gateway.keep_alive, pair.right_gateway.keep_alive
+    if (left is None) is not (right is None) and _both_v1(pair):
+        asks = pair.left.name if left else pair.right.name
+        failures = (left or right or KeepAlive()).failures
+        yield _only_one(pair, "IKE keep-alive", left, right, "ike_keep_alive",
+                        f"what one end sends the other does not answer, and after {failures} failures {asks} closes "
+                        "the tunnel", "Set ike_keep_alive.enabled to the same at both ends")
+
+
+@BOTH_PHASE1.rule("keep-alive-between-makes", ERROR, SEED, member="ike_keep_alive")
+def keep_alive_between_makes(pair: PairSettings) -> Iterator[Broken]:
+    """IKE keep-alive is only between two gateways of the same make."""
+    if pair.left_gateway.keep_alive is None or pair.right_gateway.keep_alive is None or not _both_v1(pair):
+        return
+    left, right = (hardware.make(side.platform.model, managed=side.managed) for side in (pair.left, pair.right))
     if left != right:
-        yield Broken("endpoints", f"{pair.left.name} has {left} pairs", f"{pair.right.name} has {right}",
-                     "failover needs the same pairs in the same order at both ends",
-                     f"Add the missing pairs at {pair.left.name if left < right else pair.right.name}")
-
-
-@GATEWAYS.rule("nobody-initiates", ERROR, OWN, member="start")
-def nobody_initiates(pair: Pair) -> Iterator[Broken]:
-    """One end at least initiates: it does not only answer, and its peer's address is known."""
-    ends = ((pair.left, pair.left_gateway), (pair.right, pair.right_gateway))
-    reasons = []
-    for side, gateway in ends:
-        dynamic = all(endpoints.remote.address is None for endpoints in gateway.endpoints)
-        if gateway.start is not Start.ANSWER and not dynamic:
-            return
-        why = "only answers" if gateway.start is Start.ANSWER else "knows no address to reach"
-        reasons.append(f"{side.name} {why}")
-    able = next(((side, gateway) for side, gateway in ends
-                 if any(endpoints.remote.address is not None for endpoints in gateway.endpoints)), ends[0])
-    yield Broken("start", reasons[0], reasons[1], "nobody initiates, so the tunnel never comes up",
-                 f"Set gateways[{able[1].name}].start of {able[0].name} to boot, with a static remote address")
-
-
-@GATEWAYS.rule("tunnel-without-counterpart", ERROR, SEED)
-def tunnel_without_counterpart(pair: Pair) -> Iterator[Broken]:
-    """Each tunnel of one end has its counterpart at the other."""
-    for side, peer, gateway, tunnels in ((pair.left, pair.right, pair.right_gateway, pair.left_only),
-                                         (pair.right, pair.left, pair.left_gateway, pair.right_only)):
-        for tunnel in tunnels:
-            routes = listed(f"{{local: {route.remote}, remote: {route.local}}}" for route in tunnel.routes)
-            yield Broken("tunnel", f"{side.name} declares tunnel {tunnel.name}", f"{peer.name} declares no counterpart",
-                         f"{peer.name} would answer TS_UNACCEPTABLE",
-                         f"Add a tunnel to {peer.name} under gateway {gateway.name} with routes {routes}, "
-                         f"or remove tunnels[{tunnel.name}] from {side.name}")
+        yield Broken("IKE keep-alive", f"{pair.left.name} has {left}", f"{pair.right.name} has {right}",
+                     "it works only between two of the same make",
+                     "Remove ike_keep_alive at both ends, and set dead_peer_detection.enabled to true",
+                     *_paths(pair, "ike_keep_alive"))

@@ -1,30 +1,40 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules between the two ends of a tunnel: Phase 2."""
+"""Rules between the settings of a tunnel's two ends: Phase 2."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_interface
+from itertools import product
 
 from ..durations import format_duration, format_traffic
-from ..model import Expiration, Route, Side, Tunnel
-from ..pairing import Pair, TunnelPair
-from .book import BOTH_PHASE2, ERROR, SEED, TUNNELS, Broken
+from ..model import Expiration, IkeVersion, Proposal
+from .book import BOTH_PHASE2, ERROR, SEED, WARNING, Broken
 from .mismatch import nearest, proposal_members, values
-from .settings import PairSettings, TunnelPairSettings
+from .settings import PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
+
+
+def _paths(tunnels: TunnelPairSettings, field: str) -> tuple[str, str]:
+    return f"tunnels[{tunnels.left.name}].{field}", f"tunnels[{tunnels.right.name}].{field}"
 
 
 @BOTH_PHASE2.rule("phase2-protocol-differs", ERROR, SEED, member="proposals")
 def protocol_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends have the same Phase 2 protocol."""
-    left = {proposal.protocol.name for proposal in tunnels.left.proposals}
-    right = {proposal.protocol.name for proposal in tunnels.right.proposals}
-    if not left & right:
+    left, right = _protocols(tunnels.left), _protocols(tunnels.right)
+    if not left.keys() & right.keys():
         yield Broken("phase 2 protocol", f"{pair.left.name} has {'/'.join(left)}",
                      f"{pair.right.name} has {'/'.join(right)}",
                      "no common protocol; the peers would answer NO_PROPOSAL_CHOSEN",
-                     "Set protocol to ESP in the proposals of both ends")
+                     "Set protocol to ESP in the proposals of both ends",
+                     *(f"proposals[{next(iter(side.values())).name}].protocol" for side in (left, right)))
+
+
+def _protocols(tunnel: TunnelSettings) -> dict[str, Proposal]:
+    """The protocols in order of preference, each with the first proposal that has it."""
+    return {proposal.protocol.name: proposal for proposal in reversed(tunnel.proposals)}
 
 
 @BOTH_PHASE2.rule("phase2-no-common-proposal", ERROR, f"{SEED}; RFC 7296 §2.7", member="proposals")
@@ -40,24 +50,25 @@ def no_common_proposal(pair: PairSettings, tunnels: TunnelPairSettings) -> Itera
     yield Broken(f"phase 2 {near.labels}", f"{pair.left.name} offers {values(near.left)}",
                  f"{pair.right.name} offers {values(near.right)}",
                  "no common proposal; the peers would answer NO_PROPOSAL_CHOSEN",
-                 near.mend(pair.left.name, pair.right.name, "proposal"))
+                 near.mend(pair.left.name, pair.right.name, "proposal"), *near.paths("proposals"))
 
 
 @BOTH_PHASE2.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="proposals")
 def key_expiration_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends force key expiration alike in the Phase 2 proposal that they share."""
     shared = [(left, right) for left in tunnels.left.proposals for right in tunnels.right.proposals
-              if (left.protocol, left.encryption, left.authentication)
-              == (right.protocol, right.encryption, right.authentication)]
+              if proposal_members(left) == proposal_members(right)]
     if not shared or any(left.expiration == right.expiration for left, right in shared):
         return
     left, right = shared[0]
     here, there = _expiration(left.expiration), _expiration(right.expiration)
+    negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
     yield Broken("phase 2 force key expiration", f"{pair.left.name}'s proposal {left.name} has {here}",
                  f"{pair.right.name}'s proposal {right.name} has {there}",
-                 "proposals must match exactly, and IKEv2 does not negotiate lifetimes",
+                 f"proposals must match exactly{negotiated}",
                  f"Set force_key_expiration to {here} in {pair.right.name}'s proposal {right.name}, "
-                 f"or to {there} in {pair.left.name}'s proposal {left.name}")
+                 f"or to {there} in {pair.left.name}'s proposal {left.name}",
+                 f"proposals[{left.name}].force_key_expiration", f"proposals[{right.name}].force_key_expiration")
 
 
 def _expiration(expiration: Expiration) -> str:
@@ -65,6 +76,13 @@ def _expiration(expiration: Expiration) -> str:
     if expiration.kilobytes is not None:
         parts.append(f"traffic: {format_traffic(expiration.kilobytes)}")
     return f"{{{', '.join(parts)}}}"
+
+
+def _when(pair: PairSettings) -> str:
+    """IKEv2's first child has no key exchange of its own, so a difference shows late."""
+    if pair.left_gateway.version is IkeVersion.V1:
+        return "Quick Mode would fail at once"
+    return "the tunnel would come up and fail at its first rekey"
 
 
 @BOTH_PHASE2.rule("pfs-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.enabled")
@@ -75,10 +93,9 @@ def pfs_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Bro
         without, tunnel, group = ((pair.left, tunnels.left, right) if left is None
                                   else (pair.right, tunnels.right, left))
         yield Broken("PFS", f"{pair.left.name} has it {'on' if left else 'off'}",
-                     f"{pair.right.name} has it {'on' if right else 'off'}",
-                     "the tunnel would come up and fail at its first rekey",
+                     f"{pair.right.name} has it {'on' if right else 'off'}", _when(pair),
                      f"Set tunnels[{tunnel.name}].pfs of {without.name} to "
-                     f"{{enabled: true, key_group: {group.number if group else ''}}}")
+                     f"{{enabled: true, key_group: {group.number if group else ''}}}", *_paths(tunnels, "pfs.enabled"))
 
 
 @BOTH_PHASE2.rule("pfs-group-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.key_group")
@@ -87,64 +104,59 @@ def pfs_group_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterat
     left, right = tunnels.left.pfs, tunnels.right.pfs
     if left is not None and right is not None and left != right:
         yield Broken("PFS key group", f"{pair.left.name} has group {left.number}",
-                     f"{pair.right.name} has group {right.number}",
-                     "the tunnel would come up and fail at its first rekey",
+                     f"{pair.right.name} has group {right.number}", _when(pair),
                      f"Set tunnels[{tunnels.right.name}].pfs.key_group of {pair.right.name} to {left.number}, "
-                     f"or tunnels[{tunnels.left.name}].pfs.key_group of {pair.left.name} to {right.number}")
+                     f"or tunnels[{tunnels.left.name}].pfs.key_group of {pair.left.name} to {right.number}",
+                     *_paths(tunnels, "pfs.key_group"))
 
 
-@TUNNELS.rule("route-direction-does-not-mirror", ERROR, SEED, member="routes")
-def direction_does_not_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
-    """The direction of a tunnel route is mirrored at the other end."""
-    there = {(route.remote, route.local): route for route in tunnels.right.routes}
-    for route in tunnels.left.routes:
-        other = there.get((route.local, route.remote))
-        if other is not None and other.direction is not route.direction.mirrored:
-            yield Broken("tunnel route", f"{pair.left.name} has {route} ({route.direction.value})",
-                         f"{pair.right.name} has {other} ({other.direction.value})",
-                         "the directions do not mirror, so one end drops what the other sends",
-                         f"Set the direction of {pair.right.name}'s route to {route.direction.mirrored.value}")
+@BOTH_PHASE2.rule("pfs-additional-key-exchange-differs", ERROR, "RFC 9370 §2.2.4", member="pfs.additional_key_exchange")
+def pfs_additional_key_exchange_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
+    """Both ends have the same additional key exchange for Perfect Forward Secrecy."""
+    left, right = tunnels.left.additional_key_exchange, tunnels.right.additional_key_exchange
+    if left == right or tunnels.left.pfs is None or tunnels.right.pfs is None:
+        return
+    here, there = (row.name if row else "none" for row in (left, right))
+    at_left, at_right = _paths(tunnels, "pfs.additional_key_exchange")
+    yield Broken("PFS additional key exchange", f"{pair.left.name} has {here}", f"{pair.right.name} has {there}",
+                 _when(pair), f"Set {at_right} of {pair.right.name} to {here}, or {at_left} of {pair.left.name} to "
+                 f"{there}", at_left, at_right)
 
 
-@TUNNELS.rule("route-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
-def route_does_not_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
-    """Each tunnel route of one end is mirrored at the other, address for address."""
-    left, right = _without_mirror(tunnels.left, tunnels.right), _without_mirror(tunnels.right, tunnels.left)
-    for route in left:
-        other = next((other for other in right if _touch(route, other)), None)
-        if other is None:
-            yield _missing(route, pair.left, tunnels.left, pair.right, tunnels.right)
-            continue
-        right.remove(other)
-        yield Broken("tunnel route", f"{pair.left.name} has {route}", f"{pair.right.name} has {other}",
-                     _relation(pair.left.name, route, pair.right.name, other),
-                     f"Set the route of {pair.right.name}'s tunnel {tunnels.right.name} to "
-                     f"{{local: {route.remote}, remote: {route.local}}}, or that of {pair.left.name}'s tunnel "
-                     f"{tunnels.left.name} to {{local: {other.remote}, remote: {other.local}}}")
-    for route in right:
-        yield _missing(route, pair.right, tunnels.right, pair.left, tunnels.left)
+@BOTH_PHASE2.rule("tunnel-kind-differs", ERROR, f"{SEED}; RFC 7296 §2.9", member="interface")
+def tunnel_kind_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
+    """A tunnel is policy-based at both ends or route-based at both."""
+    left, right = tunnels.left.interface, tunnels.right.interface
+    if (left is None) is not (right is None):
+        (side, tunnel), (peer, peers) = ((pair.left, tunnels.left), (pair.right, tunnels.right))
+        if left is None:
+            (side, tunnel), (peer, peers) = (peer, peers), (side, tunnel)
+        yield Broken("kind", _kind(pair.left, tunnels.left), _kind(pair.right, tunnels.right),
+                     f"their SAs are for different traffic; {peer.name} would answer TS_UNACCEPTABLE",
+                     f"Give {peer.name}'s tunnel {peers.name} an interface, or remove tunnels[{tunnel.name}].interface "
+                     f"from {side.name}",
+                     *(f"tunnels[{end.name}].{'interface' if end.interface else 'routes'}"
+                       for end in (tunnels.left, tunnels.right)))
 
 
-def _without_mirror(tunnel: Tunnel, peers: Tunnel) -> list[Route]:
-    mirrors = {(route.remote, route.local) for route in peers.routes}
-    return [route for route in tunnel.routes if (route.local, route.remote) not in mirrors]
+def _kind(side: SiteSettings, tunnel: TunnelSettings) -> str:
+    if tunnel.interface is None:
+        return f"{side.name}'s is policy-based"
+    return f"{side.name}'s is route-based by interface {tunnel.interface.name}"
 
 
-def _touch(route: Route, other: Route) -> bool:
-    return route.local.overlaps(other.remote) and route.remote.overlaps(other.local)
-
-
-def _relation(left: str, route: Route, right: str, other: Route) -> str:
-    if route.local.contains(other.remote) and route.remote.contains(other.local):
-        return f"{right}'s is narrower, so the rest of {left}'s traffic would find no tunnel"
-    if other.remote.contains(route.local) and other.local.contains(route.remote):
-        return f"{left}'s is narrower, so the rest of {right}'s traffic would find no tunnel"
-    return "they only overlap, so the rest of either's traffic would find no tunnel"
-
-
-def _missing(route: Route, side: Side, tunnel: Tunnel, peer: Side, peers: Tunnel) -> Broken:
-    return Broken("tunnel route", f"{side.name} has {route}", f"{peer.name} has no mirror of it",
-                  f"{peer.name} would answer TS_UNACCEPTABLE",
-                  f"Add {{local: {route.remote}, remote: {route.local}}} to the routes of {peer.name}'s tunnel "
-                  f"{peers.name}, or remove {{local: {route.local}, remote: {route.remote}}} from {side.name}'s tunnel "
-                  f"{tunnel.name}")
+@BOTH_PHASE2.rule("interface-addresses-differ", WARNING, "WatchGuard Help Center", member="interface.addresses")
+def interface_addresses_differ(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
+    """The interfaces of a tunnel's two ends have different addresses of one network."""
+    left, right = tunnels.left.interface, tunnels.right.interface
+    if left is None or right is None or not left.addresses or not right.addresses:
+        return
+    if any(one.network == other.network and one.ip != other.ip
+           for one, other in product(map(ip_interface, left.addresses), map(ip_interface, right.addresses))):
+        return
+    yield Broken("interface addresses", f"{pair.left.name} has {', '.join(left.addresses)}",
+                 f"{pair.right.name} has {', '.join(right.addresses)}",
+                 "no two of them are different addresses of one network, so neither end reaches the other's",
+                 f"Set tunnels[{tunnels.left.name}].interface.addresses of {pair.left.name} and "
+                 f"tunnels[{tunnels.right.name}].interface.addresses of {pair.right.name} to two of one network",
+                 *_paths(tunnels, "interface.addresses"))

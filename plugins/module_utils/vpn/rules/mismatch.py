@@ -25,9 +25,12 @@ class Member:
 
 def transform_members(transform: Transform) -> tuple[Member, ...]:
     encryption, authentication, group = transform.encryption, transform.authentication, transform.key_group
+    additional = transform.additional_key_exchange
     return (Member("encryption", "encryption", encryption.name, encryption.strength is Strength.WEAK),
             Member("authentication", "authentication", authentication.name, authentication.strength is Strength.WEAK),
-            Member("key_group", "key group", f"group {group.number}", group.strength is Strength.WEAK))
+            Member("key_group", "key group", f"group {group.number}", group.strength is Strength.WEAK),
+            Member("additional_key_exchange", "additional key exchange", additional.name if additional else "none",
+                   False))
 
 
 def proposal_members(proposal: Proposal) -> tuple[Member, ...]:
@@ -55,6 +58,11 @@ class Nearest:
     @property
     def labels(self) -> str:
         return listed(member.label for member in self.left)
+
+    def paths(self, kind: str) -> tuple[str, str]:
+        """Where the two stand under the lists of ``kind``: the one member that differs, or the whole offer."""
+        member = f".{self.left[0].field}" if len(self.left) == 1 else ""
+        return f"{kind}[{self.left_name}]{member}", f"{kind}[{self.right_name}]{member}"
 
     def mend(self, left_site: str, right_site: str, kind: str) -> str:
         """The change at either end that would make the two equal, but never towards what is weak."""

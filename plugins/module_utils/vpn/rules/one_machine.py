@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from .. import hardware
 from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
-from .book import ERROR, GATEWAY, OWN, PHASE1, PHASE2, SEED, TUNNEL, Broken
+from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, TUNNEL, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
-_FIREWARE = "WatchGuard Help Center"
 _ENGINE = "ikeengine of this version negotiates"
 
 
@@ -45,13 +44,58 @@ def phase2_sha2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSett
 
 def _without_sha2(side: SiteSettings, field: str, holder: str, name: str, path: str) -> Broken:
     return Broken(field, f"{holder} has {name}", f"{side.name}'s platform is {side.platform.model}",
-                  "this model's cryptographic hardware has no SHA-2", f"Set {path} to SHA1 at both ends")
+                  "this model's cryptographic hardware has no SHA-2", f"Set {path} to SHA1 at both ends", path,
+                  "site.platform")
 
 
-@PHASE1.rule("firmware-phase1", ERROR, _FIREWARE)
+@PHASE1.rule("appliance-phase1", ERROR, FIREWARE, member="transforms")
+def appliance_phase1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
+    """A WatchGuard appliance has no ChaCha20-Poly1305, group 16, 31 or 32, or additional key exchange in Phase 1."""
+    if not hardware.is_fireware(side.platform.model):
+        return
+    for transform in gateway.transforms:
+        holder, path = f"transform {transform.name} has", f"transforms[{transform.name}]"
+        if transform.encryption not in hardware.FIREWARE_ENCRYPTIONS:
+            yield _not_there(side, "phase 1 encryption", f"{holder} {transform.encryption.name}",
+                             [row.name for row in hardware.FIREWARE_ENCRYPTIONS], f"{path}.encryption")
+        if transform.key_group not in hardware.FIREWARE_KEY_GROUPS:
+            yield _not_there(side, "phase 1 key group", f"{holder} group {transform.key_group.number}",
+                             [str(row.number) for row in hardware.FIREWARE_KEY_GROUPS], f"{path}.key_group")
+        if transform.additional_key_exchange is not None:
+            yield _not_there(side, "phase 1 additional key exchange",
+                             f"{holder} {transform.additional_key_exchange.name}", [],
+                             f"{path}.additional_key_exchange")
+
+
+@PHASE2.rule("appliance-phase2", ERROR, FIREWARE)
+def appliance_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
+    """A WatchGuard appliance has no ChaCha20-Poly1305, group 16, 31 or 32, or additional key exchange in Phase 2."""
+    if not hardware.is_fireware(side.platform.model):
+        return
+    path = f"tunnels[{tunnel.name}].pfs"
+    if tunnel.pfs is not None and tunnel.pfs not in hardware.FIREWARE_KEY_GROUPS:
+        yield _not_there(side, "PFS key group", f"it is group {tunnel.pfs.number}",
+                         [str(row.number) for row in hardware.FIREWARE_KEY_GROUPS], f"{path}.key_group")
+    if tunnel.additional_key_exchange is not None:
+        yield _not_there(side, "PFS additional key exchange", f"it is {tunnel.additional_key_exchange.name}", [],
+                         f"{path}.additional_key_exchange")
+    for proposal in tunnel.proposals:
+        if proposal.encryption is not None and proposal.encryption not in hardware.FIREWARE_ENCRYPTIONS:
+            yield _not_there(side, "phase 2 encryption", f"proposal {proposal.name} has {proposal.encryption.name}",
+                             [row.name for row in hardware.FIREWARE_ENCRYPTIONS],
+                             f"proposals[{proposal.name}].encryption")
+
+
+def _not_there(side: SiteSettings, field: str, asked: str, able: list[str], path: str) -> Broken:
+    return Broken(field, asked, f"{side.name}'s platform is {side.platform.model}", "Fireware does not have it",
+                  f"Set {path} to {'one of ' + ', '.join(able) if able else 'none'} at both ends", path,
+                  "site.platform")
+
+
+@PHASE1.rule("firmware-phase1", ERROR, FIREWARE)
 def firmware_phase1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """The appliance's firmware has what Phase 1 asks for."""
-    if side.platform.is_linux or side.platform.firmware is None:
+    if side.platform.firmware is None or not hardware.is_fireware(side.platform.model):
         return
     asked = [(hardware.IKEV2, gateway.version is IkeVersion.V2, f"gateways[{gateway.name}].ike_version"),
              (hardware.HEX_PSK, gateway.method is CredentialMethod.HEX_PSK,
@@ -64,20 +108,20 @@ def firmware_phase1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Br
     yield from _too_old(side, "phase 1", asked)
 
 
-@GATEWAY.rule("firmware-ipv6-endpoints", ERROR, _FIREWARE, member="endpoints")
+@GATEWAY.rule("firmware-ipv6-endpoints", ERROR, FIREWARE, member="endpoints")
 def firmware_ipv6_endpoints(side: Side, gateway: Gateway) -> Iterator[Broken]:
     """The appliance's firmware has IPv6 endpoints where a gateway has one."""
-    if side.platform.is_linux or side.platform.firmware is None:
+    if side.platform.firmware is None or not hardware.is_fireware(side.platform.model):
         return
     asked = any(end.address is not None and end.address.version == 6
                 for pair in gateway.endpoints for end in (pair.local, pair.remote))
     yield from _too_old(side, "phase 1", [(hardware.IPV6_ENDPOINTS, asked, f"gateways[{gateway.name}].endpoints")])
 
 
-@PHASE2.rule("firmware-phase2", ERROR, _FIREWARE)
+@PHASE2.rule("firmware-phase2", ERROR, FIREWARE)
 def firmware_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """The appliance's firmware has what Phase 2 asks for."""
-    if side.platform.is_linux or side.platform.firmware is None:
+    if side.platform.firmware is None or not hardware.is_fireware(side.platform.model):
         return
     asked = [(hardware.GROUP_21, tunnel.pfs == hardware.NEWEST_GROUP, f"tunnels[{tunnel.name}].pfs.key_group")]
     for proposal in tunnel.proposals:
@@ -95,7 +139,7 @@ def _too_old(side: SiteSettings, phase: str, asked: list[tuple[str, bool, str]])
             yield Broken(phase, f"{path} asks for {ability}",
                          f"{side.name}'s {side.platform.model} has firmware {side.platform.firmware}",
                          f"{ability} came with firmware {hardware.FIRMWARE_SINCE[ability]}",
-                         f"Upgrade {side.name}, or change {path}")
+                         f"Upgrade {side.name}, or change {path}", path, "site.firmware")
 
 
 @PHASE1.rule("phase1-not-negotiated-yet", ERROR, OWN)
@@ -121,6 +165,10 @@ def phase1_not_negotiated(side: SiteSettings, gateway: GatewaySettings) -> Itera
         if transform.key_group not in IKEENGINE.key_groups:
             yield _not_yet("phase 1 key group", f"transform {transform.name} has group {transform.key_group.number}",
                            [str(row.number) for row in IKEENGINE.key_groups], f"{path}.key_group")
+        additional = transform.additional_key_exchange
+        if additional is not None and additional not in IKEENGINE.key_encapsulations:
+            yield _not_yet("phase 1 additional key exchange", f"transform {transform.name} has {additional.name}",
+                           [row.name for row in IKEENGINE.key_encapsulations], f"{path}.additional_key_exchange")
 
 
 @GATEWAY.rule("endpoints-not-negotiated-yet", ERROR, OWN, member="endpoints")
@@ -132,13 +180,14 @@ def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
     if len(gateway.endpoints) > IKEENGINE.endpoint_pairs:
         yield Broken("endpoints", f"{side.name} has {len(gateway.endpoints)} pairs", "",
                      f"{_ENGINE} with {IKEENGINE.endpoint_pairs} endpoint pair per gateway",
-                     f"Keep the first of {path}.endpoints")
+                     f"Keep the first of {path}.endpoints", f"{path}.endpoints")
     for index, pair in enumerate(gateway.endpoints):
         for name, end in (("local", pair.local), ("remote", pair.remote)):
             if end.address is None:
                 yield Broken("endpoints", f"{side.name} has a dynamic {name} address", "",
                              f"{_ENGINE} between static addresses only",
-                             f"Set {path}.endpoints[{index}].{name}.address to an address")
+                             f"Set {path}.endpoints[{index}].{name}.address to an address",
+                             f"{path}.endpoints[{index}].{name}.address")
             if end.identity.kind not in IKEENGINE.identities:
                 yield _not_yet("phase 1 identifier", f"{side.name}'s {name} one is of type {end.identity.kind.value}",
                                [kind.value for kind in IKEENGINE.identities],
@@ -152,10 +201,16 @@ def phase2_not_negotiated(side: SiteSettings, gateway: GatewaySettings, tunnel: 
         return
     if tunnel.interface is not None:
         yield Broken("virtual interface", f"{side.name} asks for {tunnel.interface.name}", "",
-                     f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface")
+                     f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface",
+                     f"tunnels[{tunnel.name}].interface")
     if tunnel.pfs is not None and tunnel.pfs not in IKEENGINE.key_groups:
         yield _not_yet("PFS key group", f"{side.name} asks for group {tunnel.pfs.number}",
                        [str(row.number) for row in IKEENGINE.key_groups], f"tunnels[{tunnel.name}].pfs.key_group")
+    additional = tunnel.additional_key_exchange
+    if additional is not None and additional not in IKEENGINE.key_encapsulations:
+        yield _not_yet("PFS additional key exchange", f"{side.name} asks for {additional.name}",
+                       [row.name for row in IKEENGINE.key_encapsulations],
+                       f"tunnels[{tunnel.name}].pfs.additional_key_exchange")
     for proposal in tunnel.proposals:
         path = f"proposals[{proposal.name}]"
         if proposal.protocol not in IKEENGINE.protocols:
@@ -179,10 +234,12 @@ def routes_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Itera
             yield Broken("direction", f"{side.name} asks for {route.direction.value} on {route}", "",
                          f"{_ENGINE} routes that are open both ways only",
                          f"Set tunnels[{tunnel.name}].routes[{index}].direction to {Direction.BOTH.value}, and use a "
-                         "firewall for what may begin")
+                         "firewall for what may begin", f"tunnels[{tunnel.name}].routes[{index}].direction")
 
 
 def _not_yet(field: str, asked: str, able: list[str], path: str) -> Broken:
     one_of = ", ".join(able)
+    if not able:
+        return Broken(field, asked, "", f"{_ENGINE} none", f"Remove {path}", path)
     return Broken(field, asked, "", f"{_ENGINE} only {field} {one_of}",
-                  f"Set {path} to {'one of ' if len(able) > 1 else ''}{one_of}")
+                  f"Set {path} to {'one of ' if len(able) > 1 else ''}{one_of}", path)

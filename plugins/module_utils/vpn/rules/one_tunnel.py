@@ -7,34 +7,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..algorithms import Strength
-from ..model import Gateway, Protocol, Side, Tunnel
+from ..algorithms import Use
+from ..model import DataPlaneChoice, Gateway, IkeVersion, Protocol, Side, Tunnel
 from ..selectors import Selector
-from .book import ERROR, OWN, PHASE2, SEED, TUNNEL, WARNING, Broken
+from . import nat
+from .book import ERROR, FIREWARE, OWN, PHASE2, SEED, TUNNEL, WARNING, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 MOST_PROPOSALS = 8
 """Of one tunnel (Fireware)."""
+LONGEST_INTERFACE_NAME = 15
+"""Characters on Linux (IFNAMSIZ with its final zero)."""
+_NO_INTERFACE_NAMES = (".", "..", "all", "default")
+_NO_INTERFACES = "., .., all or default"
+MOST_POLICIES = 64
+"""Of one tunnel route in one direction: above, a range draws a warning."""
 
 
-@PHASE2.rule("phase2-too-many-proposals", ERROR, "WatchGuard Help Center", member="proposals")
+@PHASE2.rule("phase2-too-many-proposals", ERROR, FIREWARE, member="proposals")
 def too_many_proposals(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """A tunnel has at most eight Phase 2 proposals."""
     if len(tunnel.proposals) > MOST_PROPOSALS:
         yield Broken("phase 2 proposals", f"there are {len(tunnel.proposals)}", "",
                      f"a tunnel has at most {MOST_PROPOSALS}",
-                     f"Remove {len(tunnel.proposals) - MOST_PROPOSALS} from tunnels[{tunnel.name}].proposals")
+                     f"Remove {len(tunnel.proposals) - MOST_PROPOSALS} from tunnels[{tunnel.name}].proposals",
+                     f"tunnels[{tunnel.name}].proposals")
 
 
-@PHASE2.rule("phase2-aead-with-authentication", ERROR, "RFC 4106 §8.3", member="proposals")
+@PHASE2.rule("phase2-aead-with-authentication", ERROR, "RFC 4106 §8.3; RFC 7634", member="proposals")
 def aead_with_authentication(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
-    """AES-GCM in Phase 2 has no authentication algorithm beside it."""
+    """AES-GCM and ChaCha20-Poly1305 in Phase 2 have no authentication algorithm beside them."""
     for proposal in tunnel.proposals:
         if proposal.encryption and proposal.encryption.aead and proposal.authentication:
             yield Broken("phase 2 authentication",
                          f"proposal {proposal.name} has {proposal.encryption.name} and {proposal.authentication.name}",
                          "", f"{proposal.encryption.name} authenticates by itself",
-                         f"Remove proposals[{proposal.name}].authentication")
+                         f"Remove proposals[{proposal.name}].authentication",
+                         f"proposals[{proposal.name}].authentication")
 
 
 @PHASE2.rule("phase2-ah-with-encryption", ERROR, f"{SEED}; RFC 4302", member="proposals")
@@ -44,7 +53,8 @@ def ah_with_encryption(side: SiteSettings, gateway: GatewaySettings, tunnel: Tun
         if proposal.protocol is Protocol.AH and proposal.encryption:
             yield Broken("phase 2 encryption", f"proposal {proposal.name} has {proposal.encryption.name} with AH", "",
                          "AH authenticates without encrypting",
-                         f"Set proposals[{proposal.name}].protocol to ESP, or remove its encryption")
+                         f"Set proposals[{proposal.name}].protocol to ESP, or remove its encryption",
+                         f"proposals[{proposal.name}].encryption")
 
 
 @PHASE2.rule("phase2-without-authentication", ERROR, "RFC 8221 §4; RFC 4302", member="proposals")
@@ -54,7 +64,8 @@ def without_authentication(side: SiteSettings, gateway: GatewaySettings, tunnel:
         if proposal.authentication is None and not (proposal.encryption and proposal.encryption.aead):
             yield Broken("phase 2 authentication", f"proposal {proposal.name} has none", "",
                          "without it an attacker can alter the traffic",
-                         f"Set proposals[{proposal.name}].authentication to SHA2-256")
+                         f"Set proposals[{proposal.name}].authentication to SHA2-256",
+                         f"proposals[{proposal.name}].authentication")
 
 
 @PHASE2.rule("phase2-esp-without-encryption", ERROR, OWN, member="proposals")
@@ -63,7 +74,8 @@ def esp_without_encryption(side: SiteSettings, gateway: GatewaySettings, tunnel:
     for proposal in tunnel.proposals:
         if proposal.protocol is Protocol.ESP and proposal.encryption is None:
             yield Broken("phase 2 encryption", f"proposal {proposal.name} has none", "", "ESP without it hides nothing",
-                         f"Set proposals[{proposal.name}].encryption to AES-256")
+                         f"Set proposals[{proposal.name}].encryption to AES-256",
+                         f"proposals[{proposal.name}].encryption")
 
 
 @PHASE2.rule("phase2-mixed-protocols", ERROR, SEED, member="proposals")
@@ -72,7 +84,87 @@ def mixed_protocols(side: SiteSettings, gateway: GatewaySettings, tunnel: Tunnel
     names = ", ".join(proposal.name for proposal in tunnel.proposals)
     if len({proposal.protocol for proposal in tunnel.proposals}) > 1:
         yield Broken("phase 2 protocol", f"the proposals {names} have ESP and AH", "", "one tunnel has one of them",
-                     f"Keep the ESP proposals in tunnels[{tunnel.name}].proposals")
+                     f"Keep the ESP proposals in tunnels[{tunnel.name}].proposals", f"tunnels[{tunnel.name}].proposals")
+
+
+@PHASE2.rule("phase2-encryption-needs-ikev2", ERROR, "RFC 7634", member="proposals")
+def encryption_needs_ikev2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
+    """ChaCha20-Poly1305 in Phase 2 needs IKEv2."""
+    if gateway.version is IkeVersion.V2:
+        return
+    for proposal in tunnel.proposals:
+        if proposal.encryption and proposal.encryption.ipsec_doi_id is None:
+            path = f"proposals[{proposal.name}].encryption"
+            yield Broken("phase 2 encryption", f"proposal {proposal.name} has {proposal.encryption.name}",
+                         f"gateway {gateway.name} has IKEv1", "IKEv1 has no number for it",
+                         f"Set gateways[{gateway.name}].ike_version to 2, or {path} to AES-GCM-256",
+                         path, f"gateways[{gateway.name}].ike_version")
+
+
+@PHASE2.rule("pfs-group-needs-ikev2", ERROR, "RFC 8031", member="pfs.key_group")
+def pfs_group_needs_ikev2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
+    """Perfect Forward Secrecy with key groups 31 and 32 needs IKEv2."""
+    if gateway.version is IkeVersion.V1 and tunnel.pfs is not None and Use.IKEV1 not in tunnel.pfs.uses:
+        path = f"tunnels[{tunnel.name}].pfs.key_group"
+        yield Broken("PFS key group", f"it is group {tunnel.pfs.number}", f"gateway {gateway.name} has IKEv1",
+                     "IKEv1 has no such group", f"Set gateways[{gateway.name}].ike_version to 2, or {path} to 14",
+                     path, f"gateways[{gateway.name}].ike_version")
+
+
+@PHASE2.rule("pfs-additional-key-exchange-needs-ikev2", ERROR, "RFC 9370", member="pfs.additional_key_exchange")
+def pfs_additional_key_exchange_needs_ikev2(side: SiteSettings, gateway: GatewaySettings,
+                                            tunnel: TunnelSettings) -> Iterator[Broken]:
+    """An additional key exchange of Perfect Forward Secrecy needs IKEv2."""
+    if gateway.version is IkeVersion.V1 and tunnel.additional_key_exchange is not None:
+        path = f"tunnels[{tunnel.name}].pfs.additional_key_exchange"
+        yield Broken("PFS additional key exchange", f"it is {tunnel.additional_key_exchange.name}",
+                     f"gateway {gateway.name} has IKEv1", "IKEv1 has one key exchange only",
+                     f"Set gateways[{gateway.name}].ike_version to 2, or remove {path}",
+                     path, f"gateways[{gateway.name}].ike_version")
+
+
+@PHASE2.rule("ah-in-userspace", ERROR, "RFC 3948 §2", member="dataplane")
+def ah_in_userspace(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
+    """AH needs the kernel's data plane: in userspace packets travel in UDP."""
+    if tunnel.dataplane is DataPlaneChoice.USERSPACE and _with_ah(tunnel):
+        path = f"tunnels[{tunnel.name}]"
+        yield Broken("data plane", "it is userspace with AH", "", "its packets travel in UDP, and only ESP does",
+                     f"Set {path}.dataplane to kernel, or protocol to ESP in the proposals of both ends",
+                     f"{path}.dataplane", f"{path}.proposals")
+
+
+@PHASE2.rule("interface-name", ERROR, "Linux, dev_valid_name", member="interface.name")
+def interface_name(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
+    """On Linux the name of an interface has 15 characters at most, and is neither . nor .. nor all nor default."""
+    if not side.platform.is_linux or tunnel.interface is None:
+        return
+    name, path = tunnel.interface.name, f"tunnels[{tunnel.name}].interface.name"
+    if len(name) > LONGEST_INTERFACE_NAME or name in _NO_INTERFACE_NAMES:
+        yield Broken("virtual interface", f"its name is {name}", "",
+                     f"Linux takes names of 1 to {LONGEST_INTERFACE_NAME} characters, and not {_NO_INTERFACES}",
+                     f"Set {path} to another one", path)
+
+
+def _with_ah(tunnel: TunnelSettings) -> bool:
+    return any(proposal.protocol is Protocol.AH for proposal in tunnel.proposals)
+
+
+@TUNNEL.rule("ah-behind-nat", ERROR, "RFC 3715 §2.1; RFC 3948", member="proposals")
+def ah_behind_nat(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """AH does not pass the NAT that a gateway is evidently behind."""
+    index = nat.pair_behind(gateway) if _with_ah(tunnel) else None
+    if index is not None:
+        pair = gateway.endpoints[index]
+        yield Broken("phase 2 protocol", "it is AH",
+                     f"the endpoints are {pair.local.address} and {pair.remote.address}",
+                     "AH protects the addresses that the NAT between them changes",
+                     "Set protocol to ESP in the proposals of both ends", f"tunnels[{tunnel.name}].proposals",
+                     f"gateways[{gateway.name}].endpoints[{index}].local.address")
+
+
+def _ends(tunnel: Tunnel, index: int) -> tuple[str, str]:
+    path = f"tunnels[{tunnel.name}].routes[{index}]"
+    return f"{path}.local", f"{path}.remote"
 
 
 @TUNNEL.rule("route-mixed-families", ERROR, "RFC 7296 §2.9", member="routes")
@@ -82,7 +174,7 @@ def route_mixed_families(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterat
         if route.local.version != route.remote.version:
             yield Broken("tunnel route", f"local is {route.local}", f"remote is {route.remote}",
                          "they are of different address families",
-                         f"Set tunnels[{tunnel.name}].routes[{index}] to two of one family")
+                         f"Set tunnels[{tunnel.name}].routes[{index}] to two of one family", *_ends(tunnel, index))
 
 
 @TUNNEL.rule("route-sides-overlap", ERROR, OWN, member="routes")
@@ -93,7 +185,7 @@ def route_sides_overlap(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterato
         if common is not None and not (route.local.is_everything or route.remote.is_everything):
             yield Broken("tunnel route", f"local is {route.local}", f"remote is {route.remote}",
                          f"both contain {common}, so its traffic has no one way",
-                         f"Make the two of tunnels[{tunnel.name}].routes[{index}] disjoint")
+                         f"Make the two of tunnels[{tunnel.name}].routes[{index}] disjoint", *_ends(tunnel, index))
 
 
 @TUNNEL.rule("route-contains-endpoints", ERROR, OWN, member="routes")
@@ -108,26 +200,41 @@ def route_contains_endpoints(side: Side, gateway: Gateway, tunnel: Tunnel) -> It
             if route.local.contains(local) and route.remote.contains(remote):
                 yield Broken("tunnel route", f"{route.local} contains {local}", f"{route.remote} contains {remote}",
                              "the tunnel's own packets would go into the tunnel",
-                             f"Leave the endpoints out of tunnels[{tunnel.name}].routes[{index}]")
+                             f"Leave the endpoints out of tunnels[{tunnel.name}].routes[{index}]",
+                             *_ends(tunnel, index))
 
 
-@PHASE2.rule("phase2-weak", WARNING, "RFC 8221; RFC 9395", member="proposals")
-def weak_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
-    """MD5, DES, 3DES and PFS with groups 1, 2 and 5 are weak."""
-    for proposal in tunnel.proposals:
-        weak = [row.name for row in (proposal.encryption, proposal.authentication)
-                if row is not None and row.strength is Strength.WEAK]
-        if weak:
-            yield Broken("phase 2 proposal", f"proposal {proposal.name} has {', '.join(weak)}", "",
-                         "that is weak today", "Choose AES-256 and SHA2-256, or AES-GCM-256, at both ends")
-    if tunnel.pfs and tunnel.pfs.strength is Strength.WEAK:
-        yield Broken("PFS", f"it has group {tunnel.pfs.number}", "", "that is weak today",
-                     f"Set tunnels[{tunnel.name}].pfs.key_group to 14 or better at both ends")
+@TUNNEL.rule("route-declared-twice", ERROR, OWN, member="routes")
+def route_declared_twice(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """Each route of a tunnel stands there once."""
+    if len(tunnel.routes) == 1:
+        return
+    first: dict[tuple[Selector, Selector], int] = {}
+    for index, route in enumerate(tunnel.routes):
+        other = first.setdefault((route.local, route.remote), index)
+        if other != index:
+            path = f"tunnels[{tunnel.name}].routes"
+            yield Broken("tunnel route", f"routes[{other}] is {tunnel.routes[other]}", f"routes[{index}] is the same",
+                         "each would have SAs of its own for one traffic", f"Remove {path}[{index}]",
+                         f"{path}[{other}]", f"{path}[{index}]")
 
 
-@PHASE2.rule("pfs-off", WARNING, SEED, member="pfs.enabled")
-def pfs_off(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
-    """Perfect Forward Secrecy is on."""
-    if tunnel.pfs is None:
-        yield Broken("PFS", "it is off", "", "who learns phase 1's keys can then read this tunnel's traffic",
-                     f"Set tunnels[{tunnel.name}].pfs.enabled to true at both ends")
+@TUNNEL.rule("route-of-many-prefixes", WARNING, "Linux, xfrm_selector", member="routes")
+def route_of_many_prefixes(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """On Linux the two ranges of a tunnel route come to 64 policies at most in each direction."""
+    if not side.platform.is_linux or not side.managed:
+        return
+    for index, route in enumerate(tunnel.routes):
+        if not (route.local.is_range or route.remote.is_range):
+            continue
+        local, remote = len(route.local.prefixes()), len(route.remote.prefixes())
+        if local * remote > MOST_POLICIES:
+            yield Broken("tunnel route", f"local is {route.local} ({_counted(local)})",
+                         f"remote is {route.remote} ({_counted(remote)})",
+                         f"the kernel knows prefixes only, so this is {local * remote} policies in each direction",
+                         f"Widen the two of tunnels[{tunnel.name}].routes[{index}] to networks at both ends",
+                         *_ends(tunnel, index))
+
+
+def _counted(prefixes: int) -> str:
+    return f"{prefixes} prefixes" if prefixes > 1 else "1 prefix"

@@ -13,10 +13,15 @@ from ..model import Route
 
 
 class NamedRoute(NamedTuple):
-    """A route and its tunnel's name."""
+    """A route, its tunnel's name, and its place there."""
 
     route: Route
     tunnel: str
+    place: int = 0
+
+    @property
+    def path(self) -> str:
+        return f"tunnels[{self.tunnel}].routes[{self.place}]"
 
 
 class Overlaps(NamedTuple):

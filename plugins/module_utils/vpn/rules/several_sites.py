@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ..model import Side
+from .. import identities
+from ..model import Identity, Side
 from ..pairing import Leftover
 from .book import ERROR, FAR_END, OWN, SITES, WARNING, Broken
 
@@ -19,7 +20,32 @@ def site_declared_twice(sides: Sequence[Side]) -> Iterator[Broken]:
     for name, count in Counter(side.name for side in sides).items():
         if count > 1:
             yield Broken("site.name", f"{count} sites are called {name}", "", "findings could not tell them apart",
-                         "Give each site its own name")
+                         "Give each site its own name", "site.name", "site.name")
+
+
+@SITES.rule("identity-of-two-sites", WARNING, "RFC 7296 §2.15")
+def identity_of_two_sites(sides: Sequence[Side]) -> Iterator[Broken]:
+    """No two sites present the same Phase 1 identifier."""
+    first: dict[object, tuple[Side, str, Identity]] = {}
+    for side in sides:
+        for identity, path in _presented(side).values():
+            other, others_path, others = first.setdefault(identities.key(identity), (side, path, identity))
+            if other is not side:
+                yield Broken("phase 1 identifier", f"{other.name} presents {others}",
+                             f"{side.name} presents {identity}",
+                             "a peer of both could not tell them apart",
+                             "Give one of the two sites another local identifier", others_path, path)
+
+
+def _presented(side: Side) -> dict[object, tuple[Identity, str]]:
+    """Each identifier that a site presents, and where first. Endpoints that gateways share are looked at once."""
+    endpoints = {id(pair.local): (pair.local.identity, gateway.name, index)
+                 for gateway in side.gateways for index, pair in enumerate(gateway.endpoints)}
+    found: dict[object, tuple[Identity, str]] = {}
+    for identity, gateway_name, index in endpoints.values():
+        found.setdefault(identities.key(identity),
+                         (identity, f"gateways[{gateway_name}].endpoints[{index}].local.identifier"))
+    return found
 
 
 @FAR_END.rule("far-end-has-no-gateway", ERROR, OWN, member="endpoints")
@@ -30,7 +56,7 @@ def far_end_has_no_gateway(leftover: Leftover) -> Iterator[Broken]:
         yield Broken("far end", f"{leftover.side.name} reaches for {leftover.gateway.endpoints[0].remote.address}",
                      f"that is {there}, which has no gateway back",
                      f"{there} would answer AUTHENTICATION_FAILED",
-                     f"Add a gateway to {there} with remote address {back or 'dynamic'}")
+                     f"Add a gateway to {there} with remote address {back or 'dynamic'}", _remote(leftover))
 
 
 @FAR_END.rule("far-end-declared-nowhere", WARNING, OWN, member="endpoints")
@@ -40,4 +66,9 @@ def far_end_declared_nowhere(leftover: Leftover) -> Iterator[Broken]:
         address = leftover.gateway.endpoints[0].remote.address or "a dynamic address"
         yield Broken("far end", f"{leftover.side.name} reaches for {address}", "no declared site has it",
                      "only one end is known, so nothing can be held against the other",
-                     "Declare the far end too, with managed: false where somebody else configures it")
+                     "Declare the far end too, with managed: false where somebody else configures it",
+                     _remote(leftover))
+
+
+def _remote(leftover: Leftover) -> str:
+    return f"gateways[{leftover.gateway.name}].endpoints[0].remote.address"

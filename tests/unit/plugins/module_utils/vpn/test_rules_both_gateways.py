@@ -120,8 +120,8 @@ def test_mode_differs(hq, branch, messages):
 def test_identities_do_not_mirror(branch, messages, findings):
     branch["gateways"][0]["endpoints"][0]["local"]["identifier"]["value"] = "filial.example"
     assert messages("identity-does-not-mirror") == [
-        "gateway hq<->branch: phase 1 identifier: branch presents filial.example (domain-name), hq expects "
-        "branch.example (domain-name): they do not mirror; hq would answer AUTHENTICATION_FAILED. Set "
+        "gateway hq<->branch: phase 1 identifier: hq expects branch.example (domain-name), branch presents "
+        "filial.example (domain-name): they do not mirror; hq would answer AUTHENTICATION_FAILED. Set "
         "gateways[branch].endpoints[0].remote.identifier of hq to {type: domain-name, value: filial.example}, or "
         "gateways[hq].endpoints[0].local.identifier of branch to {type: domain-name, value: branch.example}."]
     assert len(findings()) == 1
@@ -135,14 +135,14 @@ def test_domain_names_mirror_whatever_their_case(branch, findings):
 def test_a_default_identity_behind_nat_does_not_mirror(branch, messages):
     branch["gateways"][0]["endpoints"][0]["local"] = {"address": "10.9.0.1"}
     assert messages("identity-does-not-mirror")[0].startswith(
-        "gateway hq<->branch: phase 1 identifier: branch presents 10.9.0.1 (ip-address), "
-        "hq expects branch.example (domain-name)")
+        "gateway hq<->branch: phase 1 identifier: hq expects branch.example (domain-name), "
+        "branch presents 10.9.0.1 (ip-address)")
 
 
 def test_endpoint_addresses_do_not_mirror(hq, messages, findings):
     hq["gateways"][0]["endpoints"][0]["remote"]["address"] = "198.51.100.10"
     assert messages("endpoint-address-does-not-mirror") == [
-        "gateway hq<->branch: endpoint address: branch has 198.51.100.1, hq reaches for 198.51.100.10: they do not "
+        "gateway hq<->branch: endpoint address: hq reaches for 198.51.100.10, branch has 198.51.100.1: they do not "
         "mirror, so the peers never meet. Set gateways[branch].endpoints[0].remote.address of hq to 198.51.100.1, or "
         "gateways[hq].endpoints[0].local.address of branch to 198.51.100.10."]
     assert len(findings()) == 1
@@ -153,7 +153,7 @@ def test_a_private_address_behind_a_public_one_warns_only(branch, findings):
     (finding,) = findings()
     assert (finding.code, finding.is_error) == ("endpoint-behind-nat", False)
     assert finding.message == (
-        "gateway hq<->branch: endpoint address: branch has 10.9.0.1, hq reaches for 198.51.100.1: that is right "
+        "gateway hq<->branch: endpoint address: hq reaches for 198.51.100.1, branch has 10.9.0.1: that is right "
         "only if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 198.51.100.1 lead to "
         "branch, or set gateways[hq].endpoints[0].local.address to 198.51.100.1 there.")
 

@@ -77,7 +77,7 @@ def test_pfs_group_may_differ_from_phase1(hq, branch, findings):
 
 def test_a_route_without_mirror(hq, messages):
     hq["tunnels"][0]["routes"] += routes(("10.1.9.0/24", "10.2.9.0/24"))
-    assert messages("route-does-not-mirror") == [
+    assert messages("route-missing-mirror") == [
         "tunnel lan of hq<->branch: tunnel route: hq has 10.1.9.0/24 <-> 10.2.9.0/24, branch has no mirror of "
         "it: branch would answer TS_UNACCEPTABLE. Add {local: 10.2.9.0/24, remote: 10.1.9.0/24} to the routes of "
         "branch's tunnel lan, or remove {local: 10.1.9.0/24, remote: 10.2.9.0/24} from hq's tunnel lan."]
@@ -85,18 +85,20 @@ def test_a_route_without_mirror(hq, messages):
 
 def test_a_route_missing_at_the_left_end(branch, messages):
     branch["tunnels"][0]["routes"] += routes(("10.2.9.0/24", "10.1.9.0/24"))
-    assert messages("route-does-not-mirror")[0].startswith(
-        "tunnel lan of hq<->branch: tunnel route: branch has 10.2.9.0/24 <-> 10.1.9.0/24, hq has no mirror of it")
+    assert messages("route-missing-mirror")[0].startswith(
+        "tunnel lan of hq<->branch: tunnel route: hq has no mirror, branch has 10.2.9.0/24 <-> 10.1.9.0/24: "
+        "hq would answer TS_UNACCEPTABLE")
 
 
-@pytest.mark.parametrize(("theirs", "relation"), [
-    ("10.1.0.0/25", "branch's is narrower, so the rest of hq's traffic would find no tunnel"),
-    ("10.1.0.0/16", "hq's is narrower, so the rest of branch's traffic would find no tunnel"),
-    ("10.1.0.128-10.1.1.127", "they only overlap, so the rest of either's traffic would find no tunnel"),
+@pytest.mark.parametrize(("theirs", "code", "relation"), [
+    ("10.1.0.0/25", "route-narrower", "branch's is narrower, so the rest of hq's traffic would find no tunnel"),
+    ("10.1.0.0/16", "route-narrower", "hq's is narrower, so the rest of branch's traffic would find no tunnel"),
+    ("10.1.0.128-10.1.1.127", "route-overlaps",
+     "they only overlap, so the rest of either's traffic would find no tunnel"),
 ])
-def test_routes_that_do_not_mirror_exactly(branch, messages, theirs, relation):
+def test_routes_that_do_not_mirror_exactly(branch, messages, theirs, code, relation):
     branch["tunnels"][0]["routes"] = routes(("10.2.0.0/24", theirs))
-    (message,) = messages("route-does-not-mirror")
+    (message,) = messages(code)
     assert message == (
         f"tunnel lan of hq<->branch: tunnel route: hq has 10.1.0.0/24 <-> 10.2.0.0/24, branch has 10.2.0.0/24 <-> "
         f"{theirs}: {relation}. Set the route of branch's tunnel lan to {{local: 10.2.0.0/24, remote: "

@@ -147,8 +147,8 @@ def test_main_mode_with_a_key_and_a_dynamic_peer(hq, messages):
     hq["gateways"][0].update(ike_version=1)
     hq["gateways"][0]["endpoints"][0]["remote"]["address"] = "dynamic"
     assert messages("main-mode-needs-static-peer") == [
-        "gateway hq/branch: mode: it is main with a dynamic address: in Main Mode the pre-shared key is chosen by the "
-        "peer's address. Set gateways[branch].mode to aggressive, or better ike_version to 2."]
+        "gateway hq/branch: mode: it is main with a dynamic remote address: in Main Mode the pre-shared key is chosen "
+        "by the addresses. Set gateways[branch].ike_version to 2 at both ends, or mode to aggressive."]
     hq["gateways"][0]["mode"] = "aggressive"
     assert messages("main-mode-needs-static-peer") == []
 

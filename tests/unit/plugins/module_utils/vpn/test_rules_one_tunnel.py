@@ -23,8 +23,8 @@ import pytest
     ("phase2-weak", {"encryption": "3DES", "authentication": "MD5"}, {},
      "phase 2 proposal: proposal p2 has 3DES, MD5: that is weak today. Choose AES-256 and SHA2-256, or AES-GCM-256, at "
      "both ends."),
-    ("phase2-weak", {}, {"pfs": {"key_group": 5}},
-     "PFS: it has group 5: that is weak today. Set tunnels[lan].pfs.key_group to 14 or better at both ends."),
+    ("pfs-weak", {}, {"pfs": {"key_group": 5}},
+     "PFS key group: it is group 5: that is weak today. Set tunnels[lan].pfs.key_group to 14 or better at both ends."),
     ("pfs-off", {}, {"pfs": {"enabled": False}},
      "PFS: it is off: who learns phase 1's keys can then read this tunnel's traffic. Set tunnels[lan].pfs.enabled to "
      "true at both ends."),

@@ -17,6 +17,8 @@ def test_it_holds_every_part_of_a_finding(branch, judgement):
     assert report["findings"] == [{
         "code": "pfs-group-differs", "severity": "error", "where": "tunnel lan of hq<->branch",
         "field": "PFS key group", "left": "hq has group 14", "right": "branch has group 19",
+        "left_path": "tunnels[lan].pfs.key_group", "right_path": "tunnels[lan].pfs.key_group",
+        "source": "WatchGuard, About IPSec VPN Negotiations; RFC 7296 §1.2",
         "rule": "the tunnel would come up and fail at its first rekey", "fix": fix,
         "sites": ["hq", "branch"], "paths": ["tunnels[lan].pfs.key_group"] * 2,
         "positions": [{"file": "hq.yml", "line": 3, "column": 5}, None],

@@ -1,0 +1,235 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules between the credentials and endpoints of a gateway's two ends, and which tunnels both have."""
+
+from __future__ import annotations
+
+import hmac
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .. import identities
+from ..model import CredentialMethod, Endpoint, EndpointPair, Gateway, Identity, Protocol, Side, Start, Tunnel
+from ..pairing import Pair
+from . import nat
+from .book import ERROR, FIREWARE, GATEWAYS, OWN, SEED, WARNING, Broken
+from .mismatch import listed
+
+
+def _paths(pair: Pair, field: str) -> tuple[str, str]:
+    return f"gateways[{pair.left_gateway.name}].{field}", f"gateways[{pair.right_gateway.name}].{field}"
+
+
+@GATEWAYS.rule("psk-differs", ERROR, f"{SEED}; RFC 7296 §2.15", member="credential.psk")
+def psk_differs(pair: Pair) -> Iterator[Broken]:
+    """Both ends have the same pre-shared key."""
+    left, right = pair.left_gateway.credential, pair.right_gateway.credential
+    if left is right or left.method is not right.method or left.method is CredentialMethod.CERTIFICATE \
+            or left.secret is None or right.secret is None:
+        return
+    if not hmac.compare_digest(left.secret.octets, right.secret.octets):
+        yield Broken("credential", f"{pair.left.name} has one pre-shared key", f"{pair.right.name} has another",
+                     "the keys must be equal; the peers would answer AUTHENTICATION_FAILED",
+                     f"Set the same psk in gateways[{pair.left_gateway.name}].credential of {pair.left.name} and "
+                     f"gateways[{pair.right_gateway.name}].credential of {pair.right.name}",
+                     *_paths(pair, "credential.psk"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mirror:
+    """One end's local endpoint beside what the other takes for it; with ``leftwards`` the other is the left one."""
+
+    index: int
+    side: Side
+    gateway: Gateway
+    local: Endpoint
+    peer: Side
+    peers_gateway: Gateway
+    remote: Endpoint
+    leftwards: bool
+
+    def broken(self, field: str, has: str, takes: str, rule: str, fix: str, member: str) -> Broken:
+        """``has`` is what the one end has, ``takes`` what the other takes it for; the left end's stands first."""
+        here = (has, self.at_local(member))
+        there = (takes, self.at_remote(member))
+        (left, left_path), (right, right_path) = (there, here) if self.leftwards else (here, there)
+        return Broken(field, left, right, rule, fix, left_path, right_path)
+
+    def at_local(self, member: str) -> str:
+        return f"gateways[{self.gateway.name}].endpoints[{self.index}].local.{member}"
+
+    def at_remote(self, member: str) -> str:
+        return f"gateways[{self.peers_gateway.name}].endpoints[{self.index}].remote.{member}"
+
+
+def _mirrors(pair: Pair) -> Iterator[_Mirror]:
+    """Both ways, for each endpoint pair; none where only the order differs, which has a rule of its own."""
+    if _in_another_order(pair):
+        return
+    pairs = zip(pair.left_gateway.endpoints, pair.right_gateway.endpoints, strict=False)
+    for index, (left, right) in enumerate(pairs):
+        if left.local is not right.remote:
+            yield _Mirror(index, pair.left, pair.left_gateway, left.local, pair.right, pair.right_gateway, right.remote,
+                          leftwards=False)
+        if left.remote is not right.local:
+            yield _Mirror(index, pair.right, pair.right_gateway, right.local, pair.left, pair.left_gateway, left.remote,
+                          leftwards=True)
+
+
+@GATEWAYS.rule("identity-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.15", member="endpoints")
+def identity_does_not_mirror(pair: Pair) -> Iterator[Broken]:
+    """The Phase 1 identifier that one end presents is the one that the other expects."""
+    for mirror in _mirrors(pair):
+        given, expected = mirror.local.identity, mirror.remote.identity
+        if identities.same(given, expected):
+            continue
+        yield mirror.broken("phase 1 identifier", f"{mirror.side.name} presents {_identity(given)}",
+                            f"{mirror.peer.name} expects {_identity(expected)}",
+                            f"they do not mirror; {mirror.peer.name} would answer AUTHENTICATION_FAILED",
+                            f"Set {mirror.at_remote('identifier')} of {mirror.peer.name} to "
+                            f"{{type: {given.kind.value}, value: {given.value}}}, or {mirror.at_local('identifier')} "
+                            f"of {mirror.side.name} to {{type: {expected.kind.value}, value: {expected.value}}}",
+                            "identifier")
+
+
+def _identity(identity: Identity) -> str:
+    return f"{identity.value} ({identity.kind.value})"
+
+
+@GATEWAYS.rule("endpoint-address-does-not-mirror", ERROR, SEED, member="endpoints")
+def address_does_not_mirror(pair: Pair) -> Iterator[Broken]:
+    """The address of one end is the one that the other end reaches for."""
+    for mirror in _mirrors(pair):
+        local, remote = mirror.local.address, mirror.remote.address
+        if local is not None and remote is not None and local != remote and not nat.between(local, remote):
+            yield mirror.broken("endpoint address", f"{mirror.side.name} has {local}",
+                                f"{mirror.peer.name} reaches for {remote}",
+                                "they do not mirror, so the peers never meet",
+                                f"Set {mirror.at_remote('address')} of {mirror.peer.name} to {local}, or "
+                                f"{mirror.at_local('address')} of {mirror.side.name} to {remote}", "address")
+
+
+@GATEWAYS.rule("endpoint-behind-nat", WARNING, "RFC 7296 §2.23", member="endpoints")
+def endpoint_behind_nat(pair: Pair) -> Iterator[Broken]:
+    """The address of one end is not private where the other end reaches for a public one."""
+    for mirror in _mirrors(pair):
+        local, remote = mirror.local.address, mirror.remote.address
+        if local is not None and remote is not None and local != remote and nat.between(local, remote):
+            yield mirror.broken("endpoint address", f"{mirror.side.name} has {local}",
+                                f"{mirror.peer.name} reaches for {remote}",
+                                "that is right only if a NAT translates the one to the other",
+                                f"Check that UDP ports 500 and 4500 of {remote} lead to {mirror.side.name}, or set "
+                                f"{mirror.at_local('address')} to {remote} there", "address")
+
+
+@GATEWAYS.rule("ah-through-nat", ERROR, "RFC 3715 §2.1; RFC 3948", member="endpoints")
+def ah_through_nat(pair: Pair) -> Iterator[Broken]:
+    """No tunnel has AH where a NAT evidently lies between the two ends."""
+    if nat.pair_behind(pair.left_gateway) is not None or nat.pair_behind(pair.right_gateway) is not None:
+        return  # which each end shows by itself
+    for mirror in _mirrors(pair):
+        local, remote = mirror.local.address, mirror.remote.address
+        if local is None or remote is None or local == remote or not nat.between(local, remote):
+            continue
+        for tunnels in pair.tunnels:
+            if any(proposal.protocol is Protocol.AH for end in tunnels for proposal in end.proposals):
+                yield mirror.broken("phase 2 protocol", f"{mirror.side.name} has {local}",
+                                    f"{mirror.peer.name} reaches for {remote} with AH in tunnel {tunnels.left.name}",
+                                    "AH protects the addresses that the NAT between them changes",
+                                    "Set protocol to ESP in the proposals of both ends", "address")
+
+
+@GATEWAYS.rule("endpoint-pairs-differ", ERROR, FIREWARE, member="endpoints")
+def endpoint_pairs_differ(pair: Pair) -> Iterator[Broken]:
+    """Both ends have the same number of endpoint pairs."""
+    left, right = len(pair.left_gateway.endpoints), len(pair.right_gateway.endpoints)
+    if left != right:
+        yield Broken("endpoints", f"{pair.left.name} has {left} pairs", f"{pair.right.name} has {right}",
+                     "failover needs the same pairs in the same order at both ends",
+                     f"Add the missing pairs at {pair.left.name if left < right else pair.right.name}",
+                     *_paths(pair, "endpoints"))
+
+
+@GATEWAYS.rule("endpoint-order-differs", ERROR, FIREWARE, member="endpoints")
+def endpoint_order_differs(pair: Pair) -> Iterator[Broken]:
+    """Both ends have their endpoint pairs in the same order."""
+    if not _in_another_order(pair):
+        return
+    left, right = pair.left_gateway.endpoints, pair.right_gateway.endpoints
+    index = next(index for index, (one, other) in enumerate(zip(left, right, strict=True))
+                 if _addresses(one) != _mirrored(other))
+    position, wanted = index + 1, ", ".join(_joined(*_mirrored(one)) for one in left)
+    yield Broken("endpoints", f"{pair.left.name} has {_joined(*_addresses(left[index]))} as number {position}",
+                 f"{pair.right.name} has {_joined(*_addresses(right[index]))}",
+                 "failover needs the same pairs in the same order at both ends",
+                 f"Order gateways[{pair.right_gateway.name}].endpoints of {pair.right.name} as {pair.left.name} has "
+                 f"them: {wanted}", *_paths(pair, f"endpoints[{index}]"))
+
+
+def _in_another_order(pair: Pair) -> bool:
+    left, right = pair.left_gateway.endpoints, pair.right_gateway.endpoints
+    if len(left) == 1 or len(left) != len(right):
+        return False
+    here, there = list(map(_addresses, left)), list(map(_mirrored, right))
+    return here != there and Counter(here) == Counter(there)
+
+
+def _addresses(pair: EndpointPair) -> tuple[object, object]:
+    return pair.local.address, pair.remote.address
+
+
+def _mirrored(pair: EndpointPair) -> tuple[object, object]:
+    return pair.remote.address, pair.local.address
+
+
+def _joined(local: object, remote: object) -> str:
+    return f"{local or 'dynamic'}<->{remote or 'dynamic'}"
+
+
+@GATEWAYS.rule("nobody-initiates", ERROR, OWN, member="start")
+def nobody_initiates(pair: Pair) -> Iterator[Broken]:
+    """One end at least initiates: it does not only answer, and its peer's address is known."""
+    ends = ((pair.left, pair.left_gateway), (pair.right, pair.right_gateway))
+    reasons = []
+    for side, gateway in ends:
+        if gateway.start is not Start.ANSWER and _reaches(gateway):
+            return
+        why = "only answers" if gateway.start is Start.ANSWER else "knows no address to reach"
+        reasons.append(f"{side.name} {why}")
+    able = next(((side, gateway) for side, gateway in ends if _reaches(gateway)), ends[0])
+    yield Broken("start", reasons[0], reasons[1], "nobody initiates, so the tunnel never comes up",
+                 f"Set gateways[{able[1].name}].start of {able[0].name} to boot, with a static remote address",
+                 *_paths(pair, "start"))
+
+
+def _reaches(gateway: Gateway) -> bool:
+    """Whether it knows an address of its peer."""
+    return any(endpoints.remote.address is not None for endpoints in gateway.endpoints)
+
+
+@GATEWAYS.rule("tunnel-without-counterpart", ERROR, SEED)
+def tunnel_without_counterpart(pair: Pair) -> Iterator[Broken]:
+    """Each tunnel of one end has its counterpart at the other."""
+    for tunnel in pair.left_only:
+        yield Broken("tunnel", f"{pair.left.name} declares tunnel {tunnel.name}",
+                     f"{pair.right.name} declares no counterpart",
+                     *_add(tunnel, pair.left, pair.right, pair.right_gateway),
+                     f"tunnels[{tunnel.name}]", f"gateways[{pair.right_gateway.name}]")
+    for tunnel in pair.right_only:
+        yield Broken("tunnel", f"{pair.left.name} declares no counterpart",
+                     f"{pair.right.name} declares tunnel {tunnel.name}",
+                     *_add(tunnel, pair.right, pair.left, pair.left_gateway),
+                     f"gateways[{pair.left_gateway.name}]", f"tunnels[{tunnel.name}]")
+
+
+def _add(tunnel: Tunnel, side: Side, peer: Side, gateway: Gateway) -> tuple[str, str]:
+    """The rule, and how the peer gets its counterpart."""
+    if tunnel.interface is not None:
+        what = "with an interface"
+    else:
+        what = f"with routes {listed(f'{{local: {route.remote}, remote: {route.local}}}' for route in tunnel.routes)}"
+    return (f"{peer.name} would answer TS_UNACCEPTABLE",
+            f"Add a tunnel to {peer.name} under gateway {gateway.name} {what}, or remove tunnels[{tunnel.name}] from "
+            f"{side.name}")

@@ -1,0 +1,141 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules between the routes of a tunnel's two ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..model import Route, Side, Tunnel
+from ..pairing import Pair, TunnelPair
+from .book import ERROR, SEED, TUNNELS, Broken
+
+
+@TUNNELS.rule("route-direction-does-not-mirror", ERROR, SEED, member="routes")
+def direction_does_not_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+    """The direction of a tunnel route is mirrored at the other end."""
+    there = {(route.remote, route.local): (index, route) for index, route in enumerate(tunnels.right.routes)}
+    for index, route in enumerate(tunnels.left.routes):
+        at, other = there.get((route.local, route.remote), (0, None))
+        if other is not None and other.direction is not route.direction.mirrored:
+            yield Broken("tunnel route", f"{pair.left.name} has {route} ({route.direction.value})",
+                         f"{pair.right.name} has {other} ({other.direction.value})",
+                         "the directions do not mirror, so one end drops what the other sends",
+                         f"Set the direction of {pair.right.name}'s route to {route.direction.mirrored.value}",
+                         f"tunnels[{tunnels.left.name}].routes[{index}].direction",
+                         f"tunnels[{tunnels.right.name}].routes[{at}].direction")
+
+
+@TUNNELS.rule("route-missing-mirror", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
+def missing_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+    """Each tunnel route of one end has its mirror at the other."""
+    if not _comparable(tunnels):
+        return
+    left, right = _unmatched(tunnels)
+    for index in left:
+        route = tunnels.left.routes[index]
+        yield Broken("tunnel route", f"{pair.left.name} has {route}", f"{pair.right.name} has no mirror of it",
+                     *_add(route, pair.left, tunnels.left, pair.right, tunnels.right),
+                     f"tunnels[{tunnels.left.name}].routes[{index}]", f"tunnels[{tunnels.right.name}].routes")
+    for index in right:
+        route = tunnels.right.routes[index]
+        yield Broken("tunnel route", f"{pair.left.name} has no mirror", f"{pair.right.name} has {route}",
+                     *_add(route, pair.right, tunnels.right, pair.left, tunnels.left),
+                     f"tunnels[{tunnels.left.name}].routes", f"tunnels[{tunnels.right.name}].routes[{index}]")
+
+
+def _add(route: Route, side: Side, tunnel: Tunnel, peer: Side, peers: Tunnel) -> tuple[str, str]:
+    """What happens without a mirror, and how the peer gets it."""
+    answer = f"{peer.name} would answer TS_UNACCEPTABLE"
+    if tunnel.interface is not None:
+        answer = f"{peer.name} would send nothing back through its interface"
+    return (answer, f"Add {{local: {route.remote}, remote: {route.local}}} to the routes of {peer.name}'s tunnel "
+            f"{peers.name}, or remove {{local: {route.local}, remote: {route.remote}}} from {side.name}'s tunnel "
+            f"{tunnel.name}")
+
+
+@TUNNELS.rule("route-narrower", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
+def narrower(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+    """No tunnel route is narrower than its mirror at the other end."""
+    for near in _near(tunnels):
+        if near.right_is_narrower:
+            yield near.broken(pair, tunnels, f"{pair.right.name}'s is narrower, so the rest of {pair.left.name}'s "
+                              "traffic would find no tunnel")
+        elif near.left_is_narrower:
+            yield near.broken(pair, tunnels, f"{pair.left.name}'s is narrower, so the rest of {pair.right.name}'s "
+                              "traffic would find no tunnel")
+
+
+@TUNNELS.rule("route-overlaps", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
+def overlaps(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+    """No tunnel route overlaps its mirror at the other end in part only."""
+    for near in _near(tunnels):
+        if not near.right_is_narrower and not near.left_is_narrower:
+            yield near.broken(pair, tunnels, "they only overlap, so the rest of either's traffic would find no tunnel")
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """Two routes that have traffic in common and are no mirrors, by their places in the two tunnels."""
+
+    left: int
+    right: int
+    route: Route
+    other: Route
+
+    @property
+    def right_is_narrower(self) -> bool:
+        return self.route.local.contains(self.other.remote) and self.route.remote.contains(self.other.local)
+
+    @property
+    def left_is_narrower(self) -> bool:
+        return self.other.remote.contains(self.route.local) and self.other.local.contains(self.route.remote)
+
+    def broken(self, pair: Pair, tunnels: TunnelPair, rule: str) -> Broken:
+        return Broken("tunnel route", f"{pair.left.name} has {self.route}", f"{pair.right.name} has {self.other}", rule,
+                      f"Set the route of {pair.right.name}'s tunnel {tunnels.right.name} to "
+                      f"{{local: {self.route.remote}, remote: {self.route.local}}}, or that of {pair.left.name}'s "
+                      f"tunnel {tunnels.left.name} to {{local: {self.other.remote}, remote: {self.other.local}}}",
+                      f"tunnels[{tunnels.left.name}].routes[{self.left}]",
+                      f"tunnels[{tunnels.right.name}].routes[{self.right}]")
+
+
+def _comparable(tunnels: TunnelPair) -> bool:
+    """Whether both ends are of one kind and name their routes: a route-based one may leave these to routing."""
+    left, right = tunnels
+    if left.interface is None and right.interface is None:
+        return True
+    return left.interface is not None and right.interface is not None and bool(left.routes) and bool(right.routes)
+
+
+def _without_mirror(tunnel: Tunnel, peers: Tunnel) -> list[int]:
+    mirrors = {(route.remote, route.local) for route in peers.routes}
+    return [index for index, route in enumerate(tunnel.routes) if (route.local, route.remote) not in mirrors]
+
+
+def _matching(tunnels: TunnelPair) -> tuple[list[_Near], list[int], list[int]]:
+    """The routes without mirrors: those that come near one of the other end's, and those left at either."""
+    right, near, alone = _without_mirror(tunnels.right, tunnels.left), [], []
+    for index in _without_mirror(tunnels.left, tunnels.right):
+        route = tunnels.left.routes[index]
+        at = next((at for at in right if _touch(route, tunnels.right.routes[at])), None)
+        if at is None:
+            alone.append(index)
+        else:
+            right.remove(at)
+            near.append(_Near(index, at, route, tunnels.right.routes[at]))
+    return near, alone, right
+
+
+def _near(tunnels: TunnelPair) -> list[_Near]:
+    return _matching(tunnels)[0] if _comparable(tunnels) else []
+
+
+def _unmatched(tunnels: TunnelPair) -> tuple[list[int], list[int]]:
+    return _matching(tunnels)[1:]
+
+
+def _touch(route: Route, other: Route) -> bool:
+    return route.local.overlaps(other.remote) and route.remote.overlaps(other.local)

@@ -1,0 +1,120 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules on what the gateways of one site, and its interfaces, mean to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from .. import identities
+from ..durations import format_duration
+from ..model import CredentialMethod, EndpointPair, Gateway, IkeVersion, Mode, Side, Transform
+from .book import ERROR, FIREWARE, OWN, SEED, SITE, Broken
+
+
+@SITE.rule("duplicate-identity", ERROR, "RFC 7296 §2.15", member="gateways")
+def duplicate_identity(side: Side) -> Iterator[Broken]:
+    """Each peer of a site has its own Phase 1 identifier: by it the site chooses the peer's key."""
+    first: dict[object, tuple[Gateway, int]] = {}
+    for gateway in side.gateways:
+        for index, pair in enumerate(gateway.endpoints):
+            other, at = first.setdefault(identities.key(pair.remote.identity), (gateway, index))
+            if other is gateway or _alike(other.endpoints[at], pair):
+                continue
+            yield Broken("remote identifier",
+                         f"gateways {other.name} and {gateway.name} both expect {pair.remote.identity}", "",
+                         "a peer that presents it could be either",
+                         f"Give the peers different identifiers, or join the two gateways' tunnels under {other.name}",
+                         f"gateways[{other.name}].endpoints[{at}].remote.identifier",
+                         f"gateways[{gateway.name}].endpoints[{index}].remote.identifier")
+            break
+
+
+@SITE.rule("gateway-declared-twice", ERROR, OWN, member="gateways")
+def gateway_declared_twice(side: Side) -> Iterator[Broken]:
+    """No two gateways of a site have the same endpoints and identifiers."""
+    first: dict[object, tuple[Gateway, int]] = {}
+    for gateway in side.gateways:
+        for index, pair in enumerate(gateway.endpoints):
+            other, at = first.setdefault(identities.key(pair.remote.identity), (gateway, index))
+            if other is not gateway and _alike(other.endpoints[at], pair):
+                local, remote = (f"{end.address or 'dynamic'} ({end.identity})" for end in (pair.local, pair.remote))
+                yield Broken("endpoints",
+                             f"gateways {other.name} and {gateway.name} both join {local} and {remote}", "",
+                             "nothing tells the two apart",
+                             f"Put {gateway.name}'s tunnels under {other.name}, and remove gateways[{gateway.name}]",
+                             f"gateways[{other.name}].endpoints[{at}]", f"gateways[{gateway.name}].endpoints[{index}]")
+                break
+
+
+def _alike(one: EndpointPair, other: EndpointPair) -> bool:
+    return all(mine.address == its.address and identities.same(mine.identity, its.identity)
+               for mine, its in ((one.local, other.local), (one.remote, other.remote)))
+
+
+@SITE.rule("main-mode-keys-differ", ERROR, "RFC 2409 §5.4", member="gateways")
+def main_mode_keys_differ(side: Side) -> Iterator[Broken]:
+    """In Main Mode all gateways between the same two addresses have the same pre-shared key."""
+    first: dict[object, Gateway] = {}
+    for gateway in side.gateways:
+        if gateway.version is not IkeVersion.V1 or gateway.mode is Mode.AGGRESSIVE \
+                or gateway.method is CredentialMethod.CERTIFICATE:
+            continue
+        for pair in gateway.endpoints:
+            other = first.setdefault((pair.local.address, pair.remote.address), gateway)
+            if other is not gateway and other.credential.secret != gateway.credential.secret:
+                yield Broken("credential", f"gateways {other.name} and {gateway.name} have different keys for "
+                             f"{pair.local.address or 'dynamic'}<->{pair.remote.address or 'dynamic'}", "",
+                             "in Main Mode the key is chosen by the two addresses",
+                             "Set the same psk in both, or ike_version to 2",
+                             f"gateways[{other.name}].credential.psk", f"gateways[{gateway.name}].credential.psk")
+                break
+
+
+@SITE.rule("shared-transforms-differ", ERROR, f"{SEED}; {FIREWARE}", member="gateways")
+def shared_transforms_differ(side: Side) -> Iterator[Broken]:
+    """All IKEv2 gateways of a site whose remote end is dynamic share their Phase 1 transforms."""
+    holder, path, shared = "shared_transforms", "shared_transforms", side.shared_transforms
+    for gateway in side.gateways:
+        if not gateway.shares_transforms:
+            continue
+        if not shared:
+            holder, path, shared = (f"gateway {gateway.name}", f"gateways[{gateway.name}].transforms",
+                                    gateway.transforms)
+        elif gateway.transforms is not shared and _unnamed(gateway.transforms) != _unnamed(shared):
+            own = f"gateways[{gateway.name}].transforms"
+            fix = (f"Remove {own}, or change shared_transforms" if side.shared_transforms else
+                   f"Set {own} to [{', '.join(transform.name for transform in shared)}], or name the transforms of all "
+                   "of them in shared_transforms")
+            yield Broken("phase 1 transforms", f"gateway {gateway.name} has {_described(gateway.transforms)}",
+                         f"{holder} has {_described(shared)}",
+                         "all IKEv2 gateways with a dynamic remote end share theirs", fix, own, path)
+
+
+def _unnamed(transforms: Sequence[Transform]) -> list[Transform]:
+    return [replace(transform, name="") for transform in transforms]
+
+
+def _described(transforms: Sequence[Transform]) -> str:
+    return ", ".join(
+        f"{transform.name} ({transform.encryption.name}, {transform.authentication.name}, "
+        f"group {transform.key_group.number}, "
+        + (f"{transform.additional_key_exchange.name}, " if transform.additional_key_exchange else "")
+        + f"{format_duration(transform.sa_life)})" for transform in transforms)
+
+
+@SITE.rule("interface-declared-twice", ERROR, OWN, member="tunnels")
+def interface_declared_twice(side: Side) -> Iterator[Broken]:
+    """Each virtual interface of a site belongs to one tunnel."""
+    first: dict[str, str] = {}
+    for tunnel in side.tunnels:
+        if tunnel.interface is None:
+            continue
+        name = tunnel.interface.name
+        other = first.setdefault(name, tunnel.name)
+        if other != tunnel.name:
+            yield Broken("virtual interface", f"tunnel {other} has {name}", f"tunnel {tunnel.name} has {name}",
+                         "an interface belongs to one tunnel", f"Give tunnels[{tunnel.name}].interface another name",
+                         f"tunnels[{other}].interface.name", f"tunnels[{tunnel.name}].interface.name")
