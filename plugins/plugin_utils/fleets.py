@@ -117,7 +117,7 @@ class Fleets:
             raise DeclarationError((no_file(known),))
         at = id(known), id(keyring)
         if at not in self._keys:
-            self._keys[at] = keyring.with_stand_ins(known.key_names)
+            self._keys[at] = keyring.with_stand_ins(known.key_names, to_compare=True)
         return self._keys[at]
 
 

@@ -156,6 +156,10 @@ def test_one_definition_becomes_proved_tunnels_and_stays(tmp_path: Path, collect
     assert [sa["spi_in"] for sa in status(bed, "branch")["tunnels"][0]["routes"][0]["sas"]] == [
         sa["spi_in"] for sa in spis]
 
+    gone = project.play("-e", "ipsec_gateway_state=absent ipsec_tunnel_state=absent")
+    assert gone.returncode == 0, gone.stdout + gone.stderr
+    assert len(project.keys()) == 3
+
 
 def project_sites(project: Project) -> dict[str, Any]:
     variables = yaml.safe_load((project.folder / "group_vars" / "gateways.yml").read_text())

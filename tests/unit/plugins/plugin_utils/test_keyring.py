@@ -51,6 +51,14 @@ def test_what_stands_in_for_a_key_is_the_same_everywhere_and_is_not_kept(path):
     assert (made["a<->b"] != keys["a<->b"], made["a<->c"]) == (True, keys["a<->c"])
 
 
+def test_keys_that_are_only_compared_need_no_vault_secret(path):
+    Keyring(path, VAULT, "vpn").make(["a<->b"])
+    stand_ins = Keyring(path.with_name("none.yml"), PLAIN).with_stand_ins(["a<->b"])
+    assert Keyring(path, PLAIN).with_stand_ins(["a<->b"], to_compare=True) == stand_ins
+    assert Keyring(path, VAULT).with_stand_ins(["a<->b"], to_compare=True) == Keyring(path, VAULT).keys()
+    assert Keyring(path.with_name("none.yml"), PLAIN, "vpn").with_stand_ins(["a<->b"], to_compare=True) == stand_ins
+
+
 def test_with_a_vault_id_the_file_is_encrypted_under_it(path):
     keyring = Keyring(path, VAULT, "vpn")
     keyring.make(["a<->b"])

@@ -224,7 +224,7 @@ def test_a_site_of_a_mesh_costs_its_own_links_only():
 
 
 def invented(draw):
-    """A fleet of any shape whose links are all of the kinds that a managed site may have, and its sites."""
+    """A fleet of any shape that ikeengine can serve."""
     sites = {}
     for number in range(draw.randint(2, 9)):
         site = {"networks": [f"10.{number}.{n}.0/24" for n in range(draw.randint(1, 3))]}
@@ -268,6 +268,43 @@ def invented(draw):
                           "tunnel": {"proposals": ["g"]}} for pair in draw.sample(joined, min(2, len(joined)))]
     data["overrides"] += [{"of": draw.choice(names), "tunnel": {"pfs": {"key_group": 21}}}]
     return data
+
+
+def beyond(draw):
+    """A fleet that others than ikeengine run, with what it need not negotiate."""
+    names = [f"s{number}" for number in range(draw.randint(2, 7))]
+    sites = {name: {"networks": [f"10.{number}.0.0/24", f"fd00:{number}::/64"], "managed": False,
+                    "addresses": [f"198.51.100.{number + 1}", f"2001:db8::{number + 1}", f"203.0.113.{number + 1}"]}
+             for number, name in enumerate(names)}
+    data = {"sites": sites, "transforms": [{"name": "a"}, {"name": "b", "key_group": 19}], "gateway": {}}
+    if draw.random() < 0.4:
+        data["gateway"] = {"ike_version": 1, "mode": "aggressive", "ike_keep_alive": {"enabled": True}}
+    if draw.random() < 0.3:
+        data |= {"proposals": [{"name": "ah", "protocol": "AH"}], "tunnel": {"proposals": ["ah"]}}
+    shape = draw.choice(["hub", "mesh", "pairs"])
+    if shape == "mesh":
+        data["links"] = [{"mesh": "all"}]
+    elif shape == "hub":
+        data["links"] = [{"hub": "s0", "spokes": names[1:], "through_hub": draw.random() < 0.5}]
+        for name in draw.sample(names[1:], len(names) // 2):
+            del sites[name]["addresses"]
+            sites[name] |= {"address": "dynamic", "identifier": {"type": "domain-name", "value": f"{name}.example"}}
+        data["shared_transforms"] = ["b"] if draw.random() < 0.5 else []
+    else:
+        data["links"] = [{"pair": pair, "direction": draw.choice(["both", "local-to-remote", "remote-to-local"]),
+                          "ends": {name: {"tunnel": {"interface": {"name": f"vpn-{peer}"}}}
+                                   for name, peer in (pair, pair[::-1])} if draw.random() < 0.5 else {}}
+                         for pair in map(list, itertools.pairwise(names))]
+    return data
+
+
+def test_both_ends_agree_beyond_what_ikeengine_negotiates():
+    seed = int(os.environ.get("TANDEM_SEED") or random.randrange(2**32))
+    print(f"TANDEM_SEED={seed}")
+    draw = random.Random(seed)
+    for _ in range(150):
+        sides = fleet.sides(fleet.read(beyond(draw)), AnyKey())
+        assert [finding.message for finding in rules.validate(sides).errors] == []
 
 
 def test_both_ends_of_whatever_is_defined_agree():
