@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from .. import identities
-from ..model import Identity, Side
+from ..model import Endpoint, Side
 from ..pairing import Leftover
 from .book import ERROR, FAR_END, OWN, SITES, WARNING, Broken
 
@@ -26,26 +26,23 @@ def site_declared_twice(sides: Sequence[Side]) -> Iterator[Broken]:
 @SITES.rule("identity-of-two-sites", WARNING, "RFC 7296 §2.15")
 def identity_of_two_sites(sides: Sequence[Side]) -> Iterator[Broken]:
     """No two sites present the same Phase 1 identifier."""
-    first: dict[object, tuple[Side, str, Identity]] = {}
+    first: dict[object, tuple[Side, Endpoint]] = {}
     for side in sides:
-        for identity, path in _presented(side).values():
-            other, others_path, others = first.setdefault(identities.key(identity), (side, path, identity))
+        # Gateways of a site mostly share one local endpoint, so each is looked at once.
+        own = {id(pair.local): pair.local for gateway in side.gateways for pair in gateway.endpoints}.values()
+        for key, local in {identities.key(local.identity): local for local in reversed(own)}.items():
+            other, others = first.setdefault(key, (side, local))
             if other is not side:
-                yield Broken("phase 1 identifier", f"{other.name} presents {others}",
-                             f"{side.name} presents {identity}",
-                             "a peer of both could not tell them apart",
-                             "Give one of the two sites another local identifier", others_path, path)
+                yield Broken("phase 1 identifier", f"{other.name} presents {others.identity}",
+                             f"{side.name} presents {local.identity}", "a peer of both could not tell them apart",
+                             "Give one of the two sites another local identifier", _local(other, others),
+                             _local(side, local))
 
 
-def _presented(side: Side) -> dict[object, tuple[Identity, str]]:
-    """Each identifier that a site presents, and where first. Endpoints that gateways share are looked at once."""
-    endpoints = {id(pair.local): (pair.local.identity, gateway.name, index)
-                 for gateway in side.gateways for index, pair in enumerate(gateway.endpoints)}
-    found: dict[object, tuple[Identity, str]] = {}
-    for identity, gateway_name, index in endpoints.values():
-        found.setdefault(identities.key(identity),
-                         (identity, f"gateways[{gateway_name}].endpoints[{index}].local.identifier"))
-    return found
+def _local(side: Side, endpoint: Endpoint) -> str:
+    """Where that identifier stands first."""
+    return next(f"gateways[{gateway.name}].endpoints[{index}].local.identifier"
+                for gateway in side.gateways for index, pair in enumerate(gateway.endpoints) if pair.local is endpoint)
 
 
 @FAR_END.rule("far-end-has-no-gateway", ERROR, OWN, member="endpoints")
