@@ -23,6 +23,9 @@ options:
     type: list
     elements: str
     required: true
+  site:
+    description: Another site of the host's fleet whose declaration is wanted, such as a partner's.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -33,6 +36,21 @@ EXAMPLES = r"""
     proposals: "{{ lookup('tandem.vpn.ipsec_declaration', 'proposals') }}"
     gateways: "{{ lookup('tandem.vpn.ipsec_declaration', 'gateways') }}"
     tunnels: "{{ lookup('tandem.vpn.ipsec_declaration', 'tunnels') }}"
+
+- name: What the partner has to enter, with the key, for root's eyes
+  ansible.builtin.copy:
+    content: "{{ lookup('tandem.vpn.ipsec_declaration', 'gateways', site='partner') | to_nice_yaml }}"
+    dest: /root/partner.yml
+    mode: "0600"
+  no_log: true
+  vars:
+    ipsec_fleet:
+      sites:
+        hq: {address: 192.0.2.2, networks: [10.1.0.0/24]}
+        partner: {address: 203.0.113.77, networks: [10.7.0.0/24], managed: false}
+      links:
+        - pair: [hq, partner]
+          gateway: {credential: {method: psk, psk: "{{ vault_psk }}"}}
 """
 
 RETURN = r"""
@@ -60,5 +78,15 @@ class LookupModule(LookupBase):
         if unknown:
             raise AnsibleLookupError(f"{unknown[0]} is no part of a declaration: these are {', '.join(sides.FIELDS)}")
         of_task = Variables(given["inventory_hostname"], given, lambda name: self._templar.template(given[name]))
-        found = sides.of_host(of_task, self._loader, terms, check_mode=bool(given.get("ansible_check_mode")))
+        found = sides.of_host(of_task, self._loader, terms, check_mode=bool(given.get("ansible_check_mode")),
+                              of=self._other(kwargs.get("site"), given))
         return [found[term] for term in terms]
+
+    @staticmethod
+    def _other(site: str | None, given: Mapping[str, Any]) -> Variables | None:
+        """The own variables of another site, which has none where it is no host; None for the task's host."""
+        if site is None or site == given["inventory_hostname"]:
+            return None
+        if site in given["hostvars"]:
+            return Variables.of(given["hostvars"], site)
+        return Variables(site, {}, lambda name: None)

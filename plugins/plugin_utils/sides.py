@@ -75,28 +75,29 @@ def declared_by_all(hostvars: Any, hosts: Iterable[str], loader: DataLoader) -> 
     return found | inventory.others()
 
 
-def of_host(variables: Variables, loader: DataLoader, wanted: Iterable[str] = FIELDS, *,
-            check_mode: bool) -> Mapping[str, Any]:
+def of_host(variables: Variables, loader: DataLoader, wanted: Iterable[str] = FIELDS, *, check_mode: bool,
+            of: Variables | None = None) -> Mapping[str, Any]:
     """The wanted fields of a host's declaration, at least, with its part of a fleet and its keys.
 
-    In check mode something stands in for a key that is still to be made; else its absence is an error. Raises
-    AnsibleError.
+    With ``of`` those of another site of the host's fleet, and of its own variables where it has some. In check mode
+    something stands in for a key that is still to be made; else its absence is an error. Raises AnsibleError.
     """
-    host, fleets, own = variables.host, Fleets(loader), _own(variables, wanted)
-    base: dict[str, Any] = {"site": {"name": host}, "policy": "standard", "shared_transforms": [],
+    of = of or variables
+    fleets, own = Fleets(loader), _own(of, wanted)
+    base: dict[str, Any] = {"site": {"name": of.host}, "policy": "standard", "shared_transforms": [],
                             **{name: [] for name in LISTS}}
     known = fleets.of(variables)
-    if known is None:
-        return _combined(base, own)
     try:
-        if known.fleet is None:
+        if known is not None and known.fleet is None:
             raise DeclarationError(known.findings)
-        if host not in known.fleet.sites:
+        if known is None or known.fleet is None or of.host not in known.fleet.sites:
+            if not own and of is not variables:
+                raise AnsibleError(f"{of.host} is no site of {FLEET}, and declares nothing of its own")
             return _combined(base, own)
         keys: Mapping[str, str] = {}
         if "gateways" in wanted:
-            keys = _keys_of_host(known, fleets.keyring(variables), host, check_mode=check_mode)
-        return _combined(base | plain(fleet.side(known.fleet, host, keys)), own)
+            keys = _keys_of_host(known, fleets.keyring(variables), of.host, check_mode=check_mode)
+        return _combined(base | plain(fleet.side(known.fleet, of.host, keys)), own)
     except DeclarationError as error:
         raise AnsibleError(str(error)) from None
 

@@ -165,6 +165,20 @@ def test_an_object_of_the_hosts_own_stands_in_the_place_of_the_fleets_and_others
     assert {finding.code for finding in rules.validate(list(read.values())).errors} == {"psk-differs"}
 
 
+def test_a_peers_declaration_is_had_from_a_host_of_its_fleet(project):
+    project.make()
+    hostvars = project.open()
+    hq = Variables.of(hostvars, "hq")
+    partner = Variables("partner", {}, lambda name: None)
+    found = sides.of_host(hq, project.loader, ["site", "gateways"], check_mode=False, of=partner)
+    ours = project.of_host("hq")["gateways"][1]
+    assert (found["site"]["name"], found["site"]["managed"]) == ("partner", False)
+    assert found["gateways"][0]["credential"] == ours["credential"]
+    nobody = Variables("nobody", {}, lambda name: None)
+    with pytest.raises(AnsibleError, match="nobody is no site of ipsec_fleet, and declares nothing of its own"):
+        sides.of_host(hq, project.loader, ["gateways"], check_mode=False, of=nobody)
+
+
 def test_hosts_without_a_fleet_declare_by_their_own_lists_alone(project):
     project.write("group_vars/all.yml", {"ipsec_transforms": [{"name": "{{ 'p' ~ 1 }}"}]})
     assert project.of_host("hq") == {
