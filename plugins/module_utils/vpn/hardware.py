@@ -20,7 +20,7 @@ from .reading import Misfit, nearest, text
 _WITHOUT_SHA2 = ("21", "22", "23", "505", "510", "520", "530", "515", "525", "535", "545", "810", "820", "830", "1050",
                  "2050")
 _XTM = re.compile(r"(?:watchguard[ _-]*)?xtm[ _-]*(\d{1,4}[a-z]*)", re.ASCII | re.IGNORECASE)
-_FIREWARE = re.compile(r"(?:watchguard|firebox|xtm)(?![a-z])|firebox(?:v|cloud)", re.ASCII | re.IGNORECASE)
+_FIREWARE = re.compile(r"watchguard|firebox|xtm|[tm]\d{2,4}(?![0-9a-z])", re.ASCII | re.IGNORECASE)
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 _FIRMWARE = re.compile(r"[vV]?(\d{1,4}(?:\.\d{1,4}){0,3})", re.ASCII)
 
@@ -98,7 +98,7 @@ def parse_firmware(value: object) -> str:
 
 
 def is_fireware(model: str) -> bool:
-    """Whether a platform, as ``parse_model`` gives it, is a WatchGuard appliance."""
+    """Whether a platform, as ``parse_model`` gives it, is a WatchGuard appliance (``Firebox T45``, ``M370``)."""
     return _FIREWARE.match(model) is not None
 
 

@@ -31,6 +31,16 @@ def parse_address(text: str) -> Address:
     return address
 
 
+def parse_interface_address(text: str) -> str:
+    """An interface's address with its prefix length (``169.254.0.1/30``). Raises ValueError with a sentence."""
+    address, _slash, length = text.strip().partition("/")
+    parsed = parse_address(address)
+    if not (length.isascii() and length.isdigit() and int(length) <= parsed.max_prefixlen):
+        raise ValueError(f"an IPv{parsed.version} address of an interface has a prefix length of 0 to "
+                         f"{parsed.max_prefixlen}")
+    return f"{parsed}/{int(length)}"
+
+
 def parse(kind: IdentityKind, text: str) -> Identity:
     """Raises ValueError with a sentence that says what the kind allows."""
     text = text.strip()

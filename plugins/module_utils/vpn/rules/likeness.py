@@ -16,14 +16,14 @@ from operator import attrgetter, ge
 from typing import NamedTuple
 
 from .. import identities
-from ..model import Credential, Endpoint, Gateway, IdentityKind, Side, Tunnel
+from ..model import Credential, CredentialMethod, Endpoint, Gateway, IdentityKind, Side, Tunnel
 from ..pairing import Pair, TunnelPair
 from ..selectors import Address, Selector
 from .settings import GatewaySettings, PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 _LONG = 64
-"""Octets from which no rule asks how long a key is."""
+"""Characters or octets from which no rule asks how long a key is."""
 
 Likeness = Hashable
 _Parts = tuple[object, ...]
@@ -196,5 +196,7 @@ def _credential(credential: Credential) -> Likeness:
         known: Likeness = None
     else:
         octets = credential.secret.octets
-        known = min(len(octets), _LONG), octets.isascii(), octets[:1].isspace() or octets[-1:].isspace()
+        is_text = credential.method is CredentialMethod.PSK and not octets.isascii()
+        length = len(octets.decode()) if is_text else len(octets)
+        known = min(length, _LONG), octets[:1].isspace() or octets[-1:].isspace()
     return known, credential.certificate is None, not credential.ca

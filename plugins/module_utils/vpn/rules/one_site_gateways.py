@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .. import identities
 from ..durations import format_duration
-from ..model import CredentialMethod, EndpointPair, Gateway, IkeVersion, Mode, Side, Transform
+from ..model import CredentialMethod, EndpointPair, Gateway, IkeVersion, Mode, Secret, Side, Transform
 from .book import ERROR, FIREWARE, OWN, SEED, SITE, Broken
 
 
@@ -64,13 +65,18 @@ def main_mode_keys_differ(side: Side) -> Iterator[Broken]:
             continue
         for pair in gateway.endpoints:
             other = first.setdefault((pair.local.address, pair.remote.address), gateway)
-            if other is not gateway and other.credential.secret != gateway.credential.secret:
+            if other is not gateway and _keys_differ(other.credential.secret, gateway.credential.secret):
                 yield Broken("credential", f"gateways {other.name} and {gateway.name} have different keys for "
                              f"{pair.local.address or 'dynamic'}<->{pair.remote.address or 'dynamic'}", "",
                              "in Main Mode the key is chosen by the two addresses",
                              "Set the same psk in both, or ike_version to 2",
                              f"gateways[{other.name}].credential.psk", f"gateways[{gateway.name}].credential.psk")
                 break
+
+
+def _keys_differ(one: Secret | None, other: Secret | None) -> bool:
+    """Whether both are known, and are not the same."""
+    return one is not None and other is not None and not hmac.compare_digest(one.octets, other.octets)
 
 
 @SITE.rule("shared-transforms-differ", ERROR, f"{SEED}; {FIREWARE}", member="gateways")

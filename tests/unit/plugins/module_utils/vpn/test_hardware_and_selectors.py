@@ -4,7 +4,8 @@
 """What models and firmware are known by, and the selectors that tunnel routes are made of."""
 
 import pytest
-from ikeengine.vpn import hardware
+from ikeengine.vpn import algorithms, hardware
+from ikeengine.vpn.algorithms import Use
 from ikeengine.vpn.selectors import Selector
 
 
@@ -17,6 +18,25 @@ def test_sixteen_models_lack_sha2():
                                              ("Firebox T45", "Firebox T45")])
 def test_models_have_one_form(text, model):
     assert hardware.parse_model(text) == model
+
+
+@pytest.mark.parametrize(("model", "is_fireware"), [
+    ("Firebox T45", True), ("XTM 505", True), ("M370", True), ("T20-W", True), ("FireboxV", True), ("linux", False),
+    ("ISR 4331", False), ("MX68", False), ("T1000X", False)])
+def test_which_platforms_run_fireware(model, is_fireware):
+    assert hardware.is_fireware(hardware.parse_model(model)) is is_fireware
+
+
+def test_makes():
+    assert [hardware.make(model, managed=managed) for model, managed in (
+        ("XTM 505", False), ("Firebox T45", False), ("linux", True), ("linux", False), ("ISR 4331", False))] == [
+        "Fireware", "Fireware", "ikeengine", "something else on Linux", "ISR"]
+
+
+def test_what_ikev1_has_no_numbers_for():
+    assert [row.number for row in algorithms.KEY_GROUPS if Use.IKEV1 not in row.uses] == [31, 32]
+    assert [row.name for row in algorithms.ENCRYPTIONS if row.ipsec_doi_id is None] == ["ChaCha20-Poly1305"]
+    assert all(row.aead for row in algorithms.ENCRYPTIONS if Use.IKEV1 not in row.uses)
 
 
 @pytest.mark.parametrize(("firmware", "ability", "able"), [

@@ -55,6 +55,7 @@ CASES = (
          ({**IKEV1, "hq gateways.+": {**TWIN, "ike_version": 1}},
           {"hq gateways.+": {**TWIN, "credential": OTHER_KEY}},
           {**IKEV1, "hq gateways.+": {**TWIN, "ike_version": 1, "credential": CERTIFICATE}},
+          {**IKEV1, "hq gateways.+": {**TWIN, "ike_version": 1, "credential": {"method": "psk"}}},
           {**IKEV1, "hq gateways.+": gateway("second", ike_version=1, credential=OTHER_KEY)},
           {**IKEV1, "hq gateways.+": {**TWIN, "ike_version": 1, "mode": "aggressive", "credential": OTHER_KEY}})),
     Case("interface-declared-twice", {
