@@ -332,7 +332,7 @@ def read_route(fields: Fields) -> Route:
 
 def _interface(fields: Fields) -> VirtualInterface:
     section = fields.section("interface", ("name", "addresses", "metric"))
-    address = reading.sentence(lambda text: str(ipaddress.ip_interface(text)), "Write such as 169.254.0.1/30")
+    address = reading.sentence(identities.parse_interface_address, "Write such as 169.254.0.1/30")
     return VirtualInterface(section.take("name", reading.name, "", required=True), section.each("addresses", address),
                             section.take("metric", reading.number(0, 2**32 - 1), None))
 
