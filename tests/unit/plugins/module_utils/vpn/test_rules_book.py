@@ -16,7 +16,7 @@ from tests.unit.plugins.module_utils.vpn.rule_cases import (
     one_tunnel,
     sites,
 )
-from tests.unit.plugins.module_utils.vpn.rule_cases.case import KEY, Case, found
+from tests.unit.plugins.module_utils.vpn.rule_cases.case import KEY, Case, found, found_after_clean_ones
 
 CASES: tuple[Case, ...] = tuple(chain.from_iterable(
     chapter.CASES for chapter in (one_gateway, one_tunnel, one_machine, both_gateways, both_tunnels, sites)))
@@ -33,7 +33,7 @@ def test_every_rule_has_a_case_and_a_near_miss():
 
 
 def test_the_plain_sites_break_no_rule():
-    assert found({}) == ()
+    assert found({}) == found_after_clean_ones({}) == ()
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)
@@ -48,6 +48,11 @@ def test_it_is_found_and_says_what_where_why_and_how_to_mend_it(case):
     assert finding.as_dict() | {"left_path": case.left_path, "right_path": case.right_path,
                                 "source": rule.source} == finding.as_dict()
     assert KEY not in str(finding.as_dict())
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_it_is_found_beside_others_that_are_alike_and_clean(case):
+    assert case.message in [finding.message for finding in found_after_clean_ones(case.bends)]
 
 
 @pytest.mark.parametrize(("case", "bends"), [(case, bends) for case in CASES for bends in case.near],

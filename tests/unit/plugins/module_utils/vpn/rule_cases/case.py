@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from ikeengine.vpn import declaration, rules
 from ikeengine.vpn.findings import Finding
+from ikeengine.vpn.model import Side
 
 KEY = "planted-marker-that-no-output-may-hold"
 REMOVED = object()
@@ -72,6 +73,31 @@ def dynamic(name: str, **fields: Any) -> dict[str, Any]:
 
 def found(bends: Bends) -> tuple[Finding, ...]:
     """What validation finds in the plain sites, bent."""
+    return rules.validate(read(bends)).findings
+
+
+def found_after_clean_ones(bends: Bends) -> tuple[Finding, ...]:
+    """The same after two more sites that are plain, and whose settings are the same objects as in a fleet."""
+    clean = [declaration.read(site("east", "west", "192.0.2.101", "198.51.100.101", "10.101.0.0/24", "10.102.0.0/24")),
+             declaration.read(site("west", "east", "198.51.100.101", "192.0.2.101", "10.102.0.0/24", "10.101.0.0/24"))]
+    clean[1] = _sharing(clean[1], clean[0])
+    return rules.validate([*clean, *(_sharing(side, clean[0]) for side in read(bends))]).findings
+
+
+def _sharing(value: Any, other: Any) -> Any:
+    """The same value, with the other's objects wherever they are equal."""
+    if value == other and type(value) is type(other):
+        return other
+    if isinstance(value, tuple) and isinstance(other, tuple):
+        return tuple(_sharing(mine, its) for mine, its in zip(value, other, strict=False)) + value[len(other):]
+    if is_dataclass(value) and type(value) is type(other):
+        return replace(value, **{part.name: _sharing(getattr(value, part.name), getattr(other, part.name))
+                                 for part in fields(value) if part.init})
+    return value
+
+
+def read(bends: Bends) -> list[Side]:
+    """The plain sites, bent."""
     sites = {"hq": site("hq", "branch", "192.0.2.1", "198.51.100.1", "10.1.0.0/24", "10.2.0.0/24"),
              "branch": site("branch", "hq", "198.51.100.1", "192.0.2.1", "10.2.0.0/24", "10.1.0.0/24")}
     for place, value in bends.items():
@@ -81,7 +107,7 @@ def found(bends: Bends) -> tuple[Finding, ...]:
             continue
         for data in (list(sites.values()) if name == "both" else [sites[name]]):
             _set(data, path.split("."), value)
-    return rules.validate([declaration.read(data) for data in sites.values()]).findings
+    return [declaration.read(data) for data in sites.values()]
 
 
 def _set(data: Any, path: list[str], value: Any) -> None:
