@@ -10,20 +10,37 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.credentials import MalformedCredential, apart
+from ..module_utils.vpn import declaration, rules
+from ..plugin_utils.sides import FIELDS
 
 
 class ActionModule(ActionBase):
     _supports_check_mode = True
+    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        site = {"name": (task_vars or {})["inventory_hostname"]}
+        if arguments.get("state") == "rendered":
+            return result | self._rendered(arguments, site)
         if arguments.get("gateways") is not None:
             try:
                 gateways, keys = apart(arguments["gateways"])
             except MalformedCredential as error:
                 return result | {"failed": True, "msg": str(error)}
             arguments |= {"gateways": gateways, "secrets": {**(arguments.get("secrets") or {}), **keys}}
-        if arguments.get("site") is None and arguments.get("state") != "absent":
-            arguments["site"] = {"name": (task_vars or {})["inventory_hostname"]}
+        if arguments.get("site") is None and arguments.get("state") not in ("deleted", "gathered"):
+            arguments["site"] = site
         return result | self._execute_module(module_args=arguments, task_vars=task_vars)
+
+    @staticmethod
+    def _rendered(arguments: dict[str, Any], site: dict[str, str]) -> dict[str, Any]:
+        """What the options make, without a host."""
+        given = {name: arguments[name] for name in FIELDS if arguments.get(name) is not None}
+        try:
+            side = rules.sound(declaration.read({"site": site} | given))
+        except declaration.DeclarationError as error:
+            return {"failed": True, "msg": str(error), "findings": [finding.as_dict() for finding in error.findings]}
+        made, _keys = declaration.write(side)
+        return {"changed": False, "rendered": {name: value for name, value in made.items() if name != "version"}}

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .configure import LISTS, ConfigureError, Edit, converge, put, take_out
+from .configure import LISTS, ConfigureError, Edit, converge, merge, take_out
 
 STATE = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 NAME = {"name": {"type": "str", "required": True}}
@@ -26,7 +26,8 @@ CONFIG = {
     "policy": {"type": "str"},
     "shared_transforms": {"type": "list", "elements": "str"},
     **{name: {"type": "list", "elements": "dict"} for name in LISTS},
-    **STATE,
+    "state": {"type": "str", "choices": ["merged", "replaced", "overridden", "deleted", "gathered", "rendered"],
+              "default": "merged"},
 }
 
 TRANSFORM = {
@@ -35,6 +36,7 @@ TRANSFORM = {
     "encryption": {"type": "str"},
     "sa_life": {"type": "str"},
     "key_group": {"type": "str", "no_log": False},
+    "additional_key_exchange": {"type": "str", "no_log": False},
     **STATE,
 }
 
@@ -49,13 +51,19 @@ PROPOSAL = {
 }
 
 GATEWAY = {
-    "credential": {"type": "dict", "options": {"method": {"type": "str"}, "psk": {"type": "str", "no_log": True}}},
+    "credential": {"type": "dict", "options": {
+        "method": {"type": "str"},
+        **{name: {"type": "str", "no_log": True} for name in ("psk", "private_key")},
+        "certificate": {"type": "str"},
+        **{name: {"type": "list", "elements": "str"} for name in ("ca", "chain", "crl")}}},
     **NAME,
     "ike_version": {"type": "str"},
+    "mode": {"type": "str"},
     "endpoints": {"type": "list", "elements": "dict"},
     "transforms": {"type": "list", "elements": "str"},
     "nat_traversal": {"type": "dict"},
     "dead_peer_detection": {"type": "dict"},
+    "ike_keep_alive": {"type": "dict", "no_log": False},
     "start": {"type": "str"},
     **STATE,
 }
@@ -67,6 +75,7 @@ TUNNEL = {
     "proposals": {"type": "list", "elements": "str"},
     "pfs": {"type": "dict"},
     "dataplane": {"type": "str"},
+    "interface": {"type": "dict"},
     **STATE,
 }
 
@@ -75,7 +84,7 @@ def run_one(kind: str, spec: Mapping[str, Any]) -> None:
     """A module that keeps one object of a list present or absent."""
     module = AnsibleModule(dict(spec), supports_check_mode=True)
     fields = {name: value for name, value in module.params.items() if name != "state"}
-    finish(module, put(kind, fields) if module.params["state"] == "present" else take_out({kind: [fields]}))
+    finish(module, merge({kind: [fields]}) if module.params["state"] == "present" else take_out({kind: [fields]}))
 
 
 def finish(module: AnsibleModule, edit: Edit | None, *, rebuild: bool = False) -> None:

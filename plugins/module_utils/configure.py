@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from secrets import token_hex
 from typing import Any
 
 from . import control
 from .store import LISTS, Declared, Store, StoreError, differences
-from .vpn import declaration
+from .vpn import declaration, rules
 from .vpn.declaration import DeclarationError
 
 Edit = Callable[[dict[str, Any]], None]
@@ -31,13 +32,13 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
     """Bring the host's declaration to what ``edit`` makes of it; None removes it.
 
     With ``rebuild`` a stored declaration that cannot be read counts as none, because the task declares it anew.
-    Returns ``changed``, ``diff`` and ``daemon`` (``reloaded``, ``unchanged`` or ``not running``).
-    Raises ConfigureError.
+    Returns ``changed``, ``before``, ``after`` (both without keys), ``diff`` and ``daemon`` (``reloaded``, ``unchanged``
+    or ``not running``). Raises ConfigureError.
     """
     store = store or Store()
     before, warnings = _stored(store, rebuild)
     after = Declared() if edit is None else _edited(before, edit, site_name)
-    old, new = differences(before, after)
+    old, new = differences(before, after, store.digest_key(keep=not check_mode and bool(after)))
     changed = before != after or bool(warnings) or not store.is_private()
     if changed and not check_mode:
         _save(store, after)
@@ -46,19 +47,44 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
     except control.ControlError as error:
         if not warnings:
             _save(store, before)
-        raise ConfigureError(f"ikeengine refused the new declaration and the old one stays in force: {error}",
+        raise ConfigureError(f"ikeengine did not take the new declaration, and the old one stays in force: {error}",
                              error.findings) from None
     return {"changed": changed or daemon == "reloaded", "daemon": daemon, "warnings": warnings,
+            "before": gathered(before), "after": gathered(after),
             "diff": {"before": old, "after": new, "before_header": str(store.declaration),
                      "after_header": str(store.declaration)}}
 
 
-def replace(lists: Mapping[str, Any]) -> Edit:
+def merge(given: Mapping[str, Any]) -> Edit:
+    """Make each named object what is given of it and leave the rest alone; None is a field that is not given."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for field, value in _given(given).items():
+            if field in LISTS:
+                data[field] = _by_name(data.get(field, []), value, _merged)
+            else:
+                both = isinstance(value, Mapping) and isinstance(data.get(field), Mapping)
+                data[field] = _merged(data[field], value) if both else value
+
+    return edit
+
+
+def replace(given: Mapping[str, Any]) -> Edit:
+    """Put each given object in the place of its namesake; the others stay."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for field, value in _given(given).items():
+            data[field] = _by_name(data.get(field, []), value, lambda _old, new: new) if field in LISTS else value
+
+    return edit
+
+
+def override(given: Mapping[str, Any]) -> Edit:
     """Replace every list that is given; tunnels that are not given go with the gateway they stand on."""
 
     def edit(data: dict[str, Any]) -> None:
-        data.update({name: value for name, value in lists.items() if value is not None})
-        if lists.get("gateways") is not None and lists.get("tunnels") is None:
+        data.update({name: value for name, value in given.items() if value is not None})
+        if given.get("gateways") is not None and given.get("tunnels") is None:
             names = {gateway.get("name") for gateway in data["gateways"] if isinstance(gateway, Mapping)}
             data["tunnels"] = [tunnel for tunnel in data.get("tunnels", []) if tunnel.get("gateway") in names]
 
@@ -76,19 +102,9 @@ def take_out(lists: Mapping[str, Any]) -> Edit:
     return edit
 
 
-def put(kind: str, fields: Mapping[str, Any]) -> Edit:
-    """Make one object what the given fields say and leave its others alone; None is a field that is not given."""
-    given = _given(fields)
-
-    def edit(data: dict[str, Any]) -> None:
-        objects = data.setdefault(kind, [])
-        for index, existing in enumerate(objects):
-            if existing.get("name") == given["name"]:
-                objects[index] = _merged(existing, given)
-                return
-        objects.append(given)
-
-    return edit
+def gathered(declared: Declared) -> dict[str, Any]:
+    """The declaration in the form in which a task gives it."""
+    return {name: value for name, value in declared.declaration.items() if name != "version"}
 
 
 def _stored(store: Store, rebuild: bool) -> tuple[Declared, list[str]]:
@@ -109,7 +125,7 @@ def _edited(before: Declared, edit: Edit, site_name: str) -> Declared:
     if not data:
         return Declared()
     try:
-        side = declaration.read(data, secrets=before.secrets, site_name=site_name or None)
+        side = rules.sound(declaration.read(data, secrets=before.secrets, site_name=site_name or None))
     except DeclarationError as error:
         raise ConfigureError(str(error), [finding.as_dict() for finding in error.findings]) from None
     return Declared(*declaration.write(side))
@@ -119,7 +135,22 @@ def _save(store: Store, declared: Declared) -> None:
     try:
         store.save(declared)
     except StoreError as error:
-        raise ConfigureError(str(error)) from None
+        raise ConfigureError(f"the old declaration stays in force: {error}") from None
+
+
+def departures(declared: Declared, socket: str = control.PATH) -> list[str]:
+    """In what a running daemon departs from the files, as sentences. Raises ControlError.
+
+    The daemon shows that it has the same keys by their digest under a challenge, which tells nobody anything later.
+    """
+    challenge = token_hex(32)
+    running = control.request("status", path=socket, challenge=challenge)["daemon"]
+    found = []
+    if running.get("declaration_digest") != declaration.digest(declared.declaration):
+        found.append("the daemon runs another declaration than the file on the host")
+    if running.get("keys_digest") != declaration.keyed_digest(declared.secrets, bytes.fromhex(challenge)):
+        found.append("the daemon has other keys than the file on the host")
+    return found
 
 
 def _load_into_daemon(after: Declared, changed: bool, check_mode: bool, socket: str) -> str:
@@ -127,8 +158,7 @@ def _load_into_daemon(after: Declared, changed: bool, check_mode: bool, socket: 
     if not after:
         return "unchanged"
     try:
-        running = control.request("status", path=socket)["daemon"].get("declaration_digest")
-        if not changed and running == declaration.digest(after.declaration):
+        if not (departures(after, socket) or changed):
             return "unchanged"
         if not check_mode:
             control.request("reload", path=socket, declaration=dict(after.declaration), secrets=dict(after.secrets))
@@ -144,6 +174,16 @@ def _given(value: Any) -> Any:
     return [_given(part) for part in value] if isinstance(value, list) else value
 
 
+def _by_name(existing: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]],
+             join: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The existing objects, each joined with its namesake among the given ones, and those that are new."""
+    new = {item.get("name"): item for item in given}
+    if len(new) < len(given):
+        return [*existing, *given]  # which the declaration's reader refuses, naming the double
+    joined = [join(item, new.pop(item["name"])) if item.get("name") in new else item for item in existing]
+    return [*joined, *new.values()]
+
+
 def _merged(existing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**existing}
     for key, value in given.items():
@@ -152,4 +192,4 @@ def _merged(existing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-__all__ = ["LISTS", "ConfigureError", "converge", "put", "replace", "take_out"]
+__all__ = ["LISTS", "ConfigureError", "converge", "departures", "gathered", "merge", "override", "replace", "take_out"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import control
+from .configure import departures
 from .store import Store, StoreError
 
 _POLL = 0.05
@@ -29,7 +30,8 @@ def observe(wait_for: str, timeout: float) -> dict[str, Any]:
         if ready or time.monotonic() >= deadline:
             break
         time.sleep(_POLL)
-    return {"declared": _declared(), "live": live, "reason": reason, "ready": ready, "abilities": _abilities(live)}
+    return {"declared": _declared(), "live": live, "reason": reason, "ready": ready, "drift": _drift(bool(live)),
+            "abilities": _abilities(live)}
 
 
 def _live() -> tuple[dict[str, Any], str]:
@@ -50,6 +52,17 @@ def _declared() -> dict[str, Any]:
         return dict(Store().load().declaration)
     except StoreError as error:
         return {"error": str(error)}
+
+
+def _drift(is_running: bool) -> list[str]:
+    """What somebody changed by hand, as far as the host alone can tell."""
+    store = Store()
+    try:
+        declared = store.load()
+        found = [] if store.is_private() else ["the files on the host can be read by others than root"]
+        return found + (departures(declared) if is_running and declared else [])
+    except (StoreError, control.ControlError) as error:
+        return [str(error)]
 
 
 def _abilities(live: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
+from .vpn.declaration import keyed_digest
+
 DIRECTORY = Path("/etc/ikeengine")
+_SHOWN_DIGITS = 16
 LISTS = ("transforms", "proposals", "gateways", "tunnels")
 
 
@@ -42,6 +46,7 @@ class Store:
         self.directory = directory
         self.declaration = directory / "declaration.json"
         self.secrets = directory / "secrets.json"
+        self._digest_key = directory / "digest.key"
 
     def load(self) -> Declared:
         """Raises StoreError where a file is there but is no JSON object."""
@@ -62,14 +67,31 @@ class Store:
             if not declared:
                 self._remove()
                 return
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.directory.chmod(0o700)
-            _write(self.secrets, declared.secrets)
-            _write(self.declaration, declared.declaration)
+            self._make_directory()
+            _write({self.secrets: declared.secrets, self.declaration: declared.declaration})
         except OSError as error:
             raise StoreError(f"{error.filename or self.directory}: {error.strerror}") from None
 
+    def digest_key(self, *, keep: bool) -> bytes:
+        """The key of the digests by which secrets are told apart: made here once, and known to nobody else.
+
+        Without it nobody can try keys against a digest that a diff shows. One that is not kept serves this run alone.
+        """
+        try:
+            return self._digest_key.read_bytes()
+        except OSError:
+            key = token_bytes(32)
+        if keep:
+            self._make_directory()
+            _replace({self._digest_key: key})
+        return key
+
+    def _make_directory(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+
     def _remove(self) -> None:
+        self._digest_key.unlink(missing_ok=True)
         self.declaration.unlink(missing_ok=True)
         self.secrets.unlink(missing_ok=True)
         if self.directory.is_dir() and not any(self.directory.iterdir()):
@@ -90,22 +112,31 @@ def _load(path: Path) -> Mapping[str, Any]:
     return data
 
 
-def _write(path: Path, data: Mapping[str, Any]) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp gives mode 0600
+def _write(files: Mapping[Path, Mapping[str, Any]]) -> None:
+    _replace({path: (json.dumps(data, indent=2, sort_keys=True) + "\n").encode() for path, data in files.items()})
+
+
+def _replace(files: Mapping[Path, bytes]) -> None:
+    """Replace all files or none: each is on the disk before the first takes its place."""
+    ready: dict[str, Path] = {}
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for path, content in files.items():
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp: mode 0600
+            ready[temporary] = path
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for temporary, path in ready.items():
+            os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        for temporary in ready:
+            Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def differences(before: Declared, after: Declared) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Every field that differs, by its path, on either side. Of a secret only that it differs."""
+def differences(before: Declared, after: Declared, digest_key: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Every field that differs, by its path, on either side. Of a secret only its keyed digest."""
     left, right = _flat(before.declaration), _flat(after.declaration)
     changed = [path for path in sorted(left.keys() | right.keys()) if left.get(path) != right.get(path)]
     old = {path: left[path] for path in changed if path in left}
@@ -113,11 +144,11 @@ def differences(before: Declared, after: Declared) -> tuple[dict[str, Any], dict
     keys_before, keys_after = _keys(before), _keys(after)
     for name in sorted(keys_before.keys() | keys_after.keys()):
         if keys_before.get(name) != keys_after.get(name):
-            path = f"gateways[{name}].credential.psk"
-            if name in keys_before:
-                old[path] = "(the key on the host)"
-            if name in keys_after:
-                new[path] = "(the declared key)"
+            for keys, side in ((keys_before, old), (keys_after, new)):
+                if name in keys:
+                    field = "private_key" if "private_key" in keys[name] else "psk"
+                    shown = keyed_digest(keys[name], digest_key)[:_SHOWN_DIGITS]
+                    side[f"gateways[{name}].credential.{field}"] = f"keyed digest {shown}"
     return old, new
 
 

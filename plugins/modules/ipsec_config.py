@@ -12,10 +12,11 @@ version_added: 0.1.0
 author:
   - The tandem.vpn authors (@tandem)
 description:
-  - Each list that is given replaces the host's; one that is not given is left alone.
-  - A tunnel whose gateway is taken out goes with it, unless O(tunnels) is given too.
+  - Holds any number of gateways and tunnels in one round trip; O(state) says what becomes of what the host has.
   - A running daemon loads the result at once. A declaration that it refuses is taken back and the old one stays in
-    force.
+    force, which the error says.
+  - A change that somebody made by hand on the host is a difference like any other, a key's too. A diff shows a key by
+    a digest under a secret of the host's.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging
@@ -52,15 +53,21 @@ options:
     type: list
     elements: dict
   state:
-    description: V(absent) takes the objects out that the given lists name; without any list it removes the
-      declaration and its secrets from the host.
+    description:
+      - V(merged) makes each given object, by its name, what is given of it, and leaves everything else alone.
+      - V(replaced) puts each given object in the place of its namesake; fields that are not given get their defaults.
+      - V(overridden) replaces every list that is given. A tunnel whose gateway goes goes with it, unless O(tunnels) is
+        given too.
+      - V(deleted) takes out the objects that the given lists name, and all of the declaration where none is given.
+      - V(gathered) returns what the host has, and V(rendered) what the host's declaration would be made of these
+        options alone, for which the host need not be there. Neither changes anything or shows a key.
     type: str
-    choices: [present, absent]
-    default: present
+    choices: [merged, replaced, overridden, deleted, gathered, rendered]
+    default: merged
 """
 
 EXAMPLES = r"""
-- name: All of one side
+- name: All of one side, and nothing else
   tandem.vpn.ipsec_config:
     site: "{{ ipsec_site }}"
     policy: strict
@@ -69,29 +76,64 @@ EXAMPLES = r"""
     proposals: "{{ ipsec_proposals }}"
     gateways: "{{ ipsec_gateways }}"
     tunnels: "{{ ipsec_tunnels }}"
+    state: overridden
 
-- name: A key that stands apart from its gateway
+- name: One gateway's key, which stands apart from it; nothing else changes
   tandem.vpn.ipsec_config:
     gateways:
       - name: branch
         credential: {method: psk}
-        endpoints:
-          - local: {address: 192.0.2.2}
-            remote: {address: 198.51.100.2}
     secrets:
       branch: "{{ vault_branch_psk }}"
+    state: merged
+
+- name: This tunnel exactly so; others stay
+  tandem.vpn.ipsec_config:
+    tunnels:
+      - name: lan
+        gateway: branch
+        routes:
+          - {local: 10.1.0.0/24, remote: 10.2.0.0/24}
+    state: replaced
 
 - name: No tunnel of that name any more
   tandem.vpn.ipsec_config:
     tunnels:
       - name: lan
-    state: absent
+    state: deleted
+
+- name: What the host has
+  tandem.vpn.ipsec_config:
+    state: gathered
+  register: held
+
+- name: What the host would have, in full, without asking it
+  tandem.vpn.ipsec_config:
+    gateways: "{{ ipsec_gateways }}"
+    state: rendered
+  register: planned
 """
 
 RETURN = r"""
+before:
+  description: The declaration as it was, in the form of the options, without keys.
+  returned: when O(state) is merged, replaced, overridden or deleted
+  type: dict
+after:
+  description: The declaration as it is then, or would be in check mode.
+  returned: when O(state) is merged, replaced, overridden or deleted
+  type: dict
+gathered:
+  description: The declaration on the host, without keys.
+  returned: when O(state) is gathered
+  type: dict
+rendered:
+  description: The declaration that the options make, with all defaults and without keys.
+  returned: when O(state) is rendered
+  type: dict
 daemon:
   description: What a running daemon made of it.
-  returned: success
+  returned: when O(state) is merged, replaced, overridden or deleted
   type: str
   choices: [reloaded, unchanged, not running]
 findings:
@@ -104,19 +146,35 @@ findings:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tandem.vpn.plugins.module_utils import arguments
-from ansible_collections.tandem.vpn.plugins.module_utils.configure import LISTS, replace, take_out
+from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
+    LISTS,
+    gathered,
+    merge,
+    override,
+    replace,
+    take_out,
+)
 from ansible_collections.tandem.vpn.plugins.module_utils.credentials import inlined
+from ansible_collections.tandem.vpn.plugins.module_utils.store import Store, StoreError
+
+EDITS = {"merged": merge, "replaced": replace, "overridden": override}
 
 
 def main() -> None:
     module = AnsibleModule(arguments.CONFIG, supports_check_mode=True)
+    state = module.params["state"]
     lists = {name: module.params[name] for name in LISTS if module.params[name] is not None}
-    if module.params["state"] == "absent":
+    if state == "gathered":
+        try:
+            module.exit_json(changed=False, gathered=gathered(Store().load()))
+        except StoreError as error:
+            module.fail_json(msg=str(error))
+    if state == "deleted":
         arguments.finish(module, take_out(lists) if lists else None, rebuild=not lists)
     if "gateways" in lists:
         lists["gateways"] = inlined(lists["gateways"], module.params["secrets"] or {})
-    arguments.finish(module, replace({
-        **{name: module.params[name] for name in ("site", "policy", "shared_transforms")}, **lists}), rebuild=True)
+    given = {name: module.params[name] for name in ("site", "policy", "shared_transforms")} | lists
+    arguments.finish(module, EDITS[state](given), rebuild=state == "overridden")
 
 
 if __name__ == "__main__":

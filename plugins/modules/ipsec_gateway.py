@@ -28,18 +28,41 @@ options:
     type: str
     required: true
   ike_version:
-    description: V(2) in this release. A new gateway has V(2).
+    description: V(1) or V(2). A new gateway has V(2).
+    type: str
+  mode:
+    description: V(main), V(aggressive) or V(main-fallback-aggressive), with IKEv1 only, where a new one has V(main).
+      Not negotiated in this version.
     type: str
   credential:
     description: What the two ends prove themselves with.
     type: dict
     suboptions:
       method:
-        description: V(psk) or V(hex-psk).
+        description: V(psk), V(hex-psk) or V(certificate).
         type: str
       psk:
         description: The pre-shared key, the same at both ends.
         type: str
+      certificate:
+        description: The own certificate, as PEM text. Not negotiated in this version.
+        type: str
+      private_key:
+        description: Its private key, as PEM text without a passphrase. Not negotiated in this version.
+        type: str
+      ca:
+        description: Certificates of the authorities that the peer's must come from, as PEM texts. Not negotiated
+          in this version.
+        type: list
+        elements: str
+      chain:
+        description: Certificates between the own one and its authority, as PEM texts. Not negotiated in this version.
+        type: list
+        elements: str
+      crl:
+        description: Revocation lists, as PEM texts. Not negotiated in this version.
+        type: list
+        elements: str
   endpoints:
     description:
       - Pairs of C(local) and C(remote), each with C(address) and C(identifier), an identifier with C(type) and
@@ -56,6 +79,10 @@ options:
     type: dict
   dead_peer_detection:
     description: C(enabled), C(idle) and C(retries).
+    type: dict
+  ike_keep_alive:
+    description: C(enabled), C(interval) and C(failures); with IKEv1 only, between two gateways of the same make.
+      Not negotiated in this version.
     type: dict
   start:
     description: V(boot), V(traffic) or V(answer). A new gateway has V(boot).

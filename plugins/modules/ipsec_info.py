@@ -72,6 +72,12 @@ ready:
   description: Whether what O(wait_for) names is there.
   returned: always
   type: bool
+drift:
+  description: What somebody changed by hand, as sentences, as far as the host alone can tell. The daemon runs another
+    declaration than the file or has other keys, or others than root can read the files.
+  returned: always
+  type: list
+  elements: str
 reason:
   description: Why the daemon gave no live state, or an empty string.
   returned: always

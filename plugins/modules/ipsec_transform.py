@@ -37,6 +37,10 @@ options:
   key_group:
     description: The Diffie-Hellman group's number, for example V(14). A new transform has V(14).
     type: str
+  additional_key_exchange:
+    description: V(ML-KEM-768), V(ML-KEM-1024) or V(none), a post-quantum exchange beside the key group. Not negotiated
+      in this version.
+    type: str
   state:
     description: Whether it is to be there.
     type: str

@@ -40,11 +40,16 @@ options:
     type: list
     elements: str
   pfs:
-    description: C(enabled) and C(key_group). A new tunnel has Perfect Forward Secrecy with group 14.
+    description: C(enabled), C(key_group) and C(additional_key_exchange). A new tunnel has Perfect Forward Secrecy with
+      group 14.
     type: dict
   dataplane:
     description: V(auto), V(kernel) or V(userspace). A new tunnel has V(auto).
     type: str
+  interface:
+    description: C(name), C(addresses) and C(metric) of a virtual interface, which makes the tunnel route-based.
+      O(routes) may then be left out. Not negotiated in this version.
+    type: dict
   state:
     description: Whether it is to be there.
     type: str

@@ -10,6 +10,7 @@ The two are each other's inverse on the model: ``read(*write(side)) == side``.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -52,8 +53,8 @@ from .writing import VERSION, joined, write
 
 __all__ = [
     "DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "GATEWAY", "PROPOSAL", "TRANSFORM", "TUNNEL", "VERSION",
-    "DeclarationError", "digest", "key_parser", "read", "read_endpoint", "read_gateway", "read_platform",
-    "read_proposal", "read_route", "read_transform", "read_tunnel", "referred", "write",
+    "DeclarationError", "digest", "key_parser", "keyed_digest", "read", "read_endpoint", "read_gateway",
+    "read_platform", "read_proposal", "read_route", "read_transform", "read_tunnel", "referred", "write",
 ]
 
 DEFAULT_TRANSFORM = Transform("default", algorithms.authentication("SHA2-256"), algorithms.encryption("AES-256"),
@@ -136,8 +137,10 @@ class _Reader:
         if self._misfits.findings:
             raise DeclarationError(tuple(self._misfits.findings))
         return Side(name, gateways, tunnels, platform, managed, policy, shared,
-                    joined(transforms, (item for gateway in gateways for item in gateway.transforms)),
-                    joined(proposals, (item for tunnel in tunnels for item in tunnel.proposals)))
+                    joined((item for item in transforms if item != DEFAULT_TRANSFORM),
+                           (item for gateway in gateways for item in gateway.transforms)),
+                    joined((item for item in proposals if item != DEFAULT_PROPOSAL),
+                           (item for tunnel in tunnels for item in tunnel.proposals)))
 
 
 class _Keys:
@@ -425,5 +428,13 @@ def _pem(value: object, parse: Callable[[str], _T]) -> _T:
 
 def digest(declaration: Mapping[str, object]) -> str:
     """SHA-256 of a declaration's canonical JSON, in hex."""
-    text = json.dumps(declaration, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(declaration)).hexdigest()
+
+
+def keyed_digest(secrets: object, key: bytes) -> str:
+    """HMAC-SHA-256 of secrets' canonical JSON, in hex: who does not have the key cannot try secrets against it."""
+    return hmac.new(key, _canonical(secrets), "sha256").hexdigest()
+
+
+def _canonical(data: object) -> bytes:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

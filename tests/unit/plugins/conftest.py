@@ -36,6 +36,7 @@ class Daemon:
         self.path = str(path)
         self.asked: list[dict[str, Any]] = []
         self.answers: dict[str, Callable[[dict[str, Any]], Any]] = {}
+        self.loaded: dict[str, Any] = {}
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
         self._listener.listen()
@@ -68,13 +69,17 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     from ansible_collections.tandem.vpn.plugins.module_utils.vpn import declaration
 
     running = Daemon(tmp_path / "control.sock")
-    loaded = {"digest": ""}
+    running.loaded = {"declaration": {}, "secrets": {}}
 
     def reload(request: dict[str, Any]) -> dict[str, Any]:
-        loaded["digest"] = declaration.digest(request["declaration"])
+        running.loaded = {name: request[name] for name in ("declaration", "secrets")}
         return ok({"added": [], "changed": [], "removed": [], "unchanged": []})
 
-    running.answers = {"status": lambda _request: ok({"daemon": {"declaration_digest": loaded["digest"]}}),
-                       "reload": reload}
+    def status(request: dict[str, Any]) -> dict[str, Any]:
+        key = bytes.fromhex(request["challenge"])
+        return ok({"daemon": {"declaration_digest": declaration.digest(running.loaded["declaration"]),
+                              "keys_digest": declaration.keyed_digest(running.loaded["secrets"], key)}})
+
+    running.answers = {"status": status, "reload": reload}
     yield running
     running.close()

@@ -15,6 +15,7 @@ from .. import __version__
 from ..dataplane.interface import Ability, DataPlaneError
 from ..ikev2.events import Event, Failed
 from ..reload import ReloadResult
+from ..vpn import declaration
 from ..vpn.declaration import DeclarationError
 from .control import CommandError, Json
 from .declared import NOTHING, Declared, parse
@@ -66,13 +67,25 @@ class Commands:
         drops["esp_unknown_spi"] = self._engine.esp_of_unknown_spi
         return {
             "daemon": {"version": __version__, "pid": os.getpid(), "started_at": self._started_at,
-                       "declaration_digest": self._declared.digest},
+                       "declaration_digest": self._declared.digest, **self._keys_digest(request)},
             "dataplanes": abilities_as_json(self._abilities),
             "gateways": [writer.gateway(gateway) for gateway in manager.gateways()],
             "tunnels": [writer.tunnel(tunnel) for tunnel in manager.tunnels()],
             "counters": {"datagrams_received": udp.received, "datagrams_dropped": drops,
                          "packets_dropped": self._engine.planes.drops(), "datagrams_unsent": udp.send_failed},
         }
+
+    def _keys_digest(self, request: Json) -> Json:
+        """By which whoever has the same keys and made up the challenge sees that these are in force here."""
+        challenge = request.get("challenge")
+        if challenge is None:
+            return {}
+        try:
+            key = bytes.fromhex(challenge)
+        except (TypeError, ValueError):
+            raise CommandError("bad_request", "challenge is no hexadecimal text") from None
+        _declaration, keys = declaration.write(self._declared.side)
+        return {"keys_digest": declaration.keyed_digest(keys, key)}
 
     async def _up(self, request: Json) -> Json:
         gateway, tunnel = self._named(request)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import layout
-from ..vpn import declaration
+from ..vpn import declaration, rules
 from ..vpn.model import Side
 
 NOTHING: dict[str, object] = {"version": declaration.VERSION}
@@ -42,7 +42,7 @@ class Declared:
 
 def parse(data: Mapping[str, object], secrets: Mapping[str, object]) -> Declared:
     """Raises declaration.DeclarationError with all findings."""
-    side = declaration.read(data, secrets=secrets, site_name=socket.gethostname() or "localhost")
+    side = rules.sound(declaration.read(data, secrets=secrets, site_name=socket.gethostname() or "localhost"))
     return Declared(side, declaration.digest(data))
 
 

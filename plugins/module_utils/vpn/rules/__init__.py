@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .. import collector
+from ..declaration import DeclarationError
 from ..findings import Finding
 from ..model import Side
 from ..pairing import Pair, pair
@@ -45,7 +46,7 @@ from .likeness import Likenesses
 
 # Importing a chapter's file registers its rules.
 __all__ = ["Validation", "both_gateways", "both_peers", "both_routes", "both_tunnels", "one_gateway", "one_machine",
-           "one_peer", "one_site", "one_site_gateways", "one_tunnel", "several_sites", "table", "validate", "weak"]
+           "one_peer", "one_site", "one_site_gateways", "one_tunnel", "several_sites", "sound", "table", "validate", "weak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,14 @@ def validate(sides: Sequence[Side]) -> Validation:
         for leftover in leftovers:
             findings += FAR_END.check(leftover)
     return Validation(tuple(findings), pairs)
+
+
+def sound(side: Side) -> Side:
+    """The side, where nothing is wrong with it by itself. Raises DeclarationError with every error there is."""
+    errors = validate([side]).errors
+    if errors:
+        raise DeclarationError(errors)
+    return side
 
 
 def _alone(sides: Iterable[Side], likenesses: Likenesses) -> Iterator[Finding]:

@@ -20,8 +20,8 @@ Json = dict[str, Any]
 
 
 def _choose(tunnel: Tunnel, kernel_has_port: bool | None) -> str:
-    """A kernel that lacks ChaCha20-Poly1305, and the port's rule."""
-    able = {"kernel": tunnel.proposals[0].name != "chacha" and kernel_has_port is not False,
+    """A kernel that lacks AES-GCM-192, and the port's rule."""
+    able = {"kernel": tunnel.proposals[0].name != "gcm" and kernel_has_port is not False,
             "userspace": kernel_has_port is not True}
     wanted = [tunnel.dataplane.value] if tunnel.dataplane is not DataPlaneChoice.AUTO else ["kernel", "userspace"]
     for name in wanted:
@@ -35,7 +35,7 @@ def side(declare: Callable[..., Json], secrets: Json) -> Callable[..., Side]:
     def build(**tunnels: tuple[str, str]) -> Side:
         """Tunnels by name, each with its proposal and its choice of data plane."""
         data = declare("hq")
-        data["proposals"] = [{"name": "chacha", "encryption": "ChaCha20-Poly1305"}]
+        data["proposals"] = [{"name": "gcm", "encryption": "AES-GCM-192"}]
         [pattern] = data["tunnels"]
         data["tunnels"] = [{**pattern, "name": name, "proposals": [proposal], "dataplane": plane,
                             "routes": [{"local": f"10.10.{number}.0/24", "remote": f"10.20.{number}.0/24"}]}
@@ -47,9 +47,9 @@ def side(declare: Callable[..., Json], secrets: Json) -> Callable[..., Side]:
 
 @pytest.mark.parametrize(("tunnels", "planes"), [
     ({"a": ("default", "auto")}, ["kernel"]),
-    ({"a": ("chacha", "auto")}, ["userspace"]),
+    ({"a": ("gcm", "auto")}, ["userspace"]),
     ({"a": ("default", "auto"), "b": ("default", "userspace")}, ["userspace", "userspace"]),
-    ({"a": ("default", "auto"), "b": ("chacha", "auto")}, ["userspace", "userspace"]),
+    ({"a": ("default", "auto"), "b": ("gcm", "auto")}, ["userspace", "userspace"]),
 ])
 def test_one_plane_has_the_port_of_an_address_family(side: Callable[..., Side], tunnels: dict[str, tuple[str, str]],
                                                      planes: list[str]) -> None:
@@ -66,9 +66,9 @@ def test_two_explicit_choices_that_exclude_each_other_are_refused(side: Callable
 def test_a_tunnel_keeps_its_plane_when_others_come_and_an_idle_plane_ends(pair: Any, side: Callable[..., Side]) -> None:
     kernel, userspace = type(pair.hq_plane)(name="kernel"), pair.hq_plane
     planes = DataPlanes(_choose, {"kernel": lambda: kernel, "userspace": lambda: userspace})
-    planes.start(planes.plan(side(a=("chacha", "auto"))), lambda event: None)
+    planes.start(planes.plan(side(a=("gcm", "auto"))), lambda event: None)
     assert kernel.stopped is False and userspace.stopped is None  # what an earlier run left there is cleared away
-    plan = planes.plan(side(a=("chacha", "auto"), b=("default", "auto")))
+    plan = planes.plan(side(a=("gcm", "auto"), b=("default", "auto")))
     assert plan.planes == {"a": "userspace", "b": "userspace"}
     planes.protect(plan)
     assert planes.unprotect(planes.adopt(plan)) == []
@@ -80,7 +80,7 @@ def test_a_tunnel_keeps_its_plane_when_others_come_and_an_idle_plane_ends(pair: 
 def test_a_reload_that_widens_a_route_never_takes_the_new_protection_down(pair: Any, side: Callable[..., Side]) -> None:
     plane = pair.hq_plane
     planes = DataPlanes(_choose, {"userspace": lambda: plane})
-    before = side(a=("chacha", "auto"))
+    before = side(a=("gcm", "auto"))
     planes.start(planes.plan(before), lambda event: None)
     [tunnel] = before.tunnels
     wider = replace(tunnel.routes[0], remote=Selector.parse("10.20.0.0/16"))

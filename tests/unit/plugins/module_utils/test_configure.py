@@ -3,14 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a task changes on a host, what it leaves alone, and what it says."""
 
+import errno
+import hashlib
+import hmac
 import json
+import os
+import re
 import stat
 
 import pytest
 from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     ConfigureError,
     converge,
-    put,
+    departures,
+    merge,
+    override,
     replace,
     take_out,
 )
@@ -35,34 +42,34 @@ def run(store, tmp_path):
 
 
 def contents(store):
-    return {path.name: path.read_text() for path in store.directory.iterdir()} if store.directory.exists() else {}
+    return {path.name: path.read_bytes() for path in store.directory.iterdir()} if store.directory.exists() else {}
 
 
 def test_a_declaration_is_written_once_for_root_alone_and_then_left_alone(run, store, declared):
-    assert run(replace(declared))["changed"]
+    assert run(override(declared))["changed"]
     assert {path.name: stat.filemode(path.stat().st_mode) for path in store.directory.iterdir()} == {
-        "declaration.json": "-rw-------", "secrets.json": "-rw-------"}
+        "declaration.json": "-rw-------", "digest.key": "-rw-------", "secrets.json": "-rw-------"}
     written = contents(store)
-    again = run(replace(declared))
+    again = run(override(declared))
     assert (again["changed"], again["diff"]["before"], again["diff"]["after"]) == (False, {}, {})
     assert contents(store) == written
 
 
 def test_the_key_is_in_its_own_file_and_in_no_result(run, store, declared):
-    result = run(replace(declared))
+    result = run(override(declared))
     assert MARKER in store.secrets.read_text()
     assert MARKER not in store.declaration.read_text()
     assert MARKER not in repr(result) + repr(store.load())
 
 
 def test_the_same_in_other_words_is_no_change(run, declared):
-    run(replace(declared))
+    run(override(declared))
     declared["transforms"][0] = {"name": "p1", "encryption": "aes256", "key_group": "modp2048", "sa_life": 86400}
-    assert not run(replace(declared))["changed"]
+    assert not run(override(declared))["changed"]
 
 
 def test_check_mode_says_what_would_change_and_writes_nothing(run, store, declared, daemon):
-    result = run(replace(declared), check_mode=True)
+    result = run(override(declared), check_mode=True)
     assert result["changed"]
     assert result["diff"]["after"]["gateways[branch].endpoints[0].remote.address"] == "198.51.100.1"
     assert not store.directory.exists()
@@ -70,67 +77,68 @@ def test_check_mode_says_what_would_change_and_writes_nothing(run, store, declar
 
 
 def test_lists_that_are_not_given_stay(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     gateways_only = {key: declared[key] for key in ("site", "transforms", "gateways")}
-    assert not run(replace(gateways_only))["changed"]
-    assert not run(replace({"tunnels": declared["tunnels"]}))["changed"]
+    assert not run(override(gateways_only))["changed"]
+    assert not run(override({"tunnels": declared["tunnels"]}))["changed"]
 
 
 def test_a_gateway_that_goes_takes_its_tunnels_with_it(run, store, declared):
-    run(replace(declared))
-    assert run(replace({"gateways": []}))["changed"]
+    run(override(declared))
+    assert run(override({"gateways": []}))["changed"]
     assert store.load().declaration["tunnels"] == []
     assert store.load().secrets["gateways"] == {}
 
 
 def test_an_edit_touches_only_what_it_names_and_never_the_key(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     before = store.load()
-    result = run(put("gateways", {"name": "branch", "start": "answer", "credential": None, "endpoints": None}))
+    result = run(merge({"gateways": [{"name": "branch", "start": "answer", "credential": None, "endpoints": None}]}))
     assert result["diff"]["before"] == {"gateways[branch].start": "boot"}
     assert result["diff"]["after"] == {"gateways[branch].start": "answer"}
     assert store.load().secrets == before.secrets
 
 
 def test_a_key_changed_by_hand_is_drift_and_is_put_back(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     store.secrets.write_text(store.secrets.read_text().replace(MARKER, "by-hand"))
-    result = run(put("gateways", {"name": "branch", "credential": {"psk": MARKER}}))
+    result = run(merge({"gateways": [{"name": "branch", "credential": {"psk": MARKER}}]}))
     assert result["changed"]
-    assert result["diff"]["before"] == {"gateways[branch].credential.psk": "(the key on the host)"}
-    assert result["diff"]["after"] == {"gateways[branch].credential.psk": "(the declared key)"}
+    shown = [result["diff"][when]["gateways[branch].credential.psk"] for when in ("before", "after")]
+    assert all(re.fullmatch("keyed digest [0-9a-f]{16}", text) for text in shown) and shown[0] != shown[1]
+    assert "by-hand" not in repr(result)
     assert MARKER in store.secrets.read_text()
 
 
 def test_a_mode_changed_by_hand_is_drift(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     store.secrets.chmod(0o644)
-    assert run(replace(declared))["changed"]
+    assert run(override(declared))["changed"]
     assert stat.S_IMODE(store.secrets.stat().st_mode) == 0o600
 
 
 def test_a_declaration_that_is_no_json_is_rebuilt_by_the_whole_and_refused_by_a_part(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     store.declaration.write_text("{broken")
     with pytest.raises(ConfigureError, match="is not JSON"):
-        run(put("transforms", {"name": "p2"}))
-    result = run(replace(declared), rebuild=True)
+        run(merge({"transforms": [{"name": "p2"}]}))
+    result = run(override(declared), rebuild=True)
     assert result["changed"]
     assert "written anew" in result["warnings"][0]
-    assert not run(replace(declared))["changed"]
+    assert not run(override(declared))["changed"]
 
 
 def test_an_error_names_the_field_and_leaves_the_host_alone(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     before = contents(store)
     with pytest.raises(ConfigureError, match=r"transforms\[p1\]\.encryption") as caught:
-        run(put("transforms", {"name": "p1", "encryption": "AES-257"}))
+        run(merge({"transforms": [{"name": "p1", "encryption": "AES-257"}]}))
     assert caught.value.findings[0]["code"] == "declaration-invalid-value"
     assert contents(store) == before
 
 
 def test_a_transform_in_use_cannot_be_taken_out(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     with pytest.raises(ConfigureError, match="p1"):
         run(take_out({"transforms": [{"name": "p1"}]}))
     assert not run(take_out({"tunnels": [{"name": "no-such"}]}))["changed"]
@@ -142,36 +150,36 @@ def test_taking_out_of_nothing_writes_nothing(run, store):
 
 
 def test_absent_removes_the_files_and_their_folder(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     assert run(None)["changed"]
     assert not store.directory.exists()
     assert not run(None)["changed"]
 
 
 def test_a_running_daemon_gets_both_files_once(run, declared, daemon):
-    assert run(replace(declared))["daemon"] == "reloaded"
+    assert run(override(declared))["daemon"] == "reloaded"
     reload = daemon.asked[-1]
     assert reload["declaration"]["gateways"][0]["name"] == "branch"
     assert reload["secrets"]["gateways"]["branch"] == {"method": "psk", "psk": MARKER}
-    assert run(replace(declared))["daemon"] == "unchanged"
+    assert run(override(declared))["daemon"] == "unchanged"
     assert [request["command"] for request in daemon.asked] == ["status", "reload", "status"]
 
 
 def test_a_daemon_that_runs_something_else_is_reloaded(run, declared, daemon):
-    run(replace(declared))
+    run(override(declared))
     daemon.answers["status"] = lambda _request: {
         "version": 1, "ok": True, "result": {"daemon": {"declaration_digest": "of something older"}}}
-    result = run(replace(declared))
+    result = run(override(declared))
     assert (result["changed"], result["daemon"]) == (True, "reloaded")
 
 
 def test_a_refused_reload_puts_the_old_files_back_and_says_so(run, store, declared, daemon):
-    run(replace(declared))
+    run(override(declared))
     before = contents(store)
     daemon.answers["reload"] = lambda _request: {"version": 1, "ok": False, "error": {
         "code": "invalid_declaration", "message": "this kernel has no ESP", "findings": [{"message": "no ESP"}]}}
     with pytest.raises(ConfigureError, match="old one stays in force: this kernel has no ESP") as caught:
-        run(put("tunnels", {"name": "lan", "dataplane": "kernel"}))
+        run(merge({"tunnels": [{"name": "lan", "dataplane": "kernel"}]}))
     assert caught.value.findings == [{"message": "no ESP"}]
     assert contents(store) == before
 
@@ -179,11 +187,90 @@ def test_a_refused_reload_puts_the_old_files_back_and_says_so(run, store, declar
 def test_an_answer_that_is_no_protocol_is_an_error_and_restores_too(run, store, declared, daemon):
     daemon.answers["reload"] = lambda _request: "nonsense\n"
     with pytest.raises(ConfigureError, match="answer to reload is none of version 1"):
-        run(replace(declared))
+        run(override(declared))
     assert not store.directory.exists()
 
 
 def test_the_files_are_json_of_version_1(run, store, declared):
-    run(replace(declared))
+    run(override(declared))
     assert json.loads(store.declaration.read_text())["version"] == 1
     assert json.loads(store.secrets.read_text())["version"] == 1
+
+
+def test_merged_touches_what_is_named_and_replaced_the_whole_object(run, store, declared):
+    declared["gateways"][0]["start"] = "answer"
+    declared["tunnels"].append({"name": "voice", "gateway": "branch", "pfs": {"enabled": False},
+                                "routes": [{"local": "10.1.1.0/24", "remote": "10.2.1.0/24"}]})
+    run(override(declared))
+    merged = run(merge({"tunnels": [{"name": "voice", "dataplane": "userspace"}]}))
+    assert merged["diff"]["after"] == {"tunnels[voice].dataplane": "userspace"}
+    assert merged["after"]["tunnels"][1]["pfs"] == {"enabled": False}
+    replaced = run(replace({"tunnels": [{**declared["tunnels"][1], "pfs": None}]}))
+    assert replaced["diff"]["after"] == {"tunnels[voice].dataplane": "auto", "tunnels[voice].pfs.enabled": True,
+                                         "tunnels[voice].pfs.key_group": 14}
+    assert [tunnel["name"] for tunnel in replaced["after"]["tunnels"]] == ["lan", "voice"]
+    assert replaced["after"]["gateways"][0]["start"] == "answer"
+    assert run(replace({"gateways": [{**declared["gateways"][0], "start": None, "credential": {"method": "psk"}}]}))[
+        "diff"]["after"] == {"gateways[branch].start": "boot"}
+    assert MARKER in store.secrets.read_text()
+
+
+def test_merged_adds_what_is_new_and_keeps_the_order(run, declared):
+    run(override(declared))
+    added = run(merge({"policy": "strict", "transforms": [{"name": "p2", "key_group": 19},
+                                                          {"name": "p1", "sa_life": "1h"}]}))
+    assert [(item["name"], item["sa_life"]) for item in added["after"]["transforms"]] == [("p1", "1h"), ("p2", "24h")]
+    assert added["after"]["policy"] == "strict"
+    with pytest.raises(ConfigureError, match=r"transforms\[p2\] is declared twice"):
+        run(merge({"transforms": [{"name": "p2"}, {"name": "p2"}]}))
+
+
+def test_before_and_after_hold_no_key(run, declared):
+    result = run(override(declared))
+    assert (result["before"], result["after"]["gateways"][0]["credential"]) == ({}, {"method": "psk"})
+
+
+def test_the_digest_of_a_key_is_the_hosts_own(run, store, declared):
+    run(override(declared))
+    store.secrets.write_text(store.secrets.read_text().replace(MARKER, "by-hand"))
+    shown = run(override(declared), check_mode=True)["diff"]["before"]["gateways[branch].credential.psk"]
+    assert shown == run(override(declared), check_mode=True)["diff"]["before"]["gateways[branch].credential.psk"]
+    secret = json.dumps({"method": "psk", "psk": "by-hand"}, sort_keys=True, separators=(",", ":")).encode()
+    assert shown.removeprefix("keyed digest ") not in (
+        hashlib.sha256(secret).hexdigest()[:16], hmac.new(b"", secret, "sha256").hexdigest()[:16])
+    key = (store.directory / "digest.key").read_bytes()
+    assert shown == f"keyed digest {hmac.new(key, secret, 'sha256').hexdigest()[:16]}"
+
+
+def test_a_disk_that_is_full_leaves_both_files_and_says_so(run, store, declared, monkeypatch):
+    run(override(declared))
+    before = contents(store)
+    syncs = []
+
+    def fsync(_descriptor):
+        syncs.append(1)
+        if len(syncs) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(ConfigureError, match=r"the old declaration stays in force: .*No space left"):
+        run(merge({"gateways": [{"name": "branch", "start": "answer", "credential": {"psk": "another-key"}}]}))
+    assert contents(store) == before
+
+
+def test_a_daemon_that_has_other_keys_is_reloaded(run, store, declared, daemon, tmp_path):
+    run(override(declared))
+    daemon.loaded["secrets"] = {"version": 1, "gateways": {"branch": {"method": "psk", "psk": "of-yesterday"}}}
+    assert departures(store.load(), str(tmp_path / "control.sock")) == [
+        "the daemon has other keys than the file on the host"]
+    assert run(override(declared))["daemon"] == "reloaded"
+    assert departures(store.load(), str(tmp_path / "control.sock")) == []
+
+
+def test_a_daemon_that_dies_in_the_middle_of_a_reload_leaves_the_old_declaration(run, store, declared, daemon):
+    run(override(declared))
+    before = contents(store)
+    daemon.answers["reload"] = lambda _request: ""
+    with pytest.raises(ConfigureError, match="the old one stays in force"):
+        run(merge({"gateways": [{"name": "branch", "start": "answer"}]}))
+    assert contents(store) == before

@@ -13,9 +13,18 @@ def test_keys_come_out_and_go_back_in():
     gateways = [{"name": "a", "credential": {"method": "psk", "psk": MARKER}, "start": "boot"}, {"name": "b"}]
     without, keys = apart(gateways)
     assert MARKER not in repr(without)
-    assert keys == {"a": MARKER}
+    assert keys == {"a": {"psk": MARKER}}
     assert inlined(without, keys)[0] == gateways[0]
-    assert inlined(None, {}) is None
+    assert inlined(without, {"a": MARKER})[0] == gateways[0]
+
+
+def test_a_private_key_goes_the_same_way():
+    gateways = [{"name": "a", "credential": {"method": "certificate", "certificate": "PEM", "ca": ["PEM"],
+                                             "private_key": MARKER}}]
+    without, keys = apart(gateways)
+    assert MARKER not in repr(without)
+    assert keys == {"a": {"private_key": MARKER}}
+    assert inlined(without, keys) == inlined(without, {"a": MARKER}) == gateways
 
 
 @pytest.mark.parametrize(("gateways", "message"), [
@@ -24,7 +33,7 @@ def test_keys_come_out_and_go_back_in():
     ([{"credential": {"psk": MARKER}}], r"gateways\[0\]\.name is missing"),
     ([{"name": "a", "credential": MARKER}], r"gateways\[a\]\.credential is no mapping"),
     ([{"name": "a", "credential": {"method": "psk", "pks": MARKER}}], "credential has an unknown field"),
-    ([{"name": "a", "credential": {"psk": [MARKER]}}], "method and psk are text"),
+    ([{"name": "a", "credential": {"psk": [MARKER]}}], "all but ca, chain, crl are text"),
 ])
 def test_a_key_in_the_wrong_place_is_refused_and_not_quoted(gateways, message):
     with pytest.raises(MalformedCredential, match=message) as caught:

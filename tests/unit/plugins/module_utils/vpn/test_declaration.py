@@ -203,6 +203,14 @@ def test_key_groups_by_the_words_of_other_products(hq, word, number):
     assert declaration.read(hq).gateways[0].transforms[0].key_group.number == number
 
 
+def test_what_is_built_in_is_written_as_long_as_it_is_used(hq):
+    hq["tunnels"][0].pop("proposals")
+    written, _secrets = declaration.write(declaration.read(hq))
+    assert [item["name"] for item in written["proposals"]] == ["p2", "default"]
+    written["tunnels"][0]["proposals"] = ["p2"]
+    assert [item["name"] for item in declaration.write(declaration.read(written))[0]["proposals"]] == ["p2"]
+
+
 def test_keys_are_octets(hq):
     hq["gateways"][0]["credential"] = {"method": "hex-psk", "psk": "0xC0ffee"}
     assert declaration.read(hq).gateways[0].credential.secret.octets == b"\xc0\xff\xee"

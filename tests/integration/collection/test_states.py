@@ -1,0 +1,90 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The states of ipsec_config on a real host, what it refuses, and what ipsec_info says of changes by hand."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testbed.topology import Bed
+
+from .conftest import MARKER, Site
+from .test_life import changed, on
+
+pytestmark = [pytest.mark.hosts, pytest.mark.slow]
+
+VOICE = {"name": "voice", "gateway": "branch", "routes": [{"local": "10.1.8.0/24", "remote": "10.2.8.0/24"}]}
+
+
+def result(done: Any) -> dict[str, Any]:
+    """What a task returned, as -v prints it."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(re.search(r"=> (\{.*\})$", done.stdout, re.M | re.S)[1].partition("\n\n")[0])
+    return found
+
+
+def test_the_states_of_a_network_engineer(converged: Site, bed: Bed):
+    held = result(converged.task("ipsec_config", {"state": "gathered"}, "-v"))["gathered"]
+    assert [tunnel["name"] for tunnel in held["tunnels"]] == ["lan"]
+    assert MARKER not in json.dumps(held)
+    assert changed(converged.task("ipsec_config", {**held, "state": "overridden"})) == {"hq": 0}
+
+    added = result(converged.task("ipsec_config", {"tunnels": [VOICE], "state": "merged"}, "-v"))
+    assert [tunnel["name"] for tunnel in added["after"]["tunnels"]] == ["lan", "voice"]
+    assert changed(converged.task("ipsec_config", {"tunnels": [VOICE], "state": "merged"})) == {"hq": 0}
+    without = {**VOICE, "pfs": {"enabled": False}}
+    assert changed(converged.task("ipsec_config", {"tunnels": [without], "state": "merged"})) == {"hq": 1}
+    assert changed(converged.task("ipsec_config", {"tunnels": [VOICE], "state": "merged"})) == {"hq": 0}
+    assert changed(converged.task("ipsec_config", {"tunnels": [VOICE], "state": "replaced"})) == {"hq": 1}
+    assert changed(converged.task("ipsec_config", {"tunnels": [{"name": "voice"}], "state": "deleted"})) == {"hq": 1}
+    assert result(converged.task("ipsec_config", {"state": "gathered"}, "-v"))["gathered"] == held
+    assert MARKER in on(bed, "hq", "cat /etc/ikeengine/secrets.json")
+
+
+def test_rendered_needs_no_host(tmp_path: Path, collections: Path):
+    site = Site(tmp_path / "site", collections, None)
+    gateway = {"name": "branch", "credential": {"method": "psk", "psk": MARKER},
+               "endpoints": [{"local": {"address": "192.0.2.2"}, "remote": {"address": "198.51.100.2"}}]}
+    done = site.task("ipsec_config", {"gateways": [gateway], "state": "rendered"}, "-v")
+    made = result(done)["rendered"]
+    assert made["gateways"][0]["dead_peer_detection"] == {"enabled": True, "idle": "20s", "retries": 5}
+    assert made["site"]["name"] == "hq"
+    assert MARKER not in done.stdout
+
+
+@pytest.mark.parametrize(("module", "options", "refusal"), [
+    ("ipsec_gateway", {"name": "branch", "ike_version": 1}, "negotiates only IKE version 2"),
+    ("ipsec_gateway", {"name": "branch", "mode": "main"}, "IKEv2 has no modes"),
+    ("ipsec_gateway", {"name": "branch", "ike_keep_alive": {"enabled": True}}, "IKEv2 has no IKE keep-alive"),
+    ("ipsec_transform", {"name": "p1", "additional_key_exchange": "ML-KEM-768"}, "ikeengine of this version"),
+    ("ipsec_tunnel", {"name": "lan", "interface": {"name": "vpn0"}}, "tunnels with routes only"),
+])
+def test_what_is_not_negotiated_yet_is_refused_and_changes_nothing(converged: Site, bed: Bed, module, options, refusal):
+    before = on(bed, "hq", "cat /etc/ikeengine/declaration.json")
+    done = converged.task(module, options)
+    assert done.returncode != 0
+    assert refusal in " ".join((done.stdout + done.stderr).split())
+    assert on(bed, "hq", "cat /etc/ikeengine/declaration.json") == before
+
+
+def test_a_refused_apply_leaves_the_old_declaration_in_force_and_says_so(converged: Site, bed: Bed):
+    before = on(bed, "hq", "cat /etc/ikeengine/declaration.json /etc/ikeengine/secrets.json")
+    done = converged.task("ipsec_tunnel", {"name": "lan", "dataplane": "kernel"})
+    assert done.returncode != 0
+    assert "the old one stays in force" in " ".join((done.stdout + done.stderr).split())
+    assert on(bed, "hq", "cat /etc/ikeengine/declaration.json /etc/ikeengine/secrets.json") == before
+    assert result(converged.task("ipsec_info", {}, "-v"))["live"]["tunnels"][0]["state"] == "up"
+
+
+def test_info_tells_of_changes_by_hand(converged: Site, bed: Bed):
+    assert result(converged.task("ipsec_info", {}, "-v"))["drift"] == []
+    on(bed, "hq", f"sed -i s/{MARKER}/by-hand/ /etc/ikeengine/secrets.json; chmod 644 /etc/ikeengine/declaration.json")
+    assert result(converged.task("ipsec_info", {}, "-v"))["drift"] == [
+        "the files on the host can be read by others than root", "the daemon has other keys than the file on the host"]
+    shown = converged.play("--diff")
+    assert len(set(re.findall(r"keyed digest [0-9a-f]{16}", shown.stdout))) == 2
+    assert result(converged.task("ipsec_info", {}, "-v"))["drift"] == []
