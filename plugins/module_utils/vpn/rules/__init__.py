@@ -46,7 +46,8 @@ from .likeness import Likenesses
 
 # Importing a chapter's file registers its rules.
 __all__ = ["Validation", "both_gateways", "both_peers", "both_routes", "both_tunnels", "one_gateway", "one_machine",
-           "one_peer", "one_site", "one_site_gateways", "one_tunnel", "several_sites", "sound", "table", "validate", "weak"]
+           "one_peer", "one_site", "one_site_gateways", "one_tunnel", "several_sites", "sound", "table", "validate",
+           "weak"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,10 +51,10 @@ def mode_falls_back(pair: PairSettings) -> Iterator[Broken]:
         return
     agreed = next((mode for mode in (left, right) if mode is not Mode.MAIN_FALLBACK_AGGRESSIVE), None)
     if agreed is not None and Mode.MAIN_FALLBACK_AGGRESSIVE in (left, right):
-        aggressive = agreed is Mode.AGGRESSIVE
         yield Broken("mode", f"{pair.left.name} has {left.value}", f"{pair.right.name} has {right.value}",
-                     f"they agree on {agreed.value}" + (", which protects no identity" if aggressive else ""),
-                     "Set mode to main at both ends" if aggressive else f"Set mode to {agreed.value} at both ends",
+                     f"they agree on {agreed.value}" + (
+                         ", which protects no identity" if agreed is Mode.AGGRESSIVE else ""),
+                     "Set ike_version to 2 at both ends, or mode to main where both have static addresses",
                      *_paths(pair, "mode"))
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import hardware
+from ..algorithms import Strength
 from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
 from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, TUNNEL, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 _ENGINE = "ikeengine of this version negotiates"
+_ENCRYPTIONS = [row.name for row in hardware.FIREWARE_ENCRYPTIONS if row.strength is not Strength.WEAK]
+_KEY_GROUPS = [str(row.number) for row in hardware.FIREWARE_KEY_GROUPS if row.strength is not Strength.WEAK]
+"""What an appliance can take in the place of what it has not."""
 
 
 def _by_ikeengine(side: SiteSettings) -> bool:
@@ -57,10 +61,10 @@ def appliance_phase1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[B
         holder, path = f"transform {transform.name} has", f"transforms[{transform.name}]"
         if transform.encryption not in hardware.FIREWARE_ENCRYPTIONS:
             yield _not_there(side, "phase 1 encryption", f"{holder} {transform.encryption.name}",
-                             [row.name for row in hardware.FIREWARE_ENCRYPTIONS], f"{path}.encryption")
+                             _ENCRYPTIONS, f"{path}.encryption")
         if transform.key_group not in hardware.FIREWARE_KEY_GROUPS:
             yield _not_there(side, "phase 1 key group", f"{holder} group {transform.key_group.number}",
-                             [str(row.number) for row in hardware.FIREWARE_KEY_GROUPS], f"{path}.key_group")
+                             _KEY_GROUPS, f"{path}.key_group")
         if transform.additional_key_exchange is not None:
             yield _not_there(side, "phase 1 additional key exchange",
                              f"{holder} {transform.additional_key_exchange.name}", [],
@@ -75,15 +79,14 @@ def appliance_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: Tunne
     path = f"tunnels[{tunnel.name}].pfs"
     if tunnel.pfs is not None and tunnel.pfs not in hardware.FIREWARE_KEY_GROUPS:
         yield _not_there(side, "PFS key group", f"it is group {tunnel.pfs.number}",
-                         [str(row.number) for row in hardware.FIREWARE_KEY_GROUPS], f"{path}.key_group")
+                         _KEY_GROUPS, f"{path}.key_group")
     if tunnel.additional_key_exchange is not None:
         yield _not_there(side, "PFS additional key exchange", f"it is {tunnel.additional_key_exchange.name}", [],
                          f"{path}.additional_key_exchange")
     for proposal in tunnel.proposals:
         if proposal.encryption is not None and proposal.encryption not in hardware.FIREWARE_ENCRYPTIONS:
             yield _not_there(side, "phase 2 encryption", f"proposal {proposal.name} has {proposal.encryption.name}",
-                             [row.name for row in hardware.FIREWARE_ENCRYPTIONS],
-                             f"proposals[{proposal.name}].encryption")
+                             _ENCRYPTIONS, f"proposals[{proposal.name}].encryption")
 
 
 def _not_there(side: SiteSettings, field: str, asked: str, able: list[str], path: str) -> Broken:

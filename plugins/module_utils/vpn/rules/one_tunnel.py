@@ -133,7 +133,7 @@ def ah_in_userspace(side: SiteSettings, gateway: GatewaySettings, tunnel: Tunnel
                      f"{path}.dataplane", f"{path}.proposals")
 
 
-@PHASE2.rule("interface-name", ERROR, "Linux, dev_valid_name", member="interface.name")
+@PHASE2.rule("interface-name", ERROR, "Linux, dev_valid_name and sysctl_dev_name_is_allowed", member="interface.name")
 def interface_name(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """On Linux the name of an interface has 15 characters at most, and is neither . nor .. nor all nor default."""
     if not side.platform.is_linux or tunnel.interface is None:

@@ -27,10 +27,16 @@ CASES = (
     Case("mode-falls-back", {**IKEV1, "hq gateways.0.mode": "aggressive",
                              "branch gateways.0.mode": "main-fallback-aggressive"},
          "gateway hq<->branch: mode: hq has aggressive, branch has main-fallback-aggressive: they agree on aggressive, "
-         "which protects no identity. Set mode to main at both ends.",
+         "which protects no identity. Set ike_version to 2 at both ends, or mode to main where both have static "
+         "addresses.",
          "gateways[branch].mode", "gateways[hq].mode",
          (IKEV1, {**IKEV1, "both gateways.0.mode": "main-fallback-aggressive"},
           {**IKEV1, "both gateways.0.mode": "aggressive"})),
+    Case("mode-falls-back", {**IKEV1, "hq gateways.0.mode": "main-fallback-aggressive"},
+         "gateway hq<->branch: mode: hq has main-fallback-aggressive, branch has main: they agree on main. Set "
+         "ike_version to 2 at both ends, or mode to main where both have static addresses.",
+         "gateways[branch].mode", "gateways[hq].mode",
+         ({"hq gateways.0.mode": "main-fallback-aggressive", "branch gateways.0.mode": "main"},)),
     Case("credential-method-differs", {"branch gateways.0.credential": {"method": "hex-psk", "psk": "ab" * 16}},
          "gateway hq<->branch: credential: hq has method psk, branch has hex-psk: both ends need the same method; the "
          "peers would answer AUTHENTICATION_FAILED. Set gateways[hq].credential.method of branch to psk, or hq's to "

@@ -27,13 +27,13 @@ CASES = (
          ({"hq site": {"name": "hq", "platform": "XTM 5"}}, {**XTM, "hq proposals.0.authentication": "SHA1"})),
     Case("appliance-phase1", {**FIREBOX, "hq transforms.0.key_group": 16},
          "gateway hq/branch: phase 1 key group: transform p1 has group 16, hq's platform is Firebox T45: Fireware does "
-         "not have it. Set transforms[p1].key_group to one of 1, 2, 5, 14, 15, 19, 20, 21 at both ends.",
+         "not have it. Set transforms[p1].key_group to one of 14, 15, 19, 20, 21 at both ends.",
          "transforms[p1].key_group", "site.platform",
          ({**FIREBOX, "hq transforms.0.key_group": 15}, {"hq transforms.0.key_group": 16},
           {**CISCO, "hq transforms.0.key_group": 16})),
     Case("appliance-phase1", {**FIREBOX, "hq transforms.0.encryption": "ChaCha20-Poly1305"},
          "gateway hq/branch: phase 1 encryption: transform p1 has ChaCha20-Poly1305, hq's platform is Firebox T45: "
-         "Fireware does not have it. Set transforms[p1].encryption to one of DES, 3DES, AES-128, AES-192, AES-256, "
+         "Fireware does not have it. Set transforms[p1].encryption to one of AES-128, AES-192, AES-256, "
          "AES-GCM-128, AES-GCM-192, AES-GCM-256 at both ends.",
          "transforms[p1].encryption", "site.platform",
          ({**FIREBOX, "hq transforms.0.encryption": "AES-GCM-256"},)),
@@ -43,12 +43,12 @@ CASES = (
          "transforms[p1].additional_key_exchange", "site.platform", (FIREBOX,)),
     Case("appliance-phase2", {**FIREBOX, "hq tunnels.0.pfs.key_group": 31},
          "tunnel hq/lan: PFS key group: it is group 31, hq's platform is Firebox T45: Fireware does not have it. Set "
-         "tunnels[lan].pfs.key_group to one of 1, 2, 5, 14, 15, 19, 20, 21 at both ends.",
+         "tunnels[lan].pfs.key_group to one of 14, 15, 19, 20, 21 at both ends.",
          "tunnels[lan].pfs.key_group", "site.platform",
          ({**FIREBOX, "hq tunnels.0.pfs.key_group": 21}, {"hq tunnels.0.pfs.key_group": 31})),
     Case("appliance-phase2", {**FIREBOX, "hq proposals.0": {"name": "p2", "encryption": "ChaCha20-Poly1305"}},
          "tunnel hq/lan: phase 2 encryption: proposal p2 has ChaCha20-Poly1305, hq's platform is Firebox T45: Fireware "
-         "does not have it. Set proposals[p2].encryption to one of DES, 3DES, AES-128, AES-192, AES-256, AES-GCM-128, "
+         "does not have it. Set proposals[p2].encryption to one of AES-128, AES-192, AES-256, AES-GCM-128, "
          "AES-GCM-192, AES-GCM-256 at both ends.",
          "proposals[p2].encryption", "site.platform",
          ({**FIREBOX, "hq proposals.0": {"name": "p2", "encryption": "AES-GCM-128"}},)),
