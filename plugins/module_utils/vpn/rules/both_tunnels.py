@@ -11,7 +11,7 @@ from itertools import product
 
 from ..durations import format_duration, format_traffic
 from ..model import Expiration, IkeVersion, Proposal
-from .book import BOTH_PHASE2, ERROR, SEED, WARNING, Broken
+from .book import BOTH_PHASE2, ERROR, OWN, SEED, WARNING, Broken
 from .mismatch import nearest, proposal_members, values
 from .settings import PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
@@ -110,7 +110,7 @@ def pfs_group_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterat
                      *_paths(tunnels, "pfs.key_group"))
 
 
-@BOTH_PHASE2.rule("pfs-additional-key-exchange-differs", ERROR, "RFC 9370 §2.2.4", member="pfs.additional_key_exchange")
+@BOTH_PHASE2.rule("pfs-additional-key-exchange-differs", ERROR, "RFC 9370", member="pfs.additional_key_exchange")
 def pfs_additional_key_exchange_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends have the same additional key exchange for Perfect Forward Secrecy."""
     left, right = tunnels.left.additional_key_exchange, tunnels.right.additional_key_exchange
@@ -145,7 +145,7 @@ def _kind(side: SiteSettings, tunnel: TunnelSettings) -> str:
     return f"{side.name}'s is route-based by interface {tunnel.interface.name}"
 
 
-@BOTH_PHASE2.rule("interface-addresses-differ", WARNING, "WatchGuard Help Center", member="interface.addresses")
+@BOTH_PHASE2.rule("interface-addresses-differ", WARNING, OWN, member="interface.addresses")
 def interface_addresses_differ(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """The interfaces of a tunnel's two ends have different addresses of one network."""
     left, right = tunnels.left.interface, tunnels.right.interface

@@ -15,14 +15,14 @@ from .settings import GatewaySettings, SiteSettings, TunnelSettings
 _WEAK = "that is weak today"
 
 
-@PHASE1.rule("ikev1-historic", WARNING, "RFC 9395 §3", member="ike_version")
+@PHASE1.rule("ikev1-historic", WARNING, "RFC 9395", member="ike_version")
 def ikev1_historic(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """IKEv1 is Historic."""
     if side.policy is Policy.STANDARD:
         yield from _ikev1(side, gateway)
 
 
-@PHASE1.rule("policy-ikev1", ERROR, f"{OWN}; RFC 9395 §3", member="ike_version")
+@PHASE1.rule("policy-ikev1", ERROR, f"{OWN}; RFC 9395", member="ike_version")
 def policy_ikev1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """A strict policy has no IKEv1."""
     if side.policy is Policy.STRICT:
