@@ -11,6 +11,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.vpn import hardware, rules
+from ..module_utils.vpn.findings import Finding
 from ..plugin_utils import archive, sides
 
 
@@ -32,7 +34,19 @@ class ActionModule(ActionBase):
         identity = answer.pop("needs_archive", None)
         if identity is not None:
             answer = self._deliver(identity, wheel_dir, arguments, variables)
+        lacking = self._lacking(answer.get("abilities") or {}, variables)
+        if lacking:
+            answer |= {"failed": True, "msg": "The host cannot carry what it is to declare, and nothing was declared:\n"
+                       + "\n".join(f"- {finding.message}" for finding in lacking)}
         return result | answer
+
+    @staticmethod
+    def _lacking(abilities: dict[str, Any], variables: dict[str, Any]) -> list[Finding]:
+        """What the host's declaration needs and the host has not."""
+        host = variables["inventory_hostname"]
+        read, _findings = sides.read(sides.declared(variables["hostvars"], [host])) if abilities else ({}, [])
+        return [finding for side in read.values()
+                for finding in rules.against_abilities(side, hardware.read_abilities(abilities))]
 
     def _deliver(self, identity: dict[str, str], wheel_dir: Path | None, arguments: dict[str, Any],
                  variables: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import control
 from .store import LISTS, Declared, Store, StoreError, differences
-from .vpn import declaration, rules
+from .vpn import algorithms, declaration, rules
 from .vpn.declaration import DeclarationError
 
 Edit = Callable[[dict[str, Any]], None]
@@ -61,7 +61,8 @@ def merge(given: Mapping[str, Any]) -> Edit:
     def edit(data: dict[str, Any]) -> None:
         for field, value in _given(given).items():
             if field in LISTS:
-                data[field] = _by_name(data.get(field, []), value, _merged)
+                join = _merged_proposal if field == "proposals" else _merged
+                data[field] = _by_name(data.get(field, []), value, join)
             else:
                 both = isinstance(value, Mapping) and isinstance(data.get(field), Mapping)
                 data[field] = _merged(data[field], value) if both else value
@@ -182,6 +183,23 @@ def _by_name(existing: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str,
         return [*existing, *given]  # which the declaration's reader refuses, naming the double
     joined = [join(item, new.pop(item["name"])) if item.get("name") in new else item for item in existing]
     return [*joined, *new.values()]
+
+
+def _merged_proposal(existing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """With what stood beside the old encryption and cannot stand beside the new one left out."""
+    merged = _merged(existing, given)
+    if "authentication" not in given and _is_aead(given.get("encryption")):
+        merged.pop("authentication", None)
+    if "encryption" not in given and str(given.get("protocol")).upper() == "AH":
+        merged.pop("encryption", None)
+    return merged
+
+
+def _is_aead(name: Any) -> bool:
+    try:
+        return algorithms.encryption(str(name)).aead
+    except KeyError:
+        return False
 
 
 def _merged(existing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

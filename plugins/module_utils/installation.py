@@ -73,7 +73,7 @@ def converge(wanted, check_mode, run_command):
     changes = Changes(check_mode)
     if wanted["state"] == "absent":
         _remove(changes, run_command)
-        return changes.result(release="", restart=False, supervisor=_supervisor("auto"))
+        return changes.result(release="", restart=False, supervisor=_supervisor("auto"), abilities={})
     _check_python()
     supervisor = _supervisor(wanted["supervisor"])
     identity = {"source": wanted["source"], "dependencies": wanted["dependencies"], "python": _version(),
@@ -89,7 +89,8 @@ def converge(wanted, check_mode, run_command):
         _forwarding(changes, wanted["families"])
     except OSError as error:
         raise InstallationError(f"{error.filename}: {error.strerror}") from None
-    return changes.result(release=release or wanted["checksum"] or "", restart=restart, supervisor=supervisor)
+    return changes.result(release=release or wanted["checksum"] or "", restart=restart, supervisor=supervisor,
+                          abilities=_abilities(run_command))
 
 
 def _check_python():
@@ -224,6 +225,19 @@ def _file(changes, path, text, mode):
 
 def _fingerprint(content, mode):
     return f"mode {mode:o}, SHA-256 {hashlib.sha256(content).hexdigest()}"
+
+
+def _abilities(run_command):
+    """What the host can do: as its daemon knows, or as the launcher finds out; empty where there is neither."""
+    try:
+        return control.request("abilities")["dataplanes"]
+    except (control.ControlError, KeyError):
+        pass
+    launcher = next(iter(LAUNCHERS))
+    if not (launcher.exists() and CURRENT.exists()):
+        return {}
+    status, out, _error = run_command([str(launcher), "--abilities"])
+    return json.loads(out)["dataplanes"] if status == 0 else {}
 
 
 def _has_user():

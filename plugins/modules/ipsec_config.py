@@ -109,6 +109,7 @@ EXAMPLES = r"""
 
 - name: What the host would have, in full, without asking it
   tandem.vpn.ipsec_config:
+    transforms: "{{ ipsec_transforms }}"
     gateways: "{{ ipsec_gateways }}"
     state: rendered
   register: planned

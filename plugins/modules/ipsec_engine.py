@@ -89,6 +89,10 @@ restart:
   description: Whether a running daemon has to be restarted to become what was installed.
   returned: success
   type: bool
+abilities:
+  description: What the host's data planes can do, by name; empty where nothing is installed that could tell.
+  returned: success
+  type: dict
 supervisor:
   description: What starts the daemon on this host, V(systemd), V(command) or V(none).
   returned: success

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         from .daemon import service  # sockets, data planes and the protocol: what --check can do without
 
-        if options.flush:
+        if options.abilities:
+            print(json.dumps(service.abilities()))
+        elif options.flush:
             service.flush(settings)
         else:
             service.serve(settings)
@@ -58,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     action.add_argument("--check", action="store_true", help="only read the declaration and say what is wrong with it")
     action.add_argument("--flush", action="store_true",
                         help="only remove every policy, SA, route and device that an earlier run left")
+    action.add_argument("--abilities", action="store_true",
+                        help="only print, as JSON, what this host's kernel and userspace can do")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
 

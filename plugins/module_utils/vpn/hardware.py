@@ -10,11 +10,13 @@ the firmware in which an ability came.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import algorithms
 from .algorithms import Authentication, Encryption, KeyEncapsulation, KeyGroup
-from .model import CredentialMethod, IdentityKind, IkeVersion, Protocol
+from .model import CredentialMethod, IdentityKind, IkeVersion, Proposal, Protocol
 from .reading import Misfit, nearest, text
 
 _WITHOUT_SHA2 = ("21", "22", "23", "505", "510", "520", "530", "515", "525", "535", "545", "810", "820", "830", "1050",
@@ -75,6 +77,31 @@ IKEENGINE = Engine(
     endpoint_pairs=1,
 )
 """What ikeengine of this version negotiates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What one data plane of a Linux host can do, as the host said. ``missing`` is what it lacks, in words."""
+
+    available: bool
+    missing: tuple[str, ...]
+    protocols: frozenset[str]
+    encryptions: frozenset[str]
+    authentications: frozenset[str]
+
+    def lacking(self, proposal: Proposal) -> tuple[str, ...]:
+        """The algorithms that the proposal needs and that are not there."""
+        needs = ((proposal.protocol.name, self.protocols),
+                 (proposal.encryption and proposal.encryption.name, self.encryptions),
+                 (proposal.authentication and proposal.authentication.name, self.authentications))
+        return tuple(name for name, able in needs if name and name not in able)
+
+
+def read_abilities(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Abilities]:
+    """The data planes by name, from what ``ikeengine --abilities`` prints under ``dataplanes``."""
+    return {name: Abilities(bool(plane["available"]), tuple(plane["missing"]), *(
+        frozenset(plane.get(field, ())) for field in ("protocols", "encryptions", "authentications")))
+        for name, plane in data.items()}
 
 
 def parse_model(value: object) -> str:

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from .. import __version__
-from ..dataplane.interface import Ability, DataPlaneError
+from ..dataplane.capabilities import Capabilities
+from ..dataplane.interface import DataPlaneError
 from ..ikev2.events import Event, Failed
 from ..reload import ReloadResult
 from ..vpn import declaration
@@ -22,7 +23,7 @@ from .declared import NOTHING, Declared, parse
 from .engine import Engine
 from .log import Entry, Log
 from .planes import Unservable
-from .status import StatusWriter, abilities_as_json
+from .status import StatusWriter, abilities_as_json, availability_as_json
 from .supervisor import notify, notify_reloading
 
 _UP_TIMEOUT = 30.0
@@ -33,7 +34,7 @@ _FOLLOWER_BACKLOG = 1000
 class Commands:
     """Answers requests; an instance is what a ControlServer calls."""
 
-    def __init__(self, engine: Engine, declared: Declared, abilities: Callable[[], Mapping[str, Ability]],
+    def __init__(self, engine: Engine, declared: Declared, abilities: Callable[[], Mapping[str, Capabilities]],
                  log: Log) -> None:
         self._engine = engine
         self._declared = declared
@@ -68,7 +69,7 @@ class Commands:
         return {
             "daemon": {"version": __version__, "pid": os.getpid(), "started_at": self._started_at,
                        "declaration_digest": self._declared.digest, **self._keys_digest(request)},
-            "dataplanes": abilities_as_json(self._abilities),
+            "dataplanes": availability_as_json(self._abilities()),
             "gateways": [writer.gateway(gateway) for gateway in manager.gateways()],
             "tunnels": [writer.tunnel(tunnel) for tunnel in manager.tunnels()],
             "counters": {"datagrams_received": udp.received, "datagrams_dropped": drops,
@@ -167,7 +168,7 @@ class Commands:
                 yield {"entries": [(await entries.get()).as_dict()]}
 
     async def _list_abilities(self, request: Json) -> Json:
-        return {"dataplanes": abilities_as_json(self._abilities)}
+        return {"dataplanes": abilities_as_json(self._abilities())}
 
     def _take(self, declared: Declared) -> Json:
         notify_reloading()

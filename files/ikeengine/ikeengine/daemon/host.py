@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable, Mapping
 
 from ..dataplane import choice
-from ..dataplane.interface import Ability, DataPlane
+from ..dataplane.capabilities import Capabilities
+from ..dataplane.interface import DataPlane
 from ..dataplane.userspace import dataplane as userspace
 from ..dataplane.xfrm import probe as xfrm
 from ..dataplane.xfrm.dataplane import XfrmDataPlane
@@ -43,9 +44,8 @@ class Host:
         """Raises DataPlaneError where no plane can carry the tunnel."""
         return choice.choose(tunnel, self._kernel, self._userspace, kernel_has_port).name
 
-    def abilities(self) -> dict[str, Ability]:
-        return {XfrmDataPlane.name: self._kernel.ability,
-                userspace.UserspaceDataPlane.name: self._userspace.ability}
+    def abilities(self) -> dict[str, Capabilities]:
+        return {XfrmDataPlane.name: self._kernel, userspace.UserspaceDataPlane.name: self._userspace}
 
     def decapsulate(self, sock: socket.socket, wanted: bool) -> None:
         """Have the kernel take ESP in UDP from ``sock``, or leave it to us. Raises OSError."""

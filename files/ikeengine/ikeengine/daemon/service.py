@@ -21,6 +21,7 @@ from .host import Host
 from .log import Log
 from .planes import DataPlanes, Unservable
 from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, own_directory
+from .status import abilities_as_json
 from .supervisor import notify, watchdog_interval
 from .udp import PortTaken, UdpSockets
 
@@ -80,6 +81,15 @@ async def _serve(declared: Declared, control: Path, log: Log) -> None:
         await server.stop()
         await engine.stop()
     log.notice("ikeengine stopped; what was declared stays blocked until it runs again, or ikeengine --flush")
+
+
+def abilities() -> dict[str, object]:
+    """What the control command ``abilities`` answers, asked of the host without a daemon."""
+    async def ask() -> dict[str, object]:
+        host = Host(UdpSockets(), asyncio.get_running_loop())
+        return {"dataplanes": abilities_as_json(host.abilities())}
+
+    return asyncio.run(ask())
 
 
 async def _flush() -> None:

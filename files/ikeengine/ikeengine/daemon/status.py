@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from ..dataplane.interface import Ability
+from ..dataplane.capabilities import Capabilities
 from ..status import ChildStatus, GatewayStatus, IkeSaStatus, TunnelStatus
 from ..vpn.model import Route
 from .planes import DataPlanes
@@ -62,6 +62,16 @@ def route_as_json(route: Route) -> Json:
     return {"local": str(route.local), "remote": str(route.remote), "direction": route.direction.value}
 
 
-def abilities_as_json(abilities: Callable[[], Mapping[str, Ability]]) -> Json:
-    return {name: {"available": ability.available, "missing": list(ability.missing)}
-            for name, ability in abilities().items()}
+def availability_as_json(abilities: Mapping[str, Capabilities]) -> Json:
+    return {name: {"available": plane.available, "missing": list(plane.missing)} for name, plane in abilities.items()}
+
+
+def abilities_as_json(abilities: Mapping[str, Capabilities]) -> Json:
+    """Each data plane's abilities, in the names of the one table of algorithms."""
+    return {name: {
+        "available": plane.available, "missing": list(plane.missing),
+        "protocols": sorted(protocol.name for protocol in plane.protocols),
+        "encryptions": sorted(row.name for row in plane.encryptions),
+        "authentications": sorted(row.name for row in plane.authentications),
+        "extended_sequence_numbers": plane.extended_sequence_numbers, "udp_encapsulation": plane.udp_encapsulation,
+    } for name, plane in abilities.items()}

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ..vpn.algorithms import Authentication, Encryption
 from ..vpn.model import Proposal, Protocol
-from .interface import Ability
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +22,6 @@ class Capabilities:
     authentications: frozenset[Authentication]
     extended_sequence_numbers: bool
     udp_encapsulation: bool
-
-    @property
-    def ability(self) -> Ability:
-        return Ability(self.available, self.missing)
 
     def lacks_for(self, proposal: Proposal) -> tuple[str, ...]:
         """What this proposal needs and the data plane has not, in words."""

@@ -20,14 +20,6 @@ class DataPlaneError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ability:
-    """Whether a data plane can serve on this host; ``missing`` names, in words, what it lacks."""
-
-    available: bool
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Protection:
     """One tunnel route that must never travel in clear: the policies that stand whether or not an SA is there."""
 

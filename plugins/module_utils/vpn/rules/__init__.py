@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import collector
 from ..declaration import DeclarationError
 from ..findings import Finding
+from ..hardware import Abilities
 from ..model import Side
 from ..pairing import Pair, pair
 from . import (
@@ -19,6 +20,7 @@ from . import (
     both_routes,
     both_tunnels,
     one_gateway,
+    one_host,
     one_machine,
     one_peer,
     one_site,
@@ -34,6 +36,7 @@ from .book import (
     FAR_END,
     GATEWAY,
     GATEWAYS,
+    HOST,
     PHASE1,
     PHASE2,
     SITE,
@@ -45,9 +48,9 @@ from .book import (
 from .likeness import Likenesses
 
 # Importing a chapter's file registers its rules.
-__all__ = ["Validation", "both_gateways", "both_peers", "both_routes", "both_tunnels", "one_gateway", "one_machine",
-           "one_peer", "one_site", "one_site_gateways", "one_tunnel", "several_sites", "sound", "table", "validate",
-           "weak"]
+__all__ = ["Validation", "against_abilities", "both_gateways", "both_peers", "both_routes", "both_tunnels",
+           "one_gateway", "one_host", "one_machine", "one_peer", "one_site", "one_site_gateways", "one_tunnel",
+           "several_sites", "sound", "table", "validate", "weak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,11 @@ def sound(side: Side) -> Side:
     if errors:
         raise DeclarationError(errors)
     return side
+
+
+def against_abilities(side: Side, abilities: Mapping[str, Abilities]) -> list[Finding]:
+    """What the side's tunnels need and its Linux host has not. Without any ability nothing was asked."""
+    return [finding for tunnel in side.tunnels for finding in HOST.check(side, tunnel, abilities)] if abilities else []
 
 
 def _alone(sides: Iterable[Side], likenesses: Likenesses) -> Iterator[Finding]:

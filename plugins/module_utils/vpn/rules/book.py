@@ -9,11 +9,12 @@ keys and routes. What its subjects have beyond their likeness, no rule may decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, Generic, ParamSpec
 
 from ..findings import Finding, Severity
+from ..hardware import Abilities
 from ..model import Gateway, Side, Tunnel
 from ..pairing import Leftover, Pair, TunnelPair
 from .likeness import Likeness, Likenesses
@@ -176,6 +177,10 @@ def _far_end(leftover: Leftover) -> Place:
     return _gateway(leftover.side, leftover.gateway)
 
 
+def _on_host(side: Side, tunnel: Tunnel, _abilities: object) -> Place:
+    return f"tunnel {side.name}/{tunnel.name}", (side.name,), (_tunnel_path(tunnel),)
+
+
 SITE: Chapter[[Side]] = Chapter("One site", _site, Likenesses.site)
 PHASE1: Chapter[[SiteSettings, GatewaySettings]] = Chapter("One gateway: settings", _gateway, Likenesses.phase1)
 GATEWAY: Chapter[[Side, Gateway]] = Chapter("One gateway: endpoints and credential", _gateway, Likenesses.gateway)
@@ -190,5 +195,6 @@ BOTH_PHASE2: Chapter[[PairSettings, TunnelPairSettings]] = Chapter(
 TUNNELS: Chapter[[Pair, TunnelPair]] = Chapter("Both ends of a tunnel: routes", _tunnels, Likenesses.tunnels)
 SITES: Chapter[[Sequence[Side]]] = Chapter("All sites", _sites)
 FAR_END: Chapter[[Leftover]] = Chapter("The far end of a gateway", _far_end)
+HOST: Chapter[[Side, Tunnel, Mapping[str, Abilities]]] = Chapter("What a Linux host can do", _on_host)
 
-CHAPTERS = (SITE, PHASE1, GATEWAY, PHASE2, TUNNEL, BOTH_PHASE1, GATEWAYS, BOTH_PHASE2, TUNNELS, SITES, FAR_END)
+CHAPTERS = (SITE, PHASE1, GATEWAY, PHASE2, TUNNEL, BOTH_PHASE1, GATEWAYS, BOTH_PHASE2, TUNNELS, SITES, FAR_END, HOST)

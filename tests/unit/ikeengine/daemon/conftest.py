@@ -19,13 +19,17 @@ from ikeengine.daemon.engine import Engine
 from ikeengine.daemon.log import Log
 from ikeengine.daemon.planes import DataPlanes
 from ikeengine.daemon.udp import UdpCounters
-from ikeengine.dataplane.interface import Ability, Counters, DataPlaneError, Protection
+from ikeengine.dataplane.capabilities import Capabilities
+from ikeengine.dataplane.interface import Counters, DataPlaneError, Protection
 from ikeengine.sa_manager import IkeSaManager
 from ikeengine.security_association import ChildSa, Datagram
-from ikeengine.vpn.model import DataPlaneChoice, Tunnel
+from ikeengine.vpn.algorithms import authentication, encryption
+from ikeengine.vpn.model import DataPlaneChoice, Protocol, Tunnel
 
 Json = dict[str, Any]
 ADDRESS = {"hq": "192.0.2.1", "branch": "198.51.100.1"}
+USERSPACE = Capabilities(True, (), frozenset({Protocol.ESP}), frozenset({encryption("AES-256")}),
+                         frozenset({authentication("SHA2-256")}), False, True)
 SECRETS = {"version": 1, "gateways": {"peer": {"method": "psk", "psk": "correct horse"}}}
 
 
@@ -161,7 +165,7 @@ class Side:
         manager = IkeSaManager(self.declared.side, allocate_spi=self.planes.allocate_spi,
                                encapsulate=self.planes.encapsulates, reqid=self.planes.reqid)
         self.engine = Engine(manager, self.planes, self.wire, lambda sock, on: None, self.log)  # type: ignore[arg-type]
-        self.commands = Commands(self.engine, self.declared, lambda: {"userspace": Ability(True)}, self.log)
+        self.commands = Commands(self.engine, self.declared, lambda: {"userspace": USERSPACE}, self.log)
 
     def _choose(self, tunnel: Tunnel, port: bool | None) -> str:
         if tunnel.dataplane is DataPlaneChoice.KERNEL:

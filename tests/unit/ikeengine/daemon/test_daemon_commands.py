@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ikeengine.daemon.control import CommandError
+from ikeengine.vpn.declaration import keyed_digest
 
 Json = dict[str, Any]
 # The pair, its declarations and secrets come from conftest.py; importlib mode keeps its classes out of reach.
@@ -35,6 +36,28 @@ def test_status_shows_both_ends_with_crosswise_spis(pair: Pair) -> None:
         assert near["installed_at"] >= near["initiated_at"] > 1.6e9 and 20000 < near["rekey_in"] < 28800
         assert hq["daemon"]["declaration_digest"] and hq["daemon"]["version"]
         assert hq["counters"]["datagrams_dropped"]["malformed"] == 0
+
+    pair.run(test)
+
+
+def test_status_shows_who_has_the_same_keys_that_they_are_in_force(pair: Pair, secrets: Json) -> None:
+    async def test() -> None:
+        plain = await pair.hq.ask("status")
+        assert "keys_digest" not in plain["daemon"]
+        shown = [(await pair.hq.ask("status", challenge=challenge))["daemon"]["keys_digest"]
+                 for challenge in ("c0ffee", "decade")]
+        assert shown == [keyed_digest(secrets, bytes.fromhex(challenge)) for challenge in ("c0ffee", "decade")]
+        assert shown[0] != shown[1]
+
+    pair.run(test)
+
+
+def test_abilities_name_what_each_data_plane_has(pair: Pair) -> None:
+    async def test() -> None:
+        assert await pair.hq.ask("abilities") == {"dataplanes": {"userspace": {
+            "available": True, "missing": [], "protocols": ["ESP"], "encryptions": ["AES-256"],
+            "authentications": ["SHA2-256"], "extended_sequence_numbers": False, "udp_encapsulation": True}}}
+        assert (await pair.hq.ask("status"))["dataplanes"] == {"userspace": {"available": True, "missing": []}}
 
     pair.run(test)
 
@@ -114,6 +137,7 @@ def test_rekey_of_what_is_down_says_so(pair: Pair) -> None:
     ("up", {"gateway": "pear", "tunnel": "lan"}, "not_found", "tunnel lan belongs to gateway peer"),
     ("up", {"gateway": "peer", "timeout": "soon"}, "bad_request", "timeout is seconds"),
     ("log", {"lines": -1}, "bad_request", "lines is a whole number"),
+    ("status", {"challenge": "not hex"}, "bad_request", "challenge is no hexadecimal text"),
     ("reload", {"declaration": []}, "bad_request", "reload takes two objects"),
     ("dance", {}, "unknown_command", "there is no command 'dance'; there are abilities, down, flush"),
 ])

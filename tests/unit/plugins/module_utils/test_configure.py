@@ -225,6 +225,17 @@ def test_merged_adds_what_is_new_and_keeps_the_order(run, declared):
         run(merge({"transforms": [{"name": "p2"}, {"name": "p2"}]}))
 
 
+@pytest.mark.parametrize(("edit", "authentication"), [
+    ({"encryption": "AES-GCM-256"}, None), ({"encryption": "AES-128"}, "SHA2-512"), ({"protocol": "ESP"}, "SHA2-512"),
+])
+def test_what_cannot_stand_beside_a_new_encryption_goes(run, declared, edit, authentication):
+    declared["proposals"] = [{"name": "p2", "authentication": "SHA2-512"}]
+    declared["tunnels"][0]["proposals"] = ["p2"]
+    run(override(declared))
+    (proposal,) = run(merge({"proposals": [{"name": "p2", **edit}]}))["after"]["proposals"]
+    assert proposal.get("authentication") == authentication
+
+
 def test_before_and_after_hold_no_key(run, declared):
     result = run(override(declared))
     assert (result["before"], result["after"]["gateways"][0]["credential"]) == ({}, {"method": "psk"})

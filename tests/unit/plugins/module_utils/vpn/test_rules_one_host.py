@@ -1,0 +1,68 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Linux host cannot carry is said before it is declared, and exactly where the daemon would say so."""
+
+from itertools import product
+
+import pytest
+from ikeengine.daemon.status import abilities_as_json
+from ikeengine.dataplane.capabilities import Capabilities
+from ikeengine.dataplane.choice import choose
+from ikeengine.dataplane.interface import DataPlaneError
+from ikeengine.vpn import declaration, hardware, rules
+from ikeengine.vpn.algorithms import authentication, encryption
+from ikeengine.vpn.model import Protocol
+
+NO_KERNEL = Capabilities(False, ("ESP (ENOSYS): this kernel is built without it",), frozenset(), frozenset(),
+                         frozenset(), False, False)
+NO_TUN = Capabilities(False, ("/dev/net/tun",), frozenset(), frozenset(), frozenset(), False, False)
+CBC_ONLY = Capabilities(True, ("AES-GCM-256",), frozenset({Protocol.ESP}), frozenset({encryption("AES-256")}),
+                        frozenset({authentication("SHA2-256")}), True, True)
+ALL = Capabilities(True, (), frozenset({Protocol.ESP}), frozenset({encryption("AES-256"), encryption("AES-GCM-256")}),
+                   frozenset({authentication("SHA2-256")}), True, True)
+
+
+def judged(hq, kernel, userspace):
+    said = abilities_as_json({"kernel": kernel, "userspace": userspace})
+    return [finding.message for finding in
+            rules.against_abilities(declaration.read(hq), hardware.read_abilities(said))]
+
+
+def test_a_kernel_without_esp_cannot_be_asked_for(hq):
+    hq["tunnels"][0]["dataplane"] = "kernel"
+    assert judged(hq, NO_KERNEL, ALL) == [
+        "tunnel hq/lan: data plane: hq asks for kernel, on this host kernel lacks ESP (ENOSYS): this kernel is built "
+        "without it: any of a tunnel's proposals may be the one agreed on. Set tunnels[lan].dataplane to userspace, or "
+        "to auto."]
+    hq["tunnels"][0]["dataplane"] = "auto"
+    assert judged(hq, NO_KERNEL, ALL) == []
+
+
+def test_no_data_plane_is_named_with_what_each_lacks(hq):
+    hq["proposals"].append({"name": "gcm", "encryption": "AES-GCM-256"})
+    hq["tunnels"][0]["proposals"] = ["p2", "gcm"]
+    (message,) = judged(hq, CBC_ONLY, NO_TUN)
+    assert "kernel lacks AES-GCM-256 (proposal gcm); userspace lacks /dev/net/tun" in message
+    hq["tunnels"][0]["proposals"] = ["p2"]
+    assert judged(hq, CBC_ONLY, NO_TUN) == []
+
+
+def test_where_nothing_was_asked_nothing_is_said(hq):
+    assert rules.against_abilities(declaration.read(hq), {}) == []
+
+
+@pytest.mark.parametrize(("kernel", "userspace"), list(product((NO_KERNEL, CBC_ONLY, ALL), (NO_TUN, CBC_ONLY, ALL))))
+def test_it_agrees_with_the_daemons_choice(hq, kernel, userspace):
+    hq["proposals"].append({"name": "gcm", "encryption": "AES-GCM-256"})
+    verdicts = []
+    for proposals, plane in product((["p2"], ["gcm"], ["p2", "gcm"]), ("auto", "kernel", "userspace")):
+        hq["tunnels"][0].update(proposals=proposals, dataplane=plane)
+        try:
+            choose(declaration.read(hq).tunnels[0], kernel, userspace)
+            carried = True
+        except DataPlaneError:
+            carried = False
+        assert (judged(hq, kernel, userspace) == []) is carried
+        verdicts.append(carried)
+    assert len(verdicts) == 9
