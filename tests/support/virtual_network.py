@@ -15,9 +15,10 @@ from typing import Any
 from ikeengine.ikev2.context import Settings
 from ikeengine.ikev2.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed, IkeClosed
 from ikeengine.sa_manager import IkeSaManager
-from ikeengine.security_association import ChildSa, Datagram
+from ikeengine.security_association import ChildSa, Datagram, SocketAddress
 from ikeengine.vpn import declaration
 from ikeengine.vpn.model import Route, Side
+from ikeengine.vpn.selectors import Address
 
 PSK = "correct horse battery staple 7151"
 HQ, BRANCH = "192.0.2.2", "198.51.100.2"
@@ -141,6 +142,14 @@ class VirtualNetwork:
             end.manager.start(self.now)
         self._collect()
 
+    def traffic(self) -> None:
+        """Packets for every declared route come to either end, as applications send them."""
+        for end in self.ends.values():
+            for tunnel in end.manager.tunnels():
+                for route in tunnel.routes:
+                    end.manager.acquire(self._reqid(tunnel.name, route.declared), self.now)
+        self._collect()
+
     def _collect(self) -> None:
         for end in self.ends.values():
             for datagram in end.manager.datagrams_to_send():
@@ -189,6 +198,19 @@ class VirtualNetwork:
 def pair(left: Side, right: Side, **options: Any) -> tuple[VirtualNetwork, End, End]:
     network = VirtualNetwork({HQ: left, BRANCH: right}, **options)
     return network, network.ends[HQ], network.ends[BRANCH]
+
+
+def translated(private: Address, public: Address) -> Callable[[Datagram], Datagram]:
+    """A NAT for `VirtualNetwork.tamper` that shows the one address as the other, ports as they are."""
+    def translate(datagram: Datagram) -> Datagram:
+        local, remote = datagram.local, datagram.remote
+        if local.address == private:
+            return Datagram(SocketAddress(public, local.port), remote, datagram.data)
+        if remote.address == public:
+            return Datagram(local, SocketAddress(private, remote.port), datagram.data)
+        return datagram
+
+    return translate
 
 
 def agree(one: End, other: End, routes: int) -> None:

@@ -335,7 +335,11 @@ class IkeSaManager:
             remaining[0].stay()
             self._touch(remaining[0])
         peer = self._peers.get(session.name)
-        if peer is not None and peer.wanted and not session.is_replaced and self._missing(peer):
+        if peer is None or session.is_replaced:
+            return
+        # Traffic wanted what only an IKE SA that gave way to another carried; its next packet may be long in coming.
+        asked_for = bool(remaining) and peer.gateway.start is Start.TRAFFIC and not peer.refused
+        if (peer.wanted or asked_for) and self._missing(peer):
             peer.try_later(self.settings, self.fraction(), now)
 
     def child_lost(self, session: IkeSession, now: float) -> None:

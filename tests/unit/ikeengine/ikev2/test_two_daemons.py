@@ -63,6 +63,22 @@ def test_both_ends_initiating_at_once_converge_to_one_ike_sa(seed):
     assert len(network.sent) == before  # at rest
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_traffic_at_both_ends_at_once_brings_up_every_route(seed):
+    """The IKE SA that gives way may be the only one that carried a route; no packet need come for it again."""
+    routes = (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.1.0/24", "10.2.1.0/24"))
+    network, one, other = pair(hq(routes=routes, start="traffic"), branch(routes=routes[::-1], start="traffic"),
+                               seed=seed)
+    network.start()
+    network.traffic()
+    network.run(12)
+    agree(one, other, routes=2)
+    assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+    before = len(network.sent)
+    network.run(5)
+    assert len(network.sent) == before  # at rest
+
+
 def test_rekeying_a_child_sa_from_either_end_installs_before_it_removes():
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
