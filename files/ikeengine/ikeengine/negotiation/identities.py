@@ -26,14 +26,20 @@ def to_wire(identity: Identity) -> tuple[int, bytes]:
 
 
 def matches(identity: Identity, id_type: int, data: bytes) -> bool:
-    """Whether the peer's identification is this identity. Domain names compare without case (RFC 4343)."""
+    """Whether the peer's identification is this identity. Domains compare without case (RFC 4343), who stands before
+    their @ compares with it (RFC 5321 §2.4)."""
     try:
         wanted_type, wanted = to_wire(identity)
     except ValueError:
         return False
     if wanted_type != id_type:
         return False
-    return wanted.lower() == data.lower() if identity.kind in _TEXT else wanted == data
+    return _folded(wanted) == _folded(data) if identity.kind in _TEXT else wanted == data
+
+
+def _folded(text: bytes) -> bytes:
+    user, at, domain = text.rpartition(b"@")
+    return user + at + domain.lower()
 
 
 def text(id_type: int, data: bytes) -> str:
