@@ -32,13 +32,14 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
     """Bring the host's declaration to what ``edit`` makes of it; None removes it.
 
     With ``rebuild`` a stored declaration that cannot be read counts as none, because the task declares it anew.
-    Returns ``changed``, ``before``, ``after`` (both without keys), ``diff`` and ``daemon`` (``reloaded``, ``unchanged``
-    or ``not running``). Raises ConfigureError.
+    Returns ``changed``, ``diff``, ``daemon`` (``reloaded``, ``unchanged`` or ``not running``) and, where the files
+    change, ``before`` and ``after``, both without keys. Raises ConfigureError.
     """
     store = store or Store()
     before, warnings = _stored(store, rebuild)
     after = Declared() if edit is None else _edited(before, edit, site_name)
-    old, new = differences(before, after, store.digest_key(keep=not check_mode and bool(after)))
+    old, new = ({}, {}) if before == after else differences(
+        before, after, store.digest_key(keep=not check_mode and bool(after)))
     changed = before != after or bool(warnings) or not store.is_private()
     if changed and not check_mode:
         _save(store, after)
@@ -50,7 +51,7 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
         raise ConfigureError(f"ikeengine did not take the new declaration, and the old one stays in force: {error}",
                              error.findings) from None
     return {"changed": changed or daemon == "reloaded", "daemon": daemon, "warnings": warnings,
-            "before": gathered(before), "after": gathered(after),
+            **({"before": gathered(before), "after": gathered(after)} if changed else {}),
             "diff": {"before": old, "after": new, "before_header": str(store.declaration),
                      "after_header": str(store.declaration)}}
 

@@ -118,11 +118,11 @@ EXAMPLES = r"""
 RETURN = r"""
 before:
   description: The declaration as it was, in the form of the options, without keys.
-  returned: when O(state) is merged, replaced, overridden or deleted
+  returned: when it changes
   type: dict
 after:
   description: The declaration as it is then, or would be in check mode.
-  returned: when O(state) is merged, replaced, overridden or deleted
+  returned: when it changes
   type: dict
 gathered:
   description: The declaration on the host, without keys.

@@ -228,11 +228,12 @@ def test_merged_adds_what_is_new_and_keeps_the_order(run, declared):
 @pytest.mark.parametrize(("edit", "authentication"), [
     ({"encryption": "AES-GCM-256"}, None), ({"encryption": "AES-128"}, "SHA2-512"), ({"protocol": "ESP"}, "SHA2-512"),
 ])
-def test_what_cannot_stand_beside_a_new_encryption_goes(run, declared, edit, authentication):
+def test_what_cannot_stand_beside_a_new_encryption_goes(run, store, declared, edit, authentication):
     declared["proposals"] = [{"name": "p2", "authentication": "SHA2-512"}]
     declared["tunnels"][0]["proposals"] = ["p2"]
     run(override(declared))
-    (proposal,) = run(merge({"proposals": [{"name": "p2", **edit}]}))["after"]["proposals"]
+    run(merge({"proposals": [{"name": "p2", **edit}]}))
+    (proposal,) = store.load().declaration["proposals"]
     assert proposal.get("authentication") == authentication
 
 
