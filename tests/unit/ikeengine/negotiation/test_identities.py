@@ -17,7 +17,7 @@ IDENTITIES = [Identity(kind, value) for kind, values in {
 }.items() for value in values]
 
 
-@pytest.mark.parametrize("declared, sent", itertools.product(IDENTITIES, repeat=2))
+@pytest.mark.parametrize("declared, sent", list(itertools.product(IDENTITIES, repeat=2)))
 def test_what_the_validation_calls_the_same_matches_on_the_wire(declared, sent):
     assert matches(declared, *to_wire(sent)) is identities.same(declared, sent)
 

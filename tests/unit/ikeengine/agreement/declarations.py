@@ -1,0 +1,190 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pairs of declarations that mirror each other, as two operators would write them, out of all that ikeengine speaks."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ikeengine.vpn.algorithms import Authentication, Encryption, GroupKind, KeyGroup, Strength
+from ikeengine.vpn.hardware import IKEENGINE
+from ikeengine.vpn.model import CredentialMethod, IdentityKind
+
+Data = dict[str, Any]
+_T = TypeVar("_T")
+
+LIVES = ("24h", "8h", "90m", "1h30m", 86400)
+TRAFFIC = ("128000 kB", "2 GB", 4194304)
+STARTS = (("boot", "boot"), ("boot", "answer"), ("answer", "boot"), ("boot", "traffic"), ("traffic", "boot"),
+          ("traffic", "answer"), ("answer", "traffic"), ("traffic", "traffic"))
+_COST = {GroupKind.MONTGOMERY: 12, GroupKind.ECP: 5, GroupKind.MODP: 1}
+"""How often a group of each kind is drawn: exponentiations modulo large primes take the most time."""
+
+
+@dataclass
+class Both:
+    """Both ends' declarations, and what lies between and beside them.
+
+    ``public`` is the address by which the left end knows the right one, where a NAT lies between them; ``userspace``
+    names the gateways whose data plane does ESP in UDP only.
+    """
+
+    left: Data
+    right: Data
+    public: str | None = None
+    userspace: set[str] = field(default_factory=set)
+
+    @property
+    def ends(self) -> tuple[Data, Data]:
+        return self.left, self.right
+
+    def other(self, end: Data) -> Data:
+        return self.right if end is self.left else self.left
+
+
+def pair(draw: random.Random) -> Both:
+    """Two ends that agree, one the mirror of the other to the letter."""
+    strict = draw.random() < 0.2
+    left_end, right_end = _endpoints(draw)
+    left: Data = {
+        "site": {"name": "hq"}, "policy": "strict" if strict else "standard",
+        "transforms": _transforms(draw, strict), "proposals": [], "tunnels": [],
+        "gateways": [{"name": "branch", "ike_version": draw.choice(IKEENGINE.versions).value,
+                      "credential": credential(draw), "endpoints": [{"local": left_end, "remote": right_end}]}],
+    }
+    left["gateways"][0]["transforms"] = names(left["transforms"])
+    places = itertools.count(1)
+    for number in range(draw.choice((1, 1, 2, 3))):
+        add_tunnel(draw, left, f"lan{number}", [route(draw, next(places)) for _ in range(draw.choice((1, 1, 2, 3)))])
+    right = copy.deepcopy(left)
+    right["site"]["name"] = "branch"
+    (gateway,) = right["gateways"]
+    gateway["name"] = "hq"
+    gateway["endpoints"] = [{"local": right_end, "remote": left_end}]
+    for tunnel in right["tunnels"]:
+        tunnel["gateway"] = "hq"
+        tunnel["routes"] = [mirrored(row) for row in tunnel["routes"]]
+    left["gateways"][0]["start"], gateway["start"] = draw.choice(STARTS)
+    return Both(left, copy.deepcopy(right))
+
+
+def names(rows: Sequence[Data]) -> list[str]:
+    return [row["name"] for row in rows]
+
+
+def mirrored(row: Data) -> Data:
+    return {"local": row["remote"], "remote": row["local"]}
+
+
+def credential(draw: random.Random) -> Data:
+    method = draw.choice([method for method in IKEENGINE.methods if method in _KEYS])
+    return {"method": method.value, "psk": _KEYS[method](draw)}
+
+
+def _text(draw: random.Random) -> str:
+    characters = "abcdefghijkmnpqrstuvwxyz23456789-äß"
+    return f"a {''.join(draw.choice(characters) for _ in range(draw.randint(24, 40)))}."
+
+
+def _digits(draw: random.Random) -> str:
+    return draw.randbytes(draw.randint(16, 64)).hex()
+
+
+_KEYS = {CredentialMethod.PSK: _text, CredentialMethod.HEX_PSK: _digits}
+
+
+def _endpoints(draw: random.Random) -> tuple[Data, Data]:
+    host = [draw.randint(1, 254) for _ in range(2)]
+    addresses = draw.choice(((f"192.0.2.{host[0]}", f"198.51.100.{host[1]}"),
+                             (f"192.0.2.{host[0]}", f"198.51.100.{host[1]}"),
+                             (f"2001:db8:1::{host[0]:x}", f"2001:db8:2::{host[1]:x}")))
+    left, right = ({"address": address, "identifier": identifier(draw, site, address)}
+                   for site, address in zip(("hq", "branch"), addresses, strict=True))
+    return left, right
+
+
+def identifier(draw: random.Random, site: str, address: str, kind: IdentityKind | None = None) -> Data:
+    """One of that site's, of the ``kind`` or of any."""
+    kind = kind or draw.choice([kind for kind in IKEENGINE.identities if kind is not IdentityKind.X500_NAME])
+    number = draw.randint(1, 99)
+    values = {IdentityKind.IP_ADDRESS: address, IdentityKind.DOMAIN_NAME: f"{site}{number}.example.net",
+              IdentityKind.DOMAIN_INFORMATION: f"gw{number}@{site}.example.net"}
+    return {"type": kind.value, "value": values[kind]}
+
+
+def _strong(rows: Sequence[_T], strict: bool) -> list[_T]:
+    return [row for row in rows if not strict or getattr(row, "strength", None) is not Strength.WEAK]
+
+
+def group(draw: random.Random) -> KeyGroup:
+    return draw.choices(IKEENGINE.key_groups, [_COST[row.kind] for row in IKEENGINE.key_groups])[0]
+
+
+def _transforms(draw: random.Random, strict: bool) -> list[Data]:
+    """Phase 1 transforms that differ from each other, with one life for each."""
+    rows: dict[tuple[str, str, int], Data] = {}
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        transform = {"authentication": draw.choice(_strong(IKEENGINE.authentications, strict)).name,
+                     "encryption": draw.choice(IKEENGINE.encryptions).name, "key_group": group(draw).number}
+        rows[tuple(transform.values())] = {**transform, "sa_life": draw.choice(LIVES)}  # type: ignore[index]
+    return [{"name": f"p1-{number}", **row} for number, row in enumerate(rows.values())]
+
+
+def proposal(draw: random.Random, strict: bool, *, aead: bool | None = None) -> Data:
+    """A Phase 2 proposal without its name; ``aead`` says whether the encryption authenticates by itself."""
+    encryption: Encryption = draw.choice([row for row in IKEENGINE.encryptions if aead in (None, row.aead)])
+    row: Data = {"protocol": draw.choice(IKEENGINE.protocols).name, "encryption": encryption.name}
+    if not encryption.aead:
+        authentication: Authentication = draw.choice(_strong(IKEENGINE.authentications, strict))
+        row["authentication"] = authentication.name
+    expiration = {"time": draw.choice(LIVES), "traffic": draw.choice(TRAFFIC)}
+    if (dropped := draw.choice(("time", "traffic", "traffic", None))) is not None:
+        del expiration[dropped]
+    return {**row, "force_key_expiration": expiration}
+
+
+def members(row: Data) -> tuple[object, ...]:
+    """What two ends have to have in common in a transform or a proposal."""
+    return tuple(row.get(field) for field in ("encryption", "authentication", "key_group"))
+
+
+def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data]) -> Data:
+    """A tunnel under the end's gateway, with proposals of its own that differ from each other."""
+    strict = end["policy"] == "strict"
+    rows = {members(row): row for row in (proposal(draw, strict) for _ in range(draw.choice((1, 1, 2, 4))))}
+    own = [{"name": f"{name}-{number}", **row} for number, row in enumerate(rows.values())]
+    end["proposals"] += own
+    pfs = {"enabled": True, "key_group": group(draw).number} if draw.random() < 0.8 else {"enabled": False}
+    end["tunnels"].append({"name": name, "gateway": end["gateways"][0]["name"], "routes": routes,
+                           "proposals": names(own), "pfs": pfs})
+    return end["tunnels"][-1]  # type: ignore[no-any-return]
+
+
+def route(draw: random.Random, place: int, version: int | None = None) -> Data:
+    """One whose two sides no route of another place touches: hosts, networks and ranges, of either family."""
+    version = version or draw.choice((4, 4, 6))
+    if version == 4 and draw.random() < 0.06:
+        return {"local": "0.0.0.0/0", "remote": _selector(draw, 4, f"10.2.{place}.0/24")}
+    sides = ("10.{}.{}.0/24", "fd00:{}:{}::/64")[version == 6]
+    return {end: _selector(draw, version, sides.format(number, place)) for number, end in ((1, "local"), (2, "remote"))}
+
+
+def _selector(draw: random.Random, version: int, room: str) -> str:
+    """A host, a network or a range in that network."""
+    network = ipaddress.ip_network(room)
+    kind = draw.choice(("host", "network", "network", "subnet", "range"))
+    if kind == "network":
+        return room
+    first = network[draw.randrange(0, 248, 8)]
+    if kind == "host":
+        return str(first + draw.randrange(8))
+    if kind == "subnet":
+        return f"{first}/{network.max_prefixlen - draw.randint(0, 3)}"
+    return f"{first + draw.randrange(4)}-{first + draw.randint(4, 7)}"

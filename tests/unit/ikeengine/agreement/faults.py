@@ -1,0 +1,495 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults: each makes two ends that agree differ in one thing, and says what is then to be read of it."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ikeengine.vpn.hardware import IKEENGINE
+from ikeengine.vpn.model import CredentialMethod, IdentityKind
+
+from . import declarations
+from .declarations import Both, Data, add_tunnel, mirrored, names
+from .differences import behind_nat
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``code`` is the finding's, ``beside`` are others that may stand with it. ``reason`` is a pattern of what one of
+    the daemons says, or None where they have nothing to refuse and so nothing to say."""
+
+    kind: str
+    code: str
+    reason: str | None
+    beside: frozenset[str]
+    plant: Callable[[random.Random, Both, Data], None]
+
+
+FAULTS: list[Fault] = []
+
+
+def _fault(code: str, reason: str | None, *beside: str,
+           ) -> Callable[[Callable[[random.Random, Both, Data], None]], None]:
+    """Its kind is the name of the function, which bends the end that it is given against the other one."""
+
+    def register(plant: Callable[[random.Random, Both, Data], None]) -> None:
+        FAULTS.append(Fault(plant.__name__.replace("_", " "), code, reason, frozenset(beside), plant))
+
+    return register
+
+
+def _gateway(end: Data) -> Data:
+    return end["gateways"][0]  # type: ignore[no-any-return]
+
+
+def _endpoint(end: Data, place: str) -> Data:
+    return _gateway(end)["endpoints"][0][place]  # type: ignore[no-any-return]
+
+
+# ------------------------------------------------------------------------------------------------ credential
+
+def _both_keys(both: Both, method: CredentialMethod, key: str) -> None:
+    for end in both.ends:
+        _gateway(end)["credential"] = {"method": method.value, "psk": key}
+
+
+@_fault("psk-differs", "pre-shared key")
+def another_psk(draw: random.Random, both: Both, end: Data) -> None:
+    _both_keys(both, CredentialMethod.PSK, "correct horse battery staple 7151")
+    _gateway(end)["credential"]["psk"] = draw.choice(("Correct horse battery staple 7151", "quite another secret 4212"))
+
+
+@_fault("psk-differs", "pre-shared key")
+def psk_with_the_end_of_a_line(draw: random.Random, both: Both, end: Data) -> None:
+    _both_keys(both, CredentialMethod.PSK, "correct horse battery staple 7151")
+    _gateway(end)["credential"]["psk"] += draw.choice(("\n", " ", "\r\n"))
+
+
+@_fault("psk-differs", "pre-shared key")
+def another_hex_psk(draw: random.Random, both: Both, end: Data) -> None:
+    _both_keys(both, CredentialMethod.HEX_PSK, draw.randbytes(32).hex())
+    _gateway(end)["credential"]["psk"] = draw.randbytes(32).hex()
+
+
+@_fault("credential-method-differs", "pre-shared key")
+def hex_digits_taken_for_text(draw: random.Random, both: Both, end: Data) -> None:
+    _both_keys(both, CredentialMethod.HEX_PSK, draw.randbytes(24).hex())
+    _gateway(end)["credential"]["method"] = CredentialMethod.PSK.value
+
+
+@_fault("credential-method-differs", None)
+def text_and_its_octets_in_hexadecimal(draw: random.Random, both: Both, end: Data) -> None:
+    key = "correct horse battery staple 7151"
+    _both_keys(both, CredentialMethod.PSK, key)
+    _gateway(end)["credential"] = {"method": CredentialMethod.HEX_PSK.value, "psk": key.encode().hex()}
+
+
+# ------------------------------------------------------------------------------------------------ identifiers
+
+def _another(draw: random.Random, end: Data, place: str) -> None:
+    """Another value of the same kind."""
+    identifier = _endpoint(end, place)["identifier"]
+    if identifier["type"] == IdentityKind.IP_ADDRESS.value:
+        identifier["value"] = draw.choice(("203.0.113.9", "2001:db8:9::9"))
+    else:
+        identifier["value"] = identifier["value"].replace("example.net", "example.org")
+
+
+def _another_type(draw: random.Random, end: Data, place: str) -> None:
+    identifier = _endpoint(end, place)["identifier"]
+    kinds = [kind for kind in IKEENGINE.identities if kind.value != identifier["type"]]
+    _endpoint(end, place)["identifier"] = declarations.identifier(
+        draw, "other", _endpoint(end, place)["address"], draw.choice(kinds))
+
+
+@_fault("identity-does-not-mirror", "identif")
+def another_identifier_presented(draw: random.Random, both: Both, end: Data) -> None:
+    _another(draw, end, "local")
+
+
+@_fault("identity-does-not-mirror", "identif")
+def another_identifier_expected(draw: random.Random, both: Both, end: Data) -> None:
+    _another(draw, end, "remote")
+
+
+@_fault("identity-does-not-mirror", "identif")
+def another_type_presented(draw: random.Random, both: Both, end: Data) -> None:
+    _another_type(draw, end, "local")
+
+
+@_fault("identity-does-not-mirror", "identif")
+def another_type_expected(draw: random.Random, both: Both, end: Data) -> None:
+    _another_type(draw, end, "remote")
+
+
+@_fault("identity-does-not-mirror", "identif")
+def same_text_of_another_type(draw: random.Random, both: Both, end: Data) -> None:
+    """An address in words is a domain name to nobody, so this is about the two kinds that hold a domain."""
+    for place in (_endpoint(end, "local"), _endpoint(both.other(end), "remote")):
+        place["identifier"] = {"type": "domain-name", "value": "gw.example.net"}
+    _endpoint(end, "local")["identifier"] = {"type": "domain-information", "value": "gw@example.net"}
+
+
+@_fault("identity-does-not-mirror", "identif")
+def another_case_of_the_user(draw: random.Random, both: Both, end: Data) -> None:
+    """The domain of user@domain has no case, the user has (RFC 5321 §2.4)."""
+    for place in (_endpoint(end, "local"), _endpoint(both.other(end), "remote")):
+        place["identifier"] = {"type": "domain-information", "value": "gw@example.net"}
+    _endpoint(end, "local")["identifier"]["value"] = "GW@example.net"
+
+
+@_fault("identity-does-not-mirror", "identif")
+def identifiers_exchanged(draw: random.Random, both: Both, end: Data) -> None:
+    """Both ends say the same of local and remote."""
+    for row in both.ends:
+        for place in ("local", "remote"):
+            _endpoint(row, place)["identifier"] = {"type": "domain-name", "value": f"{place}.example.net"}
+
+
+@_fault("identity-does-not-mirror", "identif")
+def address_as_identifier_behind_nat(draw: random.Random, both: Both, end: Data) -> None:
+    """Neither end can know that the other sees the right one's address translated."""
+    for place, octets in (("local", "198.51.100.7"), ("remote", "192.0.2.7")):
+        for row, where in ((both.right, place), (both.left, "remote" if place == "local" else "local")):
+            _gateway(row)["endpoints"][0][where] = {
+                "address": octets, "identifier": {"type": "ip-address", "value": octets}}
+    both.public = None
+    behind_nat(draw, both, end)
+    local = _endpoint(both.right, "local")
+    local["identifier"]["value"] = local["address"]
+
+
+# ------------------------------------------------------------------------------------------------ endpoints, start
+
+def _without_nat(both: Both) -> None:
+    """Of a private address nobody can say what a NAT makes of it."""
+    if both.public:
+        _endpoint(both.right, "local")["address"], both.public = both.public, None
+
+
+def _elsewhere(address: str) -> str:
+    return "2001:db8:9::9" if ":" in address else "203.0.113.9"
+
+
+@_fault("endpoint-address-does-not-mirror", "is silent|no gateway is declared")
+def another_address_reached_for(draw: random.Random, both: Both, end: Data) -> None:
+    _without_nat(both)
+    remote = _endpoint(end, "remote")
+    remote["address"] = _elsewhere(remote["address"])
+
+
+@_fault("endpoint-address-does-not-mirror", "is silent|no gateway is declared")
+def another_address_of_its_own(draw: random.Random, both: Both, end: Data) -> None:
+    _without_nat(both)
+    local = _endpoint(end, "local")
+    local["address"] = _elsewhere(local["address"])
+
+
+@_fault("far-end-has-no-gateway", "no gateway is declared")
+def far_end_has_other_peers_only(draw: random.Random, both: Both, end: Data) -> None:
+    _without_nat(both)
+    (gateway,) = end["gateways"]
+    version6 = ":" in _endpoint(end, "local")["address"]
+    end["gateways"] = [
+        {**gateway, "name": f"peer{number}", "start": "answer", "endpoints": [{
+            "local": gateway["endpoints"][0]["local"],
+            "remote": {"address": f"2001:db8:9::{number}" if version6 else f"203.0.113.{number}"}}]}
+        for number in (1, 2)]
+    for tunnel in end["tunnels"]:
+        tunnel["gateway"] = "peer1"
+    _gateway(both.other(end))["start"] = "boot"
+
+
+@_fault("far-end-declared-nowhere", "is silent")
+def neither_end_knows_of_the_other(draw: random.Random, both: Both, end: Data) -> None:
+    """The one reaches for a peer that is not there, the other is somebody else's."""
+    _without_nat(both)
+    gateway = _gateway(end)
+    gateway["name"] = "elsewhere"
+    for tunnel in end["tunnels"]:
+        tunnel["gateway"] = "elsewhere"
+    for place, number in (("local", 1), ("remote", 2)):
+        address = f"2001:db8:9::{number}" if ":" in _endpoint(end, "local")["address"] else f"203.0.113.{number}"
+        gateway["endpoints"][0][place] = {"address": address, "identifier": {"type": "ip-address", "value": address}}
+
+
+@_fault("nobody-initiates", None)
+def both_only_answer(draw: random.Random, both: Both, end: Data) -> None:
+    for row in both.ends:
+        _gateway(row)["start"] = "answer"
+
+
+@_fault("gateway-declared-twice", "tunnel routes", "far-end-has-no-gateway", "tunnel-without-counterpart")
+def gateway_split_in_two(draw: random.Random, both: Both, end: Data) -> None:
+    """Half of the tunnels under a second gateway of the same endpoints."""
+    _with_tunnels(draw, both, 2)
+    end["gateways"].append({**copy.deepcopy(_gateway(end)), "name": "second"})
+    end["tunnels"][-1]["gateway"] = "second"
+
+
+# ------------------------------------------------------------------------------------------------ Phase 1
+
+def _replaced(draw: random.Random, rows: Sequence[Data], others: Sequence[Data], field: str,
+              able: Sequence[object]) -> None:
+    """One value of a member in all rows, which no row of the others has."""
+    value = draw.choice([value for value in able if value not in {row.get(field) for row in others}])
+    for row in rows:
+        row[field] = value
+
+
+@_fault("phase1-no-common-transform", "encryption")
+def no_common_encryption_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
+    _fewer_transforms(both, 3)
+    _replaced(draw, end["transforms"], both.other(end)["transforms"], "encryption",
+              [row.name for row in IKEENGINE.encryptions])
+
+
+@_fault("phase1-no-common-transform", "authentication|PRF")
+def no_common_authentication_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
+    _fewer_transforms(both, 3)
+    _standard(both)
+    _replaced(draw, end["transforms"], both.other(end)["transforms"], "authentication",
+              [row.name for row in IKEENGINE.authentications])
+
+
+@_fault("phase1-no-common-transform", "key group")
+def no_common_key_group_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
+    _fewer_transforms(both, 3)
+    _replaced(draw, end["transforms"], both.other(end)["transforms"], "key_group",
+              [row.number for row in IKEENGINE.key_groups])
+
+
+@_fault("phase1-no-common-transform", "encryption|authentication|PRF")
+def members_of_different_transforms(draw: random.Random, both: Both, end: Data) -> None:
+    """Every member has its like at the other end, no transform has."""
+    ciphers, hashes = ["AES-128", "AES-256"], ["SHA2-256", "SHA2-512"]
+    for row, authentications in ((end, hashes), (both.other(end), hashes[::-1])):
+        row["transforms"] = [{"name": f"c{number}", "encryption": cipher, "authentication": authentication,
+                              "key_group": 31} for number, (cipher, authentication)
+                             in enumerate(zip(ciphers, authentications, strict=True))]
+        _gateway(row)["transforms"] = names(row["transforms"])
+
+
+@_fault("phase1-sa-life-differs", None)
+def another_sa_life(draw: random.Random, both: Both, end: Data) -> None:
+    for transform in end["transforms"]:
+        transform["sa_life"] = "7h"
+
+
+def _fewer_transforms(both: Both, most: int) -> None:
+    """So few that a member is left which none of them has."""
+    for end in both.ends:
+        del end["transforms"][most:]
+        _gateway(end)["transforms"] = [name for name in _gateway(end)["transforms"] if name in names(end["transforms"])]
+
+
+def _standard(both: Both) -> None:
+    for end in both.ends:
+        end["policy"] = "standard"
+
+
+# ------------------------------------------------------------------------------------------------ Phase 2
+
+def _tunnel(draw: random.Random, both: Both, end: Data) -> tuple[Data, Data]:
+    """One tunnel of that end, and its counterpart."""
+    tunnel = draw.choice(end["tunnels"])
+    return tunnel, next(row for row in both.other(end)["tunnels"] if row["name"] == tunnel["name"])
+
+
+def _proposals(end: Data, tunnel: Data) -> list[Data]:
+    return [row for row in end["proposals"] if row["name"] in tunnel["proposals"]]
+
+
+def _own_proposals(both: Both, tunnel: Data, rows: Sequence[Data], end: Data) -> list[Data]:
+    """Give the tunnel these alone."""
+    kept = [row for row in end["proposals"] if row["name"] not in tunnel["proposals"]]
+    own = [{**row, "name": f"{tunnel['name']}-x{number}", "force_key_expiration": {"time": "8h"}}
+           for number, row in enumerate(rows)]
+    tunnel["proposals"], end["proposals"] = names(own), kept + own
+    return own
+
+
+@_fault("phase2-no-common-proposal", "encryption")
+def no_common_encryption_in_phase_2(draw: random.Random, both: Both, end: Data) -> None:
+    tunnel, others = _tunnel(draw, both, end)
+    row, other = ({"encryption": name} for name in draw.sample(
+        [row.name for row in IKEENGINE.encryptions if row.aead], 2))
+    _own_proposals(both, tunnel, [row], end)
+    _own_proposals(both, others, [other], both.other(end))
+
+
+@_fault("phase2-no-common-proposal", "encryption|authentication")
+def aead_against_its_like_with_a_hash(draw: random.Random, both: Both, end: Data) -> None:
+    tunnel, others = _tunnel(draw, both, end)
+    _own_proposals(both, tunnel, [{"encryption": "AES-GCM-256"}], end)
+    _own_proposals(both, others, [{"encryption": "AES-256", "authentication": "SHA2-256"}], both.other(end))
+
+
+@_fault("phase2-no-common-proposal", "authentication")
+def no_common_authentication_in_phase_2(draw: random.Random, both: Both, end: Data) -> None:
+    _standard(both)
+    tunnel, others = _tunnel(draw, both, end)
+    one, another = draw.sample([row.name for row in IKEENGINE.authentications], 2)
+    _own_proposals(both, tunnel, [{"encryption": "AES-192", "authentication": one}], end)
+    _own_proposals(both, others, [{"encryption": "AES-192", "authentication": another}], both.other(end))
+
+
+@_fault("phase2-no-common-proposal", "encryption|authentication")
+def members_of_different_proposals(draw: random.Random, both: Both, end: Data) -> None:
+    tunnel, others = _tunnel(draw, both, end)
+    ciphers, hashes = ["AES-128", "AES-256"], ["SHA2-256", "SHA2-512"]
+    for row, place, authentications in ((tunnel, end, hashes), (others, both.other(end), hashes[::-1])):
+        _own_proposals(both, row, [{"encryption": cipher, "authentication": authentication}
+                                   for cipher, authentication in zip(ciphers, authentications, strict=True)], place)
+
+
+@_fault("phase2-key-expiration-differs", None)
+def another_key_expiration(draw: random.Random, both: Both, end: Data) -> None:
+    tunnel, _others = _tunnel(draw, both, end)
+    other = draw.choice(({"time": "7h"}, {"traffic": "64000 kB"}, {"time": "7h", "traffic": "64000 kB"}))
+    for row in _proposals(end, tunnel):
+        row["force_key_expiration"] = other
+
+
+@_fault("pfs-differs", "PFS|key group")
+def pfs_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
+    tunnel, others = _tunnel(draw, both, end)
+    tunnel["pfs"], others["pfs"] = {"enabled": False}, {"enabled": True, "key_group": declarations.group(draw).number}
+
+
+@_fault("pfs-group-differs", "PFS|key group")
+def another_pfs_group(draw: random.Random, both: Both, end: Data) -> None:
+    tunnel, others = _tunnel(draw, both, end)
+    one, another = draw.sample([row.number for row in IKEENGINE.key_groups], 2)
+    tunnel["pfs"], others["pfs"] = ({"enabled": True, "key_group": number} for number in (one, another))
+
+
+# ------------------------------------------------------------------------------------------------ routes, tunnels
+
+def _route(draw: random.Random, both: Both, end: Data, local: str, remote: str) -> tuple[Data, Data, Data]:
+    """A further route of one tunnel, at both ends; it at that end, its mirror, and the tunnel."""
+    tunnel, others = _tunnel(draw, both, end)
+    row = {"local": local, "remote": remote}
+    tunnel["routes"].append(row)
+    others["routes"].append(mirrored(row))
+    return row, others["routes"][-1], tunnel
+
+
+_NETWORKS = (("10.77.0.0/24", "10.88.0.0/24"), ("fd77::/64", "fd88::/64"))
+
+
+@_fault("route-missing-mirror", "tunnel routes")
+def route_missing(draw: random.Random, both: Both, end: Data) -> None:
+    _row, _mirror, tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
+    tunnel["routes"].pop()
+
+
+@_fault("route-missing-mirror", "tunnel routes")
+def route_elsewhere(draw: random.Random, both: Both, end: Data) -> None:
+    row, _mirror, _tunnel = _route(draw, both, end, *_NETWORKS[0])
+    row[draw.choice(("local", "remote"))] = "10.99.0.0/24"
+
+
+@_fault("route-missing-mirror", "tunnel routes")
+def route_not_turned_round(draw: random.Random, both: Both, end: Data) -> None:
+    """Both ends say the same of local and remote."""
+    row, _mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
+    row["local"], row["remote"] = row["remote"], row["local"]
+
+
+def _narrower(draw: random.Random, text: str) -> str:
+    network = ipaddress.ip_network(text)
+    first = network[draw.randint(1, 100)]
+    return draw.choice((str(first), f"{first}-{first + draw.randint(1, 100)}",
+                        f"{network[128]}/{network.max_prefixlen - 7}"))
+
+
+@_fault("route-narrower", "installed .* declared")
+def narrower_local(draw: random.Random, both: Both, end: Data) -> None:
+    row, _mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
+    row["local"] = _narrower(draw, row["local"])
+
+
+@_fault("route-narrower", "installed .* declared")
+def narrower_remote(draw: random.Random, both: Both, end: Data) -> None:
+    row, _mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
+    row["remote"] = _narrower(draw, row["remote"])
+
+
+@_fault("route-narrower", "installed .* declared")
+def everything_against_a_network(draw: random.Random, both: Both, end: Data) -> None:
+    """A route to everywhere at one end, and only the other's own network at the other."""
+    row, _mirror, _tunnel = _route(draw, both, end, *_NETWORKS[0])
+    _without_default_routes(both)
+    row["remote"] = "0.0.0.0/0"
+
+
+def _without_default_routes(both: Both) -> None:
+    for route in [route for end in both.ends for tunnel in end["tunnels"] for route in tunnel["routes"]]:
+        for one, other in (("local", "remote"), ("remote", "local")):
+            if route[one] == "0.0.0.0/0":
+                route[one] = f"10.1.{route[other].split('.')[2]}.0/24"
+
+
+@_fault("route-overlaps", "installed .* declared")
+def overlapping_ranges(draw: random.Random, both: Both, end: Data) -> None:
+    row, _mirror, _tunnel = _route(draw, both, end, "10.77.0.1-10.77.0.100", "10.88.0.0/24")
+    row["local"] = f"10.77.0.{draw.randint(2, 100)}-10.77.0.{draw.randint(101, 254)}"
+
+
+@_fault("route-overlaps", "installed .* declared")
+def each_side_narrower_at_another_end(draw: random.Random, both: Both, end: Data) -> None:
+    row, mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
+    row["local"], mirror["local"] = _narrower(draw, row["local"]), _narrower(draw, mirror["local"])
+
+
+def _with_tunnels(draw: random.Random, both: Both, number: int) -> None:
+    while len(both.left["tunnels"]) < number:
+        index = len(both.left["tunnels"])
+        left = add_tunnel(draw, both.left, f"lan{index}", [declarations.route(draw, 200 + index, 6)])
+        own = copy.deepcopy(_proposals(both.left, left))
+        both.right["proposals"] += own
+        both.right["tunnels"].append({**copy.deepcopy(left), "gateway": _gateway(both.right)["name"],
+                                      "routes": [mirrored(row) for row in left["routes"]]})
+
+
+@_fault("tunnel-without-counterpart", "tunnel routes")
+def tunnel_missing(draw: random.Random, both: Both, end: Data) -> None:
+    _with_tunnels(draw, both, 2)
+    end["tunnels"].remove(draw.choice(end["tunnels"]))
+
+
+@_fault("tunnel-without-counterpart", "tunnel routes")
+def no_tunnel_at_all(draw: random.Random, both: Both, end: Data) -> None:
+    end["tunnels"].clear()
+
+
+@_fault("tunnel-without-counterpart", None, "route-missing-mirror")
+def routes_dealt_out_otherwise(draw: random.Random, both: Both, end: Data) -> None:
+    """One tunnel at one end is two at the other, each with one of its routes."""
+    row, _mirror, tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
+    tunnel["routes"].remove(row)
+    end["tunnels"].append({**copy.deepcopy(tunnel), "name": "apart", "routes": [row]})
+
+
+# ------------------------------------------------------------------------------------------------ sites
+
+@_fault("site-declared-twice", None)
+def sites_of_one_name(draw: random.Random, both: Both, end: Data) -> None:
+    end["site"]["name"] = both.other(end)["site"]["name"]
+
+
+@_fault("duplicate-identity", None)
+def two_peers_of_one_identifier(draw: random.Random, both: Both, end: Data) -> None:
+    """The other one is at another address, and its far end is not among the declarations."""
+    gateway = _gateway(end)
+    (pair,) = gateway["endpoints"]
+    pair = copy.deepcopy(pair)
+    pair["remote"]["address"] = "2001:db8:9::9" if ":" in pair["local"]["address"] else "203.0.113.9"
+    end["gateways"].append({**gateway, "name": "namesake", "endpoints": [pair], "start": "answer"})

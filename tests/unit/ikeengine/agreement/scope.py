@@ -1,0 +1,116 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the comparison of validation and reality leaves out: where the two differ, and what is not spoken yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ikeengine.vpn import algorithms
+from ikeengine.vpn.hardware import IKEENGINE
+from ikeengine.vpn.model import CredentialMethod, Direction, IdentityKind, IkeVersion, Protocol
+
+from .declarations import Data
+
+TOO_STRICT: Mapping[str, str] = {
+    "another sa life": "IKEv2 negotiates no lifetimes (RFC 7296 §2.8): each end rekeys when its own is over",
+    "another key expiration": "IKEv2 negotiates no lifetimes (RFC 7296 §2.8): each end rekeys when its own is over",
+    "text and its octets in hexadecimal": "both ends hold the same octets; the next edit of either key parts them",
+    "sites of one name": "a site's name never leaves it; findings could not tell the two apart",
+    "two peers of one identifier": "peers at different static addresses are told apart by these, too; one that moves "
+                                   "is not",
+    "routes dealt out otherwise": "IKEv2 knows one SA for each route and no tunnels; what a tunnel's routes have in "
+                                  "common is compared tunnel by tunnel",
+}
+"""Faults that validation calls errors and the wire cannot show, each with the reason."""
+
+TOO_MILD: Mapping[str, str] = {
+    "neither end knows of the other": "nothing says that the two are meant for each other: both draw the warning that "
+                                      "their far end is declared nowhere",
+}
+"""Faults that validation calls no errors though nothing comes up, each with the reason."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A part of the language that the daemon does not speak yet. ``ask`` makes the declaration of one end ask for it;
+    ``codes`` are those of the rules between two ends that nothing else breaks."""
+
+    ask: Callable[[Data], None]
+    codes: frozenset[str] = frozenset()
+
+
+def _gateway(field: str, value: object) -> Callable[[Data], None]:
+    return lambda end: end["gateways"][0].update({field: value})
+
+
+def _tunnel(field: str, value: object) -> Callable[[Data], None]:
+    return lambda end: end["tunnels"][0].update({field: value})
+
+
+def _transform(field: str, value: object) -> Callable[[Data], None]:
+    return lambda end: end["transforms"][0].update({field: value})
+
+
+def _remote(field: str, value: object) -> Callable[[Data], None]:
+    return lambda end: end["gateways"][0]["endpoints"][0]["remote"].update({field: value})
+
+
+def _route(field: str, value: object) -> Callable[[Data], None]:
+    return lambda end: end["tunnels"][0]["routes"][0].update({field: value})
+
+
+def _with_ah(end: Data) -> None:
+    row = end["proposals"][0]
+    row.pop("encryption")
+    row.update(protocol="AH", authentication="SHA2-256")
+
+
+def _second_pair(end: Data) -> None:
+    end["gateways"][0]["endpoints"].append({"local": {"address": "192.0.2.200"}, "remote": {"address": "192.0.2.201"}})
+
+
+LEFT_OUT: Mapping[str, LeftOut] = {
+    "IKE version 1": LeftOut(_gateway("ike_version", 1), frozenset({
+        "ike-version-differs", "mode-differs", "nat-traversal-differs", "keep-alive-differs",
+        "keep-alive-between-makes"})),
+    "credential certificate": LeftOut(_gateway("credential", {"method": "certificate"})),
+    "identifier x500-name": LeftOut(_remote("identifier", {"type": "x500-name", "value": "CN=branch"})),
+    **{f"encryption {name}": LeftOut(_transform("encryption", name)) for name in ("DES", "3DES", "ChaCha20-Poly1305")},
+    "authentication MD5": LeftOut(_transform("authentication", "MD5")),
+    **{f"key group {number}": LeftOut(_transform("key_group", number)) for number in (1, 2, 5, 32)},
+    **{f"additional key exchange {name}": LeftOut(_transform("additional_key_exchange", name), frozenset({
+        "pfs-additional-key-exchange-differs"})) for name in ("ML-KEM-768", "ML-KEM-1024")},
+    "protocol AH": LeftOut(_with_ah, frozenset({"phase2-protocol-differs", "ah-through-nat"})),
+    "several endpoint pairs": LeftOut(_second_pair, frozenset({"endpoint-pairs-differ", "endpoint-order-differs"})),
+    "dynamic addresses": LeftOut(_remote("address", "dynamic")),
+    **{f"direction {direction.value}": LeftOut(_route("direction", direction.value), frozenset({
+        "route-direction-does-not-mirror"})) for direction in Direction if direction is not Direction.BOTH},
+    "virtual interface": LeftOut(_tunnel("interface", {"name": "vpn0"}), frozenset({"tunnel-kind-differs"})),
+}
+"""Each is refused at a site of ikeengine by a rule whose code ends in ``not-negotiated-yet``."""
+
+NOT_IN_THE_ENGINES_TABLE = {
+    "dynamic addresses", "virtual interface",
+    *(f"direction {direction.value}" for direction in Direction if direction is not Direction.BOTH)}
+"""What the rules refuse without asking `hardware.IKEENGINE`."""
+
+
+def unspoken() -> set[str]:
+    """What the language has and `hardware.IKEENGINE` has not."""
+    engine = IKEENGINE
+    missing: dict[str, list[object]] = {
+        "IKE version": [row.value for row in IkeVersion if row not in engine.versions],
+        "credential": [row.value for row in CredentialMethod if row not in engine.methods],
+        "identifier": [row.value for row in IdentityKind if row not in engine.identities],
+        "encryption": [row.name for row in algorithms.ENCRYPTIONS if row not in engine.encryptions],
+        "authentication": [row.name for row in algorithms.AUTHENTICATIONS if row not in engine.authentications],
+        "key group": [row.number for row in algorithms.KEY_GROUPS if row not in engine.key_groups],
+        "additional key exchange": [row.name for row in algorithms.KEY_ENCAPSULATIONS
+                                    if row not in engine.key_encapsulations],
+        "protocol": [row.name for row in Protocol if row not in engine.protocols],
+    }
+    return ({f"{field} {value}" for field, values in missing.items() for value in values}
+            | ({"several endpoint pairs"} if engine.endpoint_pairs == 1 else set()))

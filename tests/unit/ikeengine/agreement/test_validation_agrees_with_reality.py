@@ -1,0 +1,202 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Validation says that two ends will agree exactly when two daemons do.
+
+Pairs of declarations are drawn at random, half of them with one fault, all with differences that nobody minds. Each is
+validated, and run: every route comes up at both ends for what is declared, and outlives a rekey of everything from
+either end. A run prints its seed, and TANDEM_SEED repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+from ikeengine.vpn import declaration, rules
+from ikeengine.vpn.hardware import IKEENGINE
+from ikeengine.vpn.model import Side, Start
+from ikeengine.vpn.rules import book
+
+from . import declarations, differences
+from .faults import FAULTS, Fault
+from .observation import Observation, observe
+from .scope import LEFT_OUT, NOT_IN_THE_ENGINES_TABLE, TOO_MILD, TOO_STRICT, unspoken
+
+OF_EACH_FAULT = 5
+BETWEEN_TWO_SITES = (book.BOTH_PHASE1, book.GATEWAYS, book.BOTH_PHASE2, book.TUNNELS, book.SITES, book.FAR_END)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One pair: what was planted, what validation finds, what the daemons do."""
+
+    number: int
+    fault: Fault | None
+    differences: tuple[str, ...]
+    sides: tuple[Side, Side]
+    validation: rules.Validation
+    observation: Observation
+
+    @property
+    def kind(self) -> str:
+        return self.fault.kind if self.fault else "no fault"
+
+    @property
+    def codes(self) -> set[str]:
+        return {finding.code for finding in self.validation.errors}
+
+    def __str__(self) -> str:
+        return "\n  ".join((
+            f"pair {self.number}: {self.kind}; differences {', '.join(self.differences) or 'none'}",
+            f"came up: {self.observation.came_up}, rekeyed: {self.observation.rekeyed}",
+            *(f"found: {finding.code}: {finding}" for finding in self.validation.findings),
+            *(f"said: {sentence}" for sentence in self.observation.said)))
+
+
+def compare(seed: int, number: int, fault: Fault | None) -> Compared:
+    """The pair of that number, with that fault."""
+    draw = random.Random(f"{seed}/{number}")
+    both = declarations.pair(draw)
+    added = differences.some(draw, both, differences.ADDITIONS)
+    if fault is not None:
+        fault.plant(draw, both, draw.choice(both.ends))
+    worded = differences.some(draw, both, differences.WORDINGS)
+    left, right = (declaration.read(end) for end in both.ends)
+    return Compared(number, fault, (*added, *worded), (left, right), rules.validate([left, right]),
+                    observe(left, right, public=both.public, userspace=both.userspace, seed=number))
+
+
+def compare_many(seed: int, of_each_fault: int) -> list[Compared]:
+    """So many pairs with each fault, and as many without any."""
+    faults = [fault for fault in FAULTS for _time in range(of_each_fault)]
+    return [compare(seed, number, fault) for number, fault in enumerate(
+        planted for fault in faults for planted in (fault, None))]
+
+
+def summary(seed: int, pairs: Sequence[Compared]) -> Iterator[str]:
+    """What was drawn and how it went, in lines."""
+    yield f"TANDEM_SEED={seed}"
+    yield (f"{len(pairs)} pairs: {sum(row.observation.agreed for row in pairs)} agreed, "
+           f"{sum(row.validation.ok for row in pairs)} were said to")
+    for kind, count in sorted(Counter(row.kind for row in pairs).items()):
+        reason = TOO_STRICT.get(kind) or TOO_MILD.get(kind)
+        yield f"{count:5} {kind}" + (f" (excepted: {reason})" if reason else "")
+    for name, count in sorted(Counter(name for row in pairs for name in row.differences).items()):
+        yield f"{count:5} harmless: {name.replace('_', ' ')}"
+    yield f"left out: {', '.join(LEFT_OUT)}"
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Compared]:
+    seed = int(os.environ.get("TANDEM_SEED") or secrets.randbits(32))
+    compared = compare_many(seed, OF_EACH_FAULT)
+    print("\n".join(summary(seed, compared)))
+    return compared
+
+
+def _report(rows: Sequence[Compared]) -> str:
+    return "\n".join(map(str, rows[:5]))
+
+
+def test_validation_says_will_agree_exactly_when_they_do(pairs):
+    assert len(pairs) >= 200
+    wrong = [row for row in pairs if row.validation.ok is not row.observation.agreed
+             and row.kind not in TOO_STRICT and row.kind not in TOO_MILD]
+    assert not wrong, _report(wrong)
+
+
+def test_the_exceptions_are_exceptions(pairs):
+    """Else they belong to the rule."""
+    strict = [row for row in pairs if row.kind in TOO_STRICT]
+    mild = [row for row in pairs if row.kind in TOO_MILD]
+    assert {row.kind for row in strict + mild} == TOO_STRICT.keys() | TOO_MILD.keys()
+    wrong = [row for row in strict if row.validation.ok or not row.observation.agreed]
+    wrong += [row for row in mild if not row.validation.ok or row.observation.agreed]
+    assert not wrong, _report(wrong)
+
+
+def test_a_pair_without_a_fault_agrees_and_nobody_complains(pairs):
+    wrong = [row for row in pairs if row.fault is None
+             and (row.codes or not row.observation.agreed or row.observation.said)]
+    assert not wrong, _report(wrong)
+
+
+def test_a_fault_is_found_under_its_name_and_nothing_else_is(pairs):
+    wrong = []
+    for row in pairs:
+        if row.fault is not None:
+            codes = {finding.code for finding in row.validation.findings} if row.kind in TOO_MILD else row.codes
+            beside = codes - {row.fault.code} - row.fault.beside
+            if row.fault.code not in codes or (beside and row.kind not in TOO_MILD):
+                wrong.append(row)
+    assert not wrong, _report(wrong)
+
+
+def test_the_order_of_the_sites_makes_no_difference(pairs):
+    wrong = [row for row in pairs
+             if {finding.code for finding in rules.validate(row.sides[::-1]).errors} != row.codes]
+    assert not wrong, _report(wrong)
+
+
+def test_the_daemons_name_the_same_member(pairs):
+    wrong = [row for row in pairs if row.fault is not None and row.fault.reason is not None
+             and not any(re.search(row.fault.reason, sentence) for sentence in row.observation.said)]
+    assert not wrong, _report(wrong)
+
+
+def test_every_rule_between_two_sites_is_broken_or_left_out():
+    codes = {rule.code for chapter in BETWEEN_TWO_SITES for rule in chapter.rules if rule.severity is book.ERROR}
+    planted = {fault.code for fault in FAULTS}
+    left_out = frozenset().union(*(part.codes for part in LEFT_OUT.values()))
+    assert codes - planted == left_out
+    assert not planted & left_out
+
+
+def test_every_fault_and_every_difference_occurs_a_few_times(pairs):
+    kinds = Counter(row.kind for row in pairs)
+    assert all(kinds[fault.kind] >= 3 for fault in FAULTS) and len({fault.kind for fault in FAULTS}) == len(FAULTS)
+    assert kinds["no fault"] * 2 == len(pairs)
+    drawn = Counter(name for row in pairs for name in row.differences)
+    assert all(drawn[row.__name__] >= 3 for row in differences.ADDITIONS + differences.WORDINGS), drawn
+
+
+def test_all_that_ikeengine_speaks_is_drawn(pairs):
+    sides = [side for row in pairs if row.fault is None for side in row.sides]
+    gateways = [gateway for side in sides for gateway in side.gateways]
+    tunnels = [tunnel for side in sides for tunnel in side.tunnels]
+    transforms = [transform for gateway in gateways for transform in gateway.transforms]
+    proposals = [proposal for tunnel in tunnels for proposal in tunnel.proposals]
+    ends = [end for gateway in gateways for pair in gateway.endpoints for end in (pair.local, pair.remote)]
+    assert {gateway.version for gateway in gateways} == set(IKEENGINE.versions)
+    assert {gateway.method for gateway in gateways} == set(IKEENGINE.methods)
+    assert {end.identity.kind for end in ends} == set(IKEENGINE.identities)
+    assert {transform.encryption for transform in transforms} == set(IKEENGINE.encryptions)
+    assert {transform.authentication for transform in transforms} == set(IKEENGINE.authentications)
+    assert {transform.key_group for transform in transforms} == set(IKEENGINE.key_groups)
+    assert {row.additional_key_exchange for row in (*transforms, *tunnels)} == {None, *IKEENGINE.key_encapsulations}
+    assert {proposal.protocol for proposal in proposals} == set(IKEENGINE.protocols)
+    assert {proposal.encryption for proposal in proposals} == set(IKEENGINE.encryptions)
+    assert {proposal.authentication for proposal in proposals} == {None, *IKEENGINE.authentications}
+    assert {tunnel.pfs for tunnel in tunnels} == {None, *IKEENGINE.key_groups}
+    assert {gateway.start for gateway in gateways} == set(Start)
+    assert {len(gateway.endpoints) for gateway in gateways} == set(range(1, IKEENGINE.endpoint_pairs + 1))
+    assert {end.address.version for end in ends if end.address} == {4, 6}
+
+
+def test_what_is_left_out_is_all_that_ikeengine_does_not_speak():
+    assert LEFT_OUT.keys() - NOT_IN_THE_ENGINES_TABLE == unspoken()
+
+
+@pytest.mark.parametrize("part", LEFT_OUT)
+def test_what_is_left_out_is_refused_at_a_site_of_ikeengine(part):
+    both = declarations.pair(random.Random(part))
+    LEFT_OUT[part].ask(both.left)
+    codes = {finding.code for finding in rules.validate([declaration.read(both.left)]).errors}
+    assert any(code.endswith("not-negotiated-yet") for code in codes), codes
