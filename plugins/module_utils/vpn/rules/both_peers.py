@@ -158,8 +158,8 @@ def endpoint_order_differs(pair: Pair) -> Iterator[Broken]:
     if not _in_another_order(pair):
         return
     left, right = pair.left_gateway.endpoints, pair.right_gateway.endpoints
-    index = next(index for index, (one, other) in enumerate(zip(left, right, strict=True))
-                 if _addresses(one) != _mirrored(other))
+    index, *_others = (index for index, (one, other) in enumerate(zip(left, right, strict=True))
+                       if _addresses(one) != _mirrored(other))
     position, wanted = index + 1, ", ".join(_joined(*_mirrored(one)) for one in left)
     yield Broken("endpoints", f"{pair.left.name} has {_joined(*_addresses(left[index]))} as number {position}",
                  f"{pair.right.name} has {_joined(*_addresses(right[index]))}",

@@ -29,7 +29,12 @@ def protocol_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterato
                      f"{pair.right.name} has {'/'.join(right)}",
                      "no common protocol; the peers would answer NO_PROPOSAL_CHOSEN",
                      "Set protocol to ESP in the proposals of both ends",
-                     *(f"proposals[{next(iter(side.values())).name}].protocol" for side in (left, right)))
+                     _path(left), _path(right))
+
+
+def _path(protocols: dict[str, Proposal]) -> str:
+    preferred, *_others = protocols.values()
+    return f"proposals[{preferred.name}].protocol"
 
 
 def _protocols(tunnel: TunnelSettings) -> dict[str, Proposal]:
