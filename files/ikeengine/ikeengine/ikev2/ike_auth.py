@@ -135,18 +135,26 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
 
 def _gateway(session: IkeSession, theirs: Identification, asked: Identification | None) -> Gateway:
     """The declared gateway that the peer says it is, among those that its address and the suite allow."""
-    for gateway in session.candidates:
-        pair = gateway.endpoints[0]
-        if (identities.matches(pair.remote.identity, theirs.id_type, theirs.data)
-                and (asked is None or identities.matches(pair.local.identity, asked.id_type, asked.data))
-                and _same_suite(gateway, session.protection.transform)):
+    meant = [gateway for gateway in session.candidates if _is_meant(gateway, theirs, asked)]
+    for gateway in meant:
+        if _same_suite(gateway, session.protection.transform):
             return gateway
+    if meant:
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"phase 1: {session.protection.suite} was chosen before the "
+                      f"peer {session.remote} said which of {', '.join(row.name for row in session.candidates)} it is, "
+                      f"and {meant[0].name} does not have it: give them the same transforms", fatal=True)
     expected = " or ".join(f"{_words(row.endpoints[0].remote.identity)} for itself and "
                            f"{_words(row.endpoints[0].local.identity)} for us" for row in session.candidates)
     received = identities.text(theirs.id_type, theirs.data)
     received += f" for itself and {identities.text(asked.id_type, asked.data)} for us" if asked else " for itself"
     raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"identifiers: the peer {session.remote} sent {received}; "
                   f"declared is {expected}", fatal=True)
+
+
+def _is_meant(gateway: Gateway, theirs: Identification, asked: Identification | None) -> bool:
+    pair = gateway.endpoints[0]
+    return identities.matches(pair.remote.identity, theirs.id_type, theirs.data) and (
+        asked is None or identities.matches(pair.local.identity, asked.id_type, asked.data))
 
 
 def _same_suite(gateway: Gateway, chosen: Transform) -> Transform | None:

@@ -21,8 +21,8 @@ from .differences import behind_nat
 
 @dataclass(frozen=True)
 class Fault:
-    """``code`` is the finding's, ``beside`` are others that may stand with it. ``reason`` is a pattern of what one of
-    the daemons says, or None where they have nothing to refuse and so nothing to say."""
+    """``code`` is the finding's, ``beside`` are others that may stand with or for it. ``reason`` is a pattern of what one
+    of the daemons says, or None where they have nothing to refuse and so nothing to say."""
 
     kind: str
     code: str
@@ -152,9 +152,9 @@ def identifiers_exchanged(draw: random.Random, both: Both, end: Data) -> None:
             _endpoint(row, place)["identifier"] = {"type": "domain-name", "value": f"{place}.example.net"}
 
 
-@_fault("identity-does-not-mirror", "identif")
+@_fault("identity-does-not-mirror", "identif", "far-end-has-no-gateway")
 def address_as_identifier_behind_nat(draw: random.Random, both: Both, end: Data) -> None:
-    """Neither end can know that the other sees the right one's address translated."""
+    """The left end has never heard of it, so beside further peers it cannot be told which of them is meant."""
     for place, octets in (("local", "198.51.100.7"), ("remote", "192.0.2.7")):
         for row, where in ((both.right, place), (both.left, "remote" if place == "local" else "local")):
             _gateway(row)["endpoints"][0][where] = {

@@ -9,6 +9,8 @@ import itertools
 
 import pytest
 
+from ikeengine.vpn import declaration
+
 from tests.support.virtual_network import PROPOSAL, PSK, TRANSFORM, agree, branch, hq, pair
 
 OTHER_PSK = "quite another secret 4212"
@@ -76,6 +78,26 @@ def test_an_unknown_peer_is_refused_and_counted():
     network.run(0.5)
     assert other.manager.counters["refused"] == 1
     assert "no gateway is declared, or up to answer, between 198.51.100.2 and 192.0.2.2" in other.reasons[0]
+
+
+def test_a_suite_that_only_another_gateway_between_the_same_addresses_has():
+    """IKE_SA_INIT chooses before the peer says who it is; the identifiers are not what is wrong."""
+    def between(left: str, right: str, transform: str) -> dict[str, object]:
+        names = [{"identifier": {"type": "domain-name", "value": f"{name}.example.net"}} for name in (left, right)]
+        return {"name": f"to-{right}", "credential": {"method": "psk", "psk": PSK}, "transforms": [transform],
+                "endpoints": [{"local": {"address": "198.51.100.2", **names[0]},
+                               "remote": {"address": "192.0.2.2", **names[1]}}]}
+
+    right = declaration.read({
+        "site": {"name": "branch"}, "transforms": [TRANSFORM, {**TRANSFORM, "name": "old", "encryption": "AES-128"}],
+        "gateways": [between("branch", "hq", "old"), between("branch", "other", "p1")]})
+    network, _one, other = pair(hq(identifiers=("hq.example.net", "branch.example.net"), transforms=(
+        TRANSFORM, {**TRANSFORM, "name": "old", "encryption": "AES-128"})), right)
+    network.start()
+    network.run(0.5)
+    assert ("phase 1: AES-256/SHA2-256/group 31 was chosen before the peer 192.0.2.2:500 said which of to-hq, to-other "
+            "it is, and to-hq does not have it: give them the same transforms") in other.reasons
+    assert not any("identifiers" in reason for reason in other.reasons)
 
 
 def test_a_failed_negotiation_is_tried_again_ever_more_seldom():
