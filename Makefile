@@ -59,6 +59,7 @@ venv: .venv/made ## the virtual environment of the controller and the tests
 collection: $(COLLECTION)/MANIFEST.json ## build the collection and install it into build/collections
 
 $(COLLECTION)/MANIFEST.json: $(SOURCES) | .venv/made
+	@rm -f build/tandem-vpn-*.tar.gz
 	$(BIN)/ansible-galaxy collection build --force --output-path build > /dev/null
 	$(BIN)/ansible-galaxy collection install --offline --force --collections-path build/collections build/tandem-vpn-*.tar.gz > /dev/null
 	@touch $@
