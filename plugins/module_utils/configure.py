@@ -38,8 +38,7 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
     store = store or Store()
     before, warnings = _stored(store, rebuild)
     after = Declared() if edit is None else _edited(before, edit, site_name)
-    old, new = ({}, {}) if before == after else differences(
-        before, after, store.digest_key(keep=not check_mode and bool(after)))
+    old, new = ({}, {}) if before == after else differences(before, after, store.digest_key)
     changed = before != after or bool(warnings) or not store.is_private()
     if changed and not check_mode:
         _save(store, after)

@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from secrets import token_bytes
 from typing import Any
@@ -21,6 +22,7 @@ from .vpn.declaration import keyed_digest
 
 DIRECTORY = Path("/etc/ikeengine")
 _SHOWN_DIGITS = 16
+_DIGEST_KEY_OCTETS = 32
 LISTS = ("transforms", "proposals", "gateways", "tunnels")
 
 
@@ -40,13 +42,13 @@ class Declared:
 
 
 class Store:
-    """The two files in one directory."""
+    """The two files in one directory, and the key by which secrets are told apart."""
 
     def __init__(self, directory: Path = DIRECTORY) -> None:
         self.directory = directory
         self.declaration = directory / "declaration.json"
         self.secrets = directory / "secrets.json"
-        self._digest_key = directory / "digest.key"
+        self._key_file = directory / "digest.key"
 
     def load(self) -> Declared:
         """Raises StoreError where a file is there but is no JSON object."""
@@ -54,9 +56,8 @@ class Store:
 
     def is_private(self) -> bool:
         """Whether what is there belongs to root with no way in for others; an edit of the mode is drift as well."""
-        expected = ((self.directory, 0o700), (self.declaration, 0o600), (self.secrets, 0o600))
-        return all(path.stat().st_mode & 0o777 == mode and path.stat().st_uid == os.geteuid()
-                   for path, mode in expected if path.exists())
+        return all(_is_private(path) for path in (self.directory, self.declaration, self.secrets, self._key_file)
+                   if path.exists())
 
     def save(self, declared: Declared) -> None:
         """Replace both files, the secrets first: the daemon never finds a gateway without its key.
@@ -68,30 +69,30 @@ class Store:
                 self._remove()
                 return
             self._make_directory()
-            _write({self.secrets: declared.secrets, self.declaration: declared.declaration})
+            _replace({self._key_file: self.digest_key, self.secrets: _text(declared.secrets),
+                      self.declaration: _text(declared.declaration)})
         except OSError as error:
-            raise StoreError(f"{error.filename or self.directory}: {error.strerror}") from None
+            raise StoreError(f"{error.filename2 or error.filename or self.directory}: {error.strerror}") from None
 
-    def digest_key(self, *, keep: bool) -> bytes:
-        """The key of the digests by which secrets are told apart: made here once, and known to nobody else.
+    @cached_property
+    def digest_key(self) -> bytes:
+        """The key of the digests by which secrets are told apart: made on the host, and known to nobody else.
 
-        Without it nobody can try keys against a digest that a diff shows. One that is not kept serves this run alone.
+        Without it nobody can try keys against a digest that a diff shows. It is kept when the files are saved; one that
+        others may know, or that is none, is made anew.
         """
         try:
-            return self._digest_key.read_bytes()
+            key = self._key_file.read_bytes() if _is_private(self._key_file) else b""
         except OSError:
-            key = token_bytes(32)
-        if keep:
-            self._make_directory()
-            _replace({self._digest_key: key})
-        return key
+            key = b""
+        return key if len(key) == _DIGEST_KEY_OCTETS else token_bytes(_DIGEST_KEY_OCTETS)
 
     def _make_directory(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
 
     def _remove(self) -> None:
-        self._digest_key.unlink(missing_ok=True)
+        self._key_file.unlink(missing_ok=True)
         self.declaration.unlink(missing_ok=True)
         self.secrets.unlink(missing_ok=True)
         if self.directory.is_dir() and not any(self.directory.iterdir()):
@@ -112,27 +113,46 @@ def _load(path: Path) -> Mapping[str, Any]:
     return data
 
 
-def _write(files: Mapping[Path, Mapping[str, Any]]) -> None:
-    _replace({path: (json.dumps(data, indent=2, sort_keys=True) + "\n").encode() for path, data in files.items()})
+def _is_private(path: Path) -> bool:
+    status = path.stat()
+    return status.st_mode & 0o777 == (0o700 if path.is_dir() else 0o600) and status.st_uid == os.geteuid()
+
+
+def _text(data: Mapping[str, Any]) -> bytes:
+    return (json.dumps(data, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _replace(files: Mapping[Path, bytes]) -> None:
-    """Replace all files or none: each is on the disk before the first takes its place."""
-    ready: dict[str, Path] = {}
+    """Replace all files or none: each is on the disk before the first takes its place, and what was there is kept
+    until the last has taken its own.
+    """
+    new: dict[Path, Path] = {}
+    old: dict[Path, Path] = {}
+    replaced: list[Path] = []
     try:
         for path, content in files.items():
             descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp: mode 0600
-            ready[temporary] = path
+            new[path] = Path(temporary)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        for temporary, path in ready.items():
-            os.replace(temporary, path)
+            if path.exists():
+                old[path] = Path(f"{temporary}.old")
+                os.link(path, old[path])
+        for path, ready in new.items():
+            os.replace(ready, path)
+            replaced.append(path)
     except BaseException:
-        for temporary in ready:
-            Path(temporary).unlink(missing_ok=True)
+        for path in replaced:
+            if path in old:
+                os.replace(old[path], path)
+            else:
+                path.unlink()
         raise
+    finally:
+        for temporary_path in (*new.values(), *old.values()):
+            temporary_path.unlink(missing_ok=True)
 
 
 def differences(before: Declared, after: Declared, digest_key: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -51,9 +51,22 @@ def test_rendered_needs_no_host(tmp_path: Path, collections: Path):
                "endpoints": [{"local": {"address": "192.0.2.2"}, "remote": {"address": "198.51.100.2"}}]}
     done = site.task("ipsec_config", {"gateways": [gateway], "state": "rendered"}, "-v")
     made = result(done)["rendered"]
+    apart = {"gateways": [{**gateway, "credential": {"method": "psk"}}], "secrets": {"branch": MARKER}}
+    assert result(site.task("ipsec_config", {**apart, "state": "rendered"}, "-v"))["rendered"] == made
     assert made["gateways"][0]["dead_peer_detection"] == {"enabled": True, "idle": "20s", "retries": 5}
     assert made["site"]["name"] == "hq"
     assert MARKER not in done.stdout
+
+
+@pytest.mark.parametrize("state", ["merged", "rendered"])
+def test_an_option_that_is_none_is_refused_and_not_shown(tmp_path: Path, collections: Path, state: str):
+    site = Site(tmp_path / "site", collections, None)
+    done = site.task("ipsec_config", {"gateway": [{"name": "branch", "credential": {"psk": MARKER}}], "state": state},
+                     "-vvv")
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "ipsec_config has no option gateway. Remove it" in " ".join(said.split())
+    assert MARKER not in said
 
 
 @pytest.mark.parametrize(("module", "options", "refusal"), [

@@ -33,10 +33,11 @@ def store(tmp_path):
 
 @pytest.fixture
 def run(store, tmp_path):
-    """Converge against this test's folder and control socket."""
+    """Converge against this test's folder and control socket, as a task of its own."""
 
     def run(edit, *, check_mode=False, **options):
-        return converge(edit, check_mode=check_mode, store=store, socket=str(tmp_path / "control.sock"), **options)
+        return converge(edit, check_mode=check_mode, store=Store(store.directory),
+                        socket=str(tmp_path / "control.sock"), **options)
 
     return run
 
@@ -286,3 +287,50 @@ def test_a_daemon_that_dies_in_the_middle_of_a_reload_leaves_the_old_declaration
     with pytest.raises(ConfigureError, match="the old one stays in force"):
         run(merge({"gateways": [{"name": "branch", "start": "answer"}]}))
     assert contents(store) == before
+
+
+@pytest.mark.parametrize("stays", ["declaration.json", "secrets.json"])
+def test_both_files_are_replaced_or_none(run, store, declared, monkeypatch, stays):
+    run(override(declared))
+    before = contents(store)
+    put = os.replace
+
+    def refuse(source, target):
+        if os.path.basename(target) == stays:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(source), None, str(target))
+        put(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(ConfigureError, match=f"the old declaration stays in force: .*{stays}.*not permitted"):
+        run(merge({"gateways": [{"name": "branch", "start": "answer", "credential": {"psk": "another-key"}}]}))
+    assert contents(store) == before
+
+
+def test_a_disk_that_is_full_from_the_start_gets_nothing_and_says_so(run, store, declared, monkeypatch):
+    def fsync(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(ConfigureError, match=r"the old declaration stays in force: .*ikeengine: No space left"):
+        run(override(declared))
+    assert contents(store) == {}
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda key: key.write_bytes(b""), lambda key: key.chmod(0o644), lambda key: key.unlink(),
+], ids=["empty", "readable", "gone"])
+def test_a_digest_key_that_others_may_know_is_made_anew(run, store, declared, spoil):
+    run(override(declared))
+    key = store.directory / "digest.key"
+    old = key.read_bytes()
+    spoil(key)
+    assert run(merge({"gateways": [{"name": "branch", "start": "answer"}]}))["changed"]
+    assert key.read_bytes() != old
+    assert (len(key.read_bytes()), stat.S_IMODE(key.stat().st_mode)) == (32, 0o600)
+
+
+def test_a_digest_key_that_others_can_read_is_drift(run, store, declared):
+    run(override(declared))
+    (store.directory / "digest.key").chmod(0o644)
+    assert run(override(declared))["changed"]
+    assert not run(override(declared))["changed"]
