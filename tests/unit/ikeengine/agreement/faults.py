@@ -21,8 +21,8 @@ from .differences import behind_nat
 
 @dataclass(frozen=True)
 class Fault:
-    """``code`` is the finding's, ``beside`` are others that may stand with or for it. ``reason`` is a pattern of what one
-    of the daemons says, or None where they have nothing to refuse and so nothing to say."""
+    """``code`` is the finding's, ``beside`` are others that may stand with or for it. ``reason`` is a pattern of what
+    one of the daemons says, or None where they have nothing to refuse and so nothing to say."""
 
     kind: str
     code: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-
 from ikeengine.vpn import declaration
 
 from tests.support.virtual_network import PROPOSAL, PSK, TRANSFORM, agree, branch, hq, pair
