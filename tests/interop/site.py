@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible_collections.tandem.vpn.plugins.module_utils.control import NotRunning, request
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.declaration import read
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.rendering import swanctl
 
 from tests.testbed.network import Namespace
 from tests.testbed.strongswan import Charon
@@ -40,15 +42,17 @@ ROUTES = tuple((Lan(f"10.1.{number}.0/24", f"10.1.{number}.1"), Lan(f"10.2.{numb
                for number in range(2))
 
 
+CHILDREN = [f"lan-{number}" for number, _route in enumerate(ROUTES, 1)]
+"""strongSwan's, one for each route."""
+
+
 @dataclass(frozen=True)
 class Suite:
-    """Both phases in our words and in strongSwan's, and the words of our ``status`` for what was agreed on."""
+    """Both phases, and the words of our ``status`` for what is agreed on."""
 
     transforms: Sequence[Json]
     proposal: Json
     pfs: int
-    ike_proposals: str
-    esp_proposals: str
     ike: str = ""
     esp: str = ""
 
@@ -63,73 +67,69 @@ def proposal(encryption: str, authentication: str | None = None) -> Json:
 
 
 CBC = Suite([transform("AES-256", "SHA2-256", 14)], proposal("AES-256", "SHA2-256"), 14,
-            "aes256-sha256-modp2048", "aes256-sha256-modp2048",
             "AES-256/SHA2-256/group 14", "ESP AES-256/SHA2-256")
 GCM = Suite([transform("AES-GCM-256", "SHA2-384", 31)], proposal("AES-GCM-128"), 31,
-            "aes256gcm16-prfsha384-curve25519", "aes128gcm16-curve25519",
             "AES-GCM-256/SHA2-384/group 31", "ESP AES-GCM-128")
 SHA1 = Suite([transform("AES-128", "SHA1", 19)], proposal("AES-128", "SHA1"), 20,
-             "aes128-sha1-ecp256", "aes128-sha1-ecp384",
              "AES-128/SHA1/group 19", "ESP AES-128/SHA1")
 SUITES = {"AES-256 SHA2-256 group 14": CBC, "AES-GCM group 31": GCM, "AES-128 SHA1 groups 19 and 20": SHA1}
 
 
 def declaration(suite: Suite, **gateway: Any) -> Json:
     """Our side: gateway ``swan`` with one tunnel, ``lan``, of all ROUTES."""
+    return _declared("ours", "swan", OURS, THEIRS, suite, gateway, ROUTES)
+
+
+def peer(suite: Suite, **gateway: Any) -> Json:
+    """strongSwan's side, which nobody manages: gateway ``tandem`` with the same tunnel."""
+    declared = _declared("swan", "tandem", THEIRS, OURS, suite, gateway, [(there, here) for here, there in ROUTES])
+    declared["site"]["managed"] = False
+    return declared
+
+
+def _declared(name: str, gateway: str, local: str, remote: str, suite: Suite, more: Json,
+              routes: Sequence[tuple[Lan, Lan]]) -> Json:
     return {
-        "version": 1, "site": {"name": "ours"}, "transforms": list(suite.transforms), "proposals": [suite.proposal],
-        "gateways": [{"name": "swan", "ike_version": 2, "credential": {"method": "psk"},
-                      "endpoints": [{"local": {"address": OURS}, "remote": {"address": THEIRS}}],
-                      "transforms": [row["name"] for row in suite.transforms], "start": "answer", **gateway}],
-        "tunnels": [{"name": "lan", "gateway": "swan", "proposals": ["p2"], "dataplane": "userspace",
-                     "routes": [{"local": local.network, "remote": remote.network} for local, remote in ROUTES],
+        "version": 1, "site": {"name": name}, "transforms": list(suite.transforms), "proposals": [suite.proposal],
+        "gateways": [{"name": gateway, "ike_version": 2, "credential": {"method": "psk"},
+                      "endpoints": [{"local": {"address": local}, "remote": {"address": remote}}],
+                      "transforms": [row["name"] for row in suite.transforms], "start": "answer", **more}],
+        "tunnels": [{"name": "lan", "gateway": gateway, "proposals": ["p2"],
+                     "dataplane": "userspace" if name == "ours" else "auto",
+                     "routes": [{"local": here.network, "remote": there.network} for here, there in routes],
                      "pfs": {"enabled": True, "key_group": suite.pfs}}],
     }
 
 
-def swanctl_conf(suite: Suite, *, one_child: bool = False, psk: str = PSK, options: str = "") -> str:
-    """strongSwan's side: connection ``tandem`` with children ``lan0`` and ``lan1``, or both routes in one ``lan0``.
+def secrets(gateway: str, psk: str) -> Json:
+    return {"version": 1, "gateways": {gateway: {"method": "psk", "psk": psk}}}
 
-    ``options`` are further lines of the connection.
+
+def configure(charon: Charon, suite: Suite, *, psk: str = PSK, edit: Callable[[str], str] = str,
+              **gateway: Any) -> None:
+    """Give strongSwan its side as it is rendered: connection ``tandem`` with the children of CHILDREN.
+
+    ``edit`` changes what our language cannot say.
     """
-    # Where it makes two children anew at once, strongSwan 5.9.8 may choose one reqid for both, and its userspace ESP
-    # then sends the traffic of one on the SA of the other: so they are fixed.
-    pairs = [(remote.network, local.network) for local, remote in ROUTES]
-    if one_child:
-        pairs = [tuple(", ".join(ends) for ends in zip(*pairs, strict=True))]
-    children = "".join(f"""
-      lan{number} {{
-        reqid = {0 if one_child else number + 1}
-        local_ts = {local}
-        remote_ts = {remote}
-        esp_proposals = {suite.esp_proposals}
-      }}""" for number, (local, remote) in enumerate(pairs))
-    return f"""
-connections {{
-  tandem {{
-    version = 2
-    local_addrs = {THEIRS}
-    remote_addrs = {OURS}
-    proposals = {suite.ike_proposals}
-    {options}
-    local {{
-      auth = psk
-      id = {THEIRS}
-    }}
-    remote {{
-      auth = psk
-      id = {OURS}
-    }}
-    children {{{children}
-    }}
-  }}
-}}
-secrets {{
-  ike-tandem {{
-    secret = "{psk}"
-  }}
-}}
-"""
+    rendering = swanctl.render(read(peer(suite, **gateway), secrets=secrets("tandem", psk)))
+    configuration = edit(rendering.files[swanctl.CONFIGURATION])
+    charon.load(configuration, {**rendering.files, **rendering.secrets, swanctl.CONFIGURATION: configuration})
+
+
+def also(line: str) -> Callable[[str], str]:
+    """One more line in strongSwan's connection."""
+    return lambda text: text.replace("  tandem {\n", f"  tandem {{\n    {line}\n", 1)
+
+
+def in_one_child(text: str) -> str:
+    """strongSwan's routes together in its first child, as our language never has them."""
+    first, second = (text.index(f"      {child} {{") for child in CHILDREN)
+    end = text.index("      }\n", second) + len("      }\n")
+    joined = text[first:second]
+    for local, remote in ROUTES[1:]:
+        joined = re.sub(r"local_ts = (.*)", rf"local_ts = \1, {remote.network}", joined)
+        joined = re.sub(r"remote_ts = (.*)", rf"remote_ts = \1, {local.network}", joined)
+    return text[:first] + re.sub(r" +reqid = .*\n", "", joined) + text[end:]
 
 
 class Engine:
@@ -148,8 +148,7 @@ class Engine:
     def start(self, declared: Json, *, psk: str = PSK) -> None:
         """Start it with that declaration and wait until it answers. Raises RuntimeError with its log."""
         self.directory.mkdir(exist_ok=True)
-        secrets = {"version": 1, "gateways": {"swan": {"method": "psk", "psk": psk}}}
-        for name, data in (("declaration", declared), ("secrets", secrets)):
+        for name, data in (("declaration", declared), ("secrets", secrets("swan", psk))):
             (self.directory / f"{name}.json").write_text(json.dumps(data))
         files = [word for name in ("declaration", "secrets")
                  for word in (f"--{name}", str(self.directory / f"{name}.json"))]

@@ -10,7 +10,7 @@ import pytest
 from ikeengine.sa_manager import IkeSaManager
 from ikeengine.vpn import declaration as side
 
-from tests.interop.site import GCM, OURS, PSK, THEIRS, Site, declaration, eventually, swanctl_conf
+from tests.interop.site import GCM, OURS, PSK, THEIRS, Site, also, configure, declaration, eventually
 from tests.testbed.network import Namespace
 
 pytestmark = pytest.mark.interop
@@ -35,7 +35,7 @@ def test_we_bring_strongswan_the_cookie_that_it_demands(site: Site) -> None:
     site.theirs.stop()
     site.theirs.settings = "cookie_threshold = 1\n  block_threshold = 0"
     site.theirs.start()
-    site.theirs.load(swanctl_conf(GCM))
+    configure(site.theirs, GCM)
     half_open(site.ours.namespace, THEIRS, 2)
     site.ours.start(declaration(GCM))
     site.ours.ask("up", gateway="swan")
@@ -44,10 +44,10 @@ def test_we_bring_strongswan_the_cookie_that_it_demands(site: Site) -> None:
 
 
 def test_strongswan_brings_us_the_cookie_that_we_demand(site: Site) -> None:
-    site.theirs.load(swanctl_conf(GCM))
+    configure(site.theirs, GCM)
     site.ours.start(declaration(GCM))
     half_open(site.theirs.namespace, OURS, 40)
-    for child in ("lan0", "lan1"):
+    for child in ("lan-1", "lan-2"):
         site.theirs.initiate(child)
     assert site.ours.ask("status")["counters"]["datagrams_dropped"]["cookie_demanded"] >= 1
     assert "N(COOKIE)" in site.theirs.log
@@ -55,7 +55,7 @@ def test_strongswan_brings_us_the_cookie_that_we_demand(site: Site) -> None:
 
 
 def test_we_answer_whether_we_live(site: Site) -> None:
-    site.theirs.load(swanctl_conf(GCM, options="dpd_delay = 1s"))
+    configure(site.theirs, GCM, dead_peer_detection={"idle": "1s"})
     site.ours.start(declaration(GCM))
     site.ours.ask("up", gateway="swan")
     before = site.carries()
@@ -65,7 +65,7 @@ def test_we_answer_whether_we_live(site: Site) -> None:
 
 
 def test_a_dead_strongswan_is_noticed_and_brought_up_again_once_it_is_back(site: Site) -> None:
-    site.theirs.load(swanctl_conf(GCM))
+    configure(site.theirs, GCM)
     site.ours.start(declaration(GCM, start="boot", dead_peer_detection={"idle": "1s", "retries": 2}))
     before = site.carries()
     eventually(lambda: "parsed INFORMATIONAL request" in site.theirs.log, site.logs)
@@ -76,14 +76,14 @@ def test_a_dead_strongswan_is_noticed_and_brought_up_again_once_it_is_back(site:
     eventually(lambda: not site.ours.gateway["ike"], site.logs)
     assert "is silent: no answer to INFORMATIONAL" in site.ours.log
     site.theirs.start()
-    site.theirs.load(swanctl_conf(GCM))
+    configure(site.theirs, GCM)
     site.carries()
 
 
 @pytest.mark.parametrize("unique", ["no", "replace"])
 def test_an_end_that_lost_its_memory_is_believed(site: Site, unique: str) -> None:
     """INITIAL_CONTACT (RFC 7296 section 2.4) clears what the other end still holds."""
-    site.theirs.load(swanctl_conf(GCM, options=f"unique = {unique}"))
+    configure(site.theirs, GCM, edit=also(f"unique = {unique}"))
     site.ours.start(declaration(GCM))
     site.ours.ask("up", gateway="swan")
     before = site.carries()
@@ -94,8 +94,8 @@ def test_an_end_that_lost_its_memory_is_believed(site: Site, unique: str) -> Non
 
     site.theirs.kill()
     site.theirs.start()
-    site.theirs.load(swanctl_conf(GCM, options=f"unique = {unique}"))
-    for child in ("lan0", "lan1"):
+    configure(site.theirs, GCM, edit=also(f"unique = {unique}"))
+    for child in ("lan-1", "lan-2"):
         site.theirs.initiate(child)
     site.carries()
 
@@ -107,10 +107,10 @@ def test_strongswan_authenticates_anew(site: Site, start: str, first: str) -> No
     site.theirs.stop()
     site.theirs.settings = f"make_before_break = {'yes' if first == 'make' else 'no'}"
     site.theirs.start()
-    site.theirs.load(swanctl_conf(GCM))
+    configure(site.theirs, GCM)
     site.ours.start(declaration(GCM, start=start))
     if start == "answer":
-        for child in ("lan0", "lan1"):
+        for child in ("lan-1", "lan-2"):
             site.theirs.initiate(child)
     before = site.carries()
     site.theirs.rekey(ike="tandem", reauth=True)

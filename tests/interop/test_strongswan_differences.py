@@ -8,7 +8,19 @@ from dataclasses import replace
 import pytest
 from ansible_collections.tandem.vpn.plugins.module_utils.control import ControlError
 
-from tests.interop.site import CBC, GCM, PSK, Site, Suite, declaration, eventually, proposal, swanctl_conf, transform
+from tests.interop.site import (
+    CBC,
+    GCM,
+    PSK,
+    Site,
+    Suite,
+    configure,
+    declaration,
+    eventually,
+    in_one_child,
+    proposal,
+    transform,
+)
 from tests.testbed.command import CommandFailed
 
 pytestmark = pytest.mark.interop
@@ -34,10 +46,10 @@ CASES: dict[str, tuple[Suite, Suite, str, str, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_no_agreement_comes_with_our_reason_whoever_initiates(site: Site, case: str) -> None:
     suite, other, psk, as_initiator, as_responder = CASES[case]
-    site.theirs.load(swanctl_conf(other, psk=psk))
+    configure(site.theirs, other, psk=psk)
     site.ours.start(declaration(suite))
     with pytest.raises(CommandFailed):
-        site.theirs.initiate("lan0", timeout=5)
+        site.theirs.initiate("lan-1", timeout=5)
     eventually(lambda: as_responder in site.ours.log, lambda: site.ours.log)
     if site.theirs.list_sas():  # the IKE SA stands where only its child was refused
         site.theirs.terminate(ike="tandem")
@@ -51,7 +63,7 @@ def test_no_agreement_comes_with_our_reason_whoever_initiates(site: Site, case: 
 
 def test_another_pfs_group_shows_after_the_first_route_which_goes_on(site: Site) -> None:
     """The first child SA has no key exchange of its own (RFC 7296 section 1.2)."""
-    site.theirs.load(swanctl_conf(GCM))
+    configure(site.theirs, GCM)
     site.ours.start(declaration(replace(GCM, pfs=14)))
     for command in ({"command": "up", "gateway": "swan"}, {"command": "rekey", "tunnel": "lan"}):
         with pytest.raises(ControlError, match="check the Phase 2 proposals and PFS at both ends"):
@@ -62,7 +74,7 @@ def test_another_pfs_group_shows_after_the_first_route_which_goes_on(site: Site)
 def test_strongswan_corrects_the_group_that_we_guessed(site: Site) -> None:
     """INVALID_KE_PAYLOAD from strongSwan in IKE_SA_INIT (RFC 7296 section 1.2)."""
     both = [transform("AES-GCM-256", "SHA2-384", group) for group in (14, 31)]
-    site.theirs.load(swanctl_conf(GCM))
+    configure(site.theirs, GCM)
     site.ours.start(declaration(replace(GCM, transforms=both)))
     site.ours.ask("up", gateway="swan")
     site.carries()
@@ -72,25 +84,26 @@ def test_strongswan_corrects_the_group_that_we_guessed(site: Site) -> None:
 
 def test_we_correct_the_group_that_strongswan_guessed(site: Site) -> None:
     """INVALID_KE_PAYLOAD from us in IKE_SA_INIT and in CREATE_CHILD_SA (RFC 7296 sections 1.2 and 1.3)."""
-    site.theirs.load(swanctl_conf(replace(
-        GCM, ike_proposals="aes256gcm16-prfsha384-modp2048-curve25519", esp_proposals="aes128gcm16-ecp256-curve25519")))
+    configure(site.theirs, GCM, edit=lambda text: text.replace(
+        "prfsha384-curve25519", "prfsha384-modp2048-curve25519").replace(
+        "aes128gcm16-curve25519", "aes128gcm16-ecp256-curve25519"))
     site.ours.start(declaration(GCM))
-    site.theirs.initiate("lan0")
+    site.theirs.initiate("lan-1")
     assert site.theirs.log.count("N(INVAL_KE)") == 1
     assert site.ours.gateway["ike"][0]["suite"] == GCM.ike
-    site.theirs.initiate("lan1")
+    site.theirs.initiate("lan-2")
     assert site.theirs.log.count("N(INVAL_KE)") == 2
     before = site.carries()
-    site.theirs.rekey(child="lan0")
+    site.theirs.rekey(child="lan-1")
     eventually(lambda: site.settled().spis != before.spis, site.logs)
     site.carries()
 
 
 def test_both_routes_in_one_child_of_strongswans_become_one_pair_each(site: Site) -> None:
     """A route is an SA pair with us; what strongSwan proposes together is narrowed (RFC 7296 section 2.9)."""
-    site.theirs.load(swanctl_conf(CBC, one_child=True))
+    configure(site.theirs, CBC, edit=in_one_child)
     site.ours.start(declaration(CBC))
-    site.theirs.initiate("lan0")
+    site.theirs.initiate("lan-1")
     site.carries(routes=1)
     site.ours.ask("up", tunnel="lan")
     before = site.carries()

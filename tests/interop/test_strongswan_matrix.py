@@ -6,14 +6,13 @@
 from collections.abc import Callable
 
 import pytest
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn import rules
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.declaration import read
 
-from tests.interop.site import ROUTES, SUITES, Site, declaration, eventually, swanctl_conf
+from tests.interop.site import CHILDREN, PSK, SUITES, Site, configure, declaration, eventually, peer, secrets
 from tests.testbed.command import CommandFailed
 
 pytestmark = pytest.mark.interop
-
-CHILDREN = [f"lan{number}" for number in range(len(ROUTES))]
-
 
 def up_from_ours(site: Site) -> None:
     site.ours.ask("up", gateway="swan")
@@ -31,7 +30,10 @@ UP: dict[str, Callable[[Site], None]] = {"ikeengine": up_from_ours, "strongSwan"
 @pytest.mark.parametrize("initiator", UP)
 def test_every_step_of_a_tunnels_life(site: Site, initiator: str, suite: str) -> None:
     chosen, up = SUITES[suite], UP[initiator]
-    site.theirs.load(swanctl_conf(chosen))
+    sides = [read(declaration(chosen), secrets=secrets("swan", PSK)),
+             read(peer(chosen, start="boot"), secrets=secrets("tandem", PSK))]
+    assert rules.validate(sides).errors == ()
+    configure(site.theirs, chosen)
     site.ours.start(declaration(chosen))
 
     up(site)

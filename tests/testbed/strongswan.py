@@ -6,6 +6,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,19 @@ class Charon:
             self._process.kill()
         self._process.wait()
 
-    def load(self, configuration: str) -> None:
-        """Load a whole swanctl.conf, in the place of what was loaded before. Raises CommandFailed."""
-        (self.directory / "swanctl" / "swanctl.conf").write_text(configuration)
+    def load(self, configuration: str, files: Mapping[str, str] | None = None) -> None:
+        """Load a whole swanctl.conf, in the place of what was loaded before. Raises CommandFailed.
+
+        `files` are what it includes or names, by their path beside it.
+        """
+        for path, text in {"swanctl.conf": configuration, **(files or {})}.items():
+            (self.directory / "swanctl" / path).parent.mkdir(exist_ok=True)
+            (self.directory / "swanctl" / path).write_text(text)
         self._swanctl("--load-all", "--clear")
+
+    def list_connections(self) -> str:
+        """What it loaded, in swanctl's words."""
+        return self._swanctl("--list-conns")
 
     def initiate(self, child: str, *, timeout: int = 20) -> str:
         """Bring up a child and wait for it; returns swanctl's words. Raises CommandFailed with the reason."""

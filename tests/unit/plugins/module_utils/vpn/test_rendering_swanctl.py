@@ -1,0 +1,137 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A site as strongSwan has it. tests/interop has charon load it, and tunnels come up by it."""
+
+import pytest
+from ikeengine.vpn import algorithms, declaration, model
+from ikeengine.vpn.rendering import swanctl
+
+from .test_declaration import CERTIFICATE
+
+
+def rendered(data, **secrets):
+    return swanctl.render(declaration.read(data, **secrets))
+
+
+def test_a_connection_and_a_child_with_all_that_was_declared(hq):
+    assert rendered(hq).files == {"swanctl.conf": """\
+# hq
+include conf.d/*.conf
+connections {
+  branch {
+    version = 2
+    local_addrs = 192.0.2.1
+    remote_addrs = 198.51.100.1
+    proposals = aes256-sha256-modp2048
+    rekey_time = 77760s
+    over_time = 8640s
+    dpd_delay = 20s
+    local {
+      auth = psk
+      id = fqdn:hq.example
+    }
+    remote {
+      auth = psk
+      id = fqdn:branch.example
+    }
+    children {
+      lan {
+        local_ts = 10.1.0.0/24
+        remote_ts = 10.2.0.0/24
+        reqid = 1
+        esp_proposals = aes256-sha256-modp2048
+        rekey_time = 25920s
+        life_time = 28800s
+        rekey_bytes = 117964800
+        life_bytes = 131072000
+        start_action = start
+        dpd_action = restart
+      }
+    }
+  }
+}
+"""}
+
+
+def test_the_key_stands_apart_and_may_hold_anything(hq):
+    psk = 'a "quote", a {brace}, a # and a\nline'
+    hq["gateways"][0]["credential"]["psk"] = psk
+    rendering = rendered(hq)
+    assert rendering.secrets == {"conf.d/secrets.conf": f"""\
+secrets {{
+  ike-branch {{
+    id-0 = fqdn:hq.example
+    id-1 = fqdn:branch.example
+    secret = 0x{psk.encode().hex()}
+  }}
+}}
+"""}
+    assert psk.encode().hex() not in str(rendering.files) + repr(rendering)
+
+
+def test_every_algorithm_has_its_word(hq):
+    assert set(swanctl.ENCRYPTION) == {row.name for row in algorithms.ENCRYPTIONS}
+    assert set(swanctl.AUTHENTICATION) == {row.name for row in algorithms.AUTHENTICATIONS}
+    assert set(swanctl.KEY_ENCAPSULATION) == {row.name for row in algorithms.KEY_ENCAPSULATIONS}
+    assert set(swanctl.START) == set(swanctl.DEAD) == set(model.Start)
+    assert set(swanctl.IDENTITY) == set(model.IdentityKind)
+
+
+@pytest.mark.parametrize(("phase1", "phase2", "pfs", "words"), [
+    ({"encryption": "AES-GCM-256", "authentication": "SHA2-384", "key_group": 31,
+      "additional_key_exchange": "ML-KEM-768"}, {"encryption": "AES-GCM-128"}, {"key_group": 20},
+     ["proposals = aes256gcm16-prfsha384-curve25519-ke1_mlkem768", "esp_proposals = aes128gcm16-ecp384"]),
+    ({"encryption": "3DES", "authentication": "MD5", "key_group": 2}, {"protocol": "AH", "authentication": "SHA1"},
+     {"enabled": False}, ["proposals = 3des-md5-modp1024", "ah_proposals = sha1"]),
+    ({"encryption": "ChaCha20-Poly1305"}, {"encryption": "ChaCha20-Poly1305"},
+     {"key_group": 14, "additional_key_exchange": "ML-KEM-1024"},
+     ["proposals = chacha20poly1305-prfsha256-modp2048", "esp_proposals = chacha20poly1305-modp2048-ke1_mlkem1024"]),
+])
+def test_proposals_in_strongswans_words(hq, phase1, phase2, pfs, words):
+    hq["transforms"] = [{"name": "p1", **phase1}]
+    hq["proposals"] = [{"name": "p2", **phase2}]
+    hq["tunnels"][0]["pfs"] = pfs
+    lines = rendered(hq).files["swanctl.conf"].split("\n")
+    assert [line.strip() for line in lines if "proposals" in line] == words
+
+
+def test_ikev1_with_several_endpoint_pairs_and_a_dynamic_peer(hq):
+    hq["gateways"][0].update(
+        name="head.office", ike_version=1, mode="aggressive", start="traffic", nat_traversal={"keep_alive": "10s"},
+        dead_peer_detection={"idle": "10s", "retries": 3},
+        endpoints=[{"local": {"address": "192.0.2.1"}, "remote": {"address": "dynamic", "identifier": {
+            "type": "domain-information", "value": "gw@branch.example"}}},
+            {"local": {"address": "192.0.2.129"}, "remote": {"address": "dynamic", "identifier": {
+                "type": "domain-information", "value": "gw@branch.example"}}}])
+    hq["tunnels"][0].update(gateway="head.office", routes=[
+        {"local": "10.1.0.0/24", "remote": "10.2.0.5-10.2.0.9"},
+        {"local": "10.1.0.0/24", "remote": "10.3.0.1", "direction": "local-to-remote"}])
+    text = rendered(hq).files["swanctl.conf"]
+    for line in ("  head-office {", "version = 1", "aggressive = yes", "local_addrs = 192.0.2.1, 192.0.2.129",
+                 "remote_addrs = %any", "dpd_timeout = 40s", "id = email:gw@branch.example", "lan-1 {", "lan-2 {",
+                 "remote_ts = 10.2.0.5-10.2.0.9", "remote_ts = 10.3.0.1", "reqid = 2", "start_action = trap",
+                 "# no such setting here: gateway head.office: NAT keep-alive 10s is charon.keep_alive",
+                 "# no such setting here: tunnel lan: the direction of 10.1.0.0/24 -> 10.3.0.1"):
+        assert line in text
+
+
+def test_certificates_are_files_of_their_own(hq):
+    hq["gateways"][0]["credential"] = CERTIFICATE
+    hq["gateways"][0]["endpoints"][0]["local"]["identifier"] = {"type": "x500-name", "value": "CN=hq, O=Example"}
+    rendering = rendered(hq)
+    text = rendering.files["swanctl.conf"]
+    for line in ("auth = pubkey", "certs = branch.pem", "cacerts = branch-1.pem, branch-2.pem",
+                 'id = "CN=hq, O=Example"'):
+        assert line in text
+    assert sorted(rendering.files) == ["swanctl.conf", "x509/branch-chain-1.pem", "x509/branch.pem",
+                                       "x509ca/branch-1.pem", "x509ca/branch-2.pem", "x509crl/branch-1.pem"]
+    assert list(rendering.secrets) == ["private/branch.pem"]
+
+
+def test_a_route_based_tunnel_is_everything_on_an_interface(hq):
+    del hq["tunnels"][0]["routes"]
+    hq["tunnels"][0]["interface"] = {"name": "vpn0", "addresses": ["169.254.0.1/30"]}
+    text = rendered(hq).files["swanctl.conf"]
+    assert "local_ts = 0.0.0.0/0, ::/0" in text and "if_id_out = 1" in text
+    assert "# tunnel lan: make an xfrm interface with the if_id of the child" in text
