@@ -10,14 +10,25 @@ from typing import Any
 
 import pytest
 
-from tests.interop.site import CBC, GCM, OURS, PINGS, ROUTES, Site, Suite, declaration, eventually, swanctl_conf
+from tests.interop.site import (
+    CBC,
+    CHILDREN,
+    GCM,
+    OURS,
+    PINGS,
+    ROUTES,
+    Site,
+    Suite,
+    configure,
+    declaration,
+    eventually,
+)
 from tests.kernel.conftest import PRIVATE
 from tests.testbed.capture import Capture, Counts
 from tests.testbed.network import Namespace
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.interop]
 
-CHILDREN = [f"lan{number}" for number in range(len(ROUTES))]
 SUITES = {"AES-GCM": GCM, "AES-CBC with SHA2-256": CBC}
 # Each end pings over every route; a ping is a request and its answer.
 PACKETS = 2 * 2 * PINGS * len(ROUTES)
@@ -53,7 +64,7 @@ def seen(capture: Capture) -> Counts:
 @pytest.mark.parametrize("initiator", UP)
 def test_a_tunnels_life(site: Site, wire: Namespace, tmp_path: Path, initiator: str, suite: str) -> None:
     chosen, up = SUITES[suite], UP[initiator]
-    site.theirs.load(swanctl_conf(chosen))
+    configure(site.theirs, chosen)
     site.ours.start(in_kernel(chosen))
 
     with Capture(wire, "theirs", tmp_path / "pcap") as capture:
@@ -97,7 +108,7 @@ def test_nothing_travels_in_clear_before_the_tunnel_is_up_or_after_it_went(
     site.ours.start(in_kernel(GCM))
     with Capture(wire, "theirs", tmp_path / "pcap") as capture:
         before = site.ours.namespace.run(ping, check=False).stdout
-        site.theirs.load(swanctl_conf(GCM))
+        configure(site.theirs, GCM)
         up_from_ours(site)
         site.carries()
         site.ours.ask("down", gateway="swan")
@@ -112,7 +123,7 @@ def test_behind_a_nat_esp_goes_in_udp(site_behind_nat: Site, wire: Namespace, tm
     site, chosen = site_behind_nat, SUITES[suite]
     pair = declaration(chosen)["gateways"][0]["endpoints"][0]
     local = {"address": PRIVATE, "identifier": {"type": "ip-address", "value": OURS}}
-    site.theirs.load(swanctl_conf(chosen))
+    configure(site.theirs, chosen)
     site.ours.start(in_kernel(chosen, endpoints=[{**pair, "local": local}]))
     with Capture(wire, "theirs", tmp_path / "pcap") as capture:
         up_from_ours(site)

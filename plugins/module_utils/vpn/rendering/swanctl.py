@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from ..model import (
     CredentialMethod,
@@ -49,7 +50,7 @@ _EVERYTHING = "0.0.0.0/0, ::/0"
 _REKEY_PERCENT = 90
 """Of a life: strongSwan names the moment of the rekey, and the hard end apart."""
 
-_Line = str | tuple[str, list["_Line"]]
+_Line: TypeAlias = "str | tuple[str, list[_Line]]"
 """``key = value``, or a section's name and what is in it."""
 
 
@@ -118,8 +119,9 @@ def _connection(gateway: Gateway, name: str, tunnels: Iterable[Tunnel], reqids: 
     yield "local", [auth, f"id = {_identity(local)}", *certificates]
     yield "remote", [auth, f"id = {_identity(remote)}", *authorities]
     children = _Names()
-    yield "children", [(children.of(child), list(_child(gateway, tunnel, route, next(reqids))))
-                       for tunnel in tunnels for child, route in _routes(tunnel)]
+    routes = [(tunnel, child, route) for tunnel in tunnels for child, route in _routes(tunnel)]
+    yield "children", [(children.of(child), list(_child(gateway, tunnel, route, reqid)))
+                       for (tunnel, child, route), reqid in zip(routes, reqids, strict=False)]
 
 
 def _routes(tunnel: Tunnel) -> Iterator[tuple[str, Route | None]]:
