@@ -12,7 +12,7 @@ from dataclasses import replace
 from .. import identities
 from ..durations import format_duration
 from ..model import CredentialMethod, EndpointPair, Gateway, IkeVersion, Mode, Secret, Side, Transform
-from .book import ERROR, FIREWARE, OWN, SEED, SITE, Broken
+from .book import ERROR, FIREWARE, OWN, SEED, SITE, WARNING, Broken
 
 
 @SITE.rule("duplicate-identity", ERROR, "RFC 7296 §2.15", member="gateways")
@@ -97,6 +97,27 @@ def shared_transforms_differ(side: Side) -> Iterator[Broken]:
             yield Broken("phase 1 transforms", f"gateway {gateway.name} has {_described(gateway.transforms)}",
                          f"{holder} has {_described(shared)}",
                          "all IKEv2 gateways with a dynamic remote end share theirs", fix, own, path)
+
+
+@SITE.rule("same-addresses-transforms-differ", WARNING, "RFC 7296 §2.7", member="gateways")
+def same_addresses_transforms_differ(side: Side) -> Iterator[Broken]:
+    """IKEv2 gateways between the same two addresses have the same Phase 1 transforms."""
+    first: dict[object, Gateway] = {}
+    for gateway in side.gateways:
+        if gateway.version is not IkeVersion.V2 or gateway.shares_transforms:
+            continue
+        for pair in gateway.endpoints:
+            other = first.setdefault((pair.local.address, pair.remote.address), gateway)
+            if other is gateway or other.transforms is gateway.transforms \
+                    or _unnamed(other.transforms) == _unnamed(gateway.transforms):
+                continue
+            yield Broken("phase 1 transforms", f"gateway {gateway.name} has {_described(gateway.transforms)}",
+                         f"gateway {other.name} has {_described(other.transforms)}",
+                         "a responder chooses the transform before it knows which of the peers behind one address asks",
+                         f"Set gateways[{gateway.name}].transforms to "
+                         f"[{', '.join(transform.name for transform in other.transforms)}]",
+                         f"gateways[{gateway.name}].transforms", f"gateways[{other.name}].transforms")
+            break
 
 
 def _unnamed(transforms: Sequence[Transform]) -> list[Transform]:

@@ -48,6 +48,16 @@ CASES = (
          "gateways[vehicle].transforms", "gateways[mobile].transforms",
          ({"hq gateways": [dynamic("mobile"), dynamic("vehicle", transforms=["same"])], "hq tunnels": [],
            "hq transforms.+": {"name": "same"}},)),
+    Case("same-addresses-transforms-differ", {"hq transforms.+": FAST,
+                                              "hq gateways.+": {**TWIN, "transforms": ["fast"]}},
+         "site hq: phase 1 transforms: gateway twin has fast (AES-256, SHA2-256, group 19, 24h), gateway branch has p1 "
+         "(AES-256, SHA2-256, group 14, 24h): a responder chooses the transform before it knows which of the peers "
+         "behind one address asks. Set gateways[twin].transforms to [p1].",
+         "gateways[twin].transforms", "gateways[branch].transforms",
+         ({"hq gateways.+": TWIN}, {"hq transforms.+": {"name": "same"},
+                                    "hq gateways.+": {**TWIN, "transforms": ["same"]}},
+          {"hq transforms.+": FAST, "hq gateways.+": gateway("second", transforms=["fast"])},
+          {**IKEV1, "hq transforms.+": FAST, "hq gateways.+": {**TWIN, "ike_version": 1, "transforms": ["fast"]}})),
     Case("main-mode-keys-differ", {**IKEV1, "hq gateways.+": {**TWIN, "ike_version": 1, "credential": OTHER_KEY}},
          "site hq: credential: gateways branch and twin have different keys for 192.0.2.1<->198.51.100.1: in Main Mode "
          "the key is chosen by the two addresses. Set the same psk in both, or ike_version to 2.",
