@@ -3,10 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What to enter at a peer that nobody manages, written on the controller with no host in reach."""
 
+import re
 import stat
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.testbed import CHECKOUT
 
 from .conftest import MARKER, Site
 from .test_life import changed
@@ -50,6 +54,23 @@ def test_a_firebox_by_its_platform_and_the_far_end_of_a_gateway(nowhere: Site):
     far = nowhere.task("ipsec_render", {"gateway": "branch", "format": "firebox", "dest": "partner"})
     assert changed(far) == {"hq": 1}
     assert "## VPN > Branch Office VPN > Gateways: hq" in (nowhere.folder / "partner/firebox.md").read_text()
+
+
+def test_the_page_on_peers_is_true(nowhere: Site):
+    fleet, play = (yaml.safe_load(block) for block in re.findall(
+        r"```yaml\n(.*?)```", (CHECKOUT / "docs" / "peers.md").read_text(), re.DOTALL))
+    for host in ("hq", "branch"):
+        (nowhere.folder / "host_vars" / f"{host}.yml").write_text("{}")
+    (nowhere.folder / "group_vars" / "gateways.yml").write_text(yaml.safe_dump(fleet))
+    (nowhere.folder / "task.yml").write_text(yaml.safe_dump(play))
+    done = nowhere.play("--diff", playbook="task.yml")
+    assert changed(done) == {"hq": 3}, done.stdout
+    assert written(nowhere.folder / "peers") == {
+        "plant/firebox.md": "-rw-r--r--", "plant/firebox-keys.txt": "-rw-------",
+        "office/swanctl.conf": "-rw-r--r--", "office/conf.d/secrets.conf": "-rw-------"}
+    name, key = (nowhere.folder / "peers/plant/firebox-keys.txt").read_text().strip().split(": ")
+    assert (name, len(key)) == ("hq", 64) and key not in done.stdout
+    assert changed(nowhere.play(playbook="task.yml")) == {"hq": 0}
 
 
 @pytest.mark.parametrize(("options", "message"), [
