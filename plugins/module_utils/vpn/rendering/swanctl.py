@@ -4,19 +4,23 @@
 """A site as strongSwan has it: ``swanctl.conf`` and, apart, its secrets (strongSwan documentation, swanctl.conf).
 
 Each tunnel route is a child of its own, as ikeengine has it. The children's ``reqid`` are fixed, because strongSwan may
-otherwise choose one for two children that it makes anew at once.
+otherwise choose one for two children that it makes anew at once. Each endpoint pair is a connection with its own
+identities: strongSwan reaches only for a connection's first address, so the first pair's initiates and the others answer.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import TypeAlias
 
 from ..model import (
     CredentialMethod,
+    DeadPeerDetection,
     Direction,
     Endpoint,
+    EndpointPair,
     Gateway,
     IdentityKind,
     IkeVersion,
@@ -47,6 +51,8 @@ IDENTITY = {IdentityKind.IP_ADDRESS: "", IdentityKind.DOMAIN_NAME: "fqdn:", Iden
             IdentityKind.X500_NAME: ""}
 
 _EVERYTHING = "0.0.0.0/0, ::/0"
+_KEYWORDS = {"include"}
+"""What strongSwan's configuration files take for something else than a section's name."""
 _REKEY_PERCENT = 90
 """Of a life: strongSwan names the moment of the rekey, and the hard end apart."""
 
@@ -55,16 +61,19 @@ _Line: TypeAlias = "str | tuple[str, list[_Line]]"
 
 
 def render(side: Side) -> Rendering:
-    """A connection for each gateway, a child for each tunnel route; certificates and keys in files of their own."""
+    """A connection for each endpoint pair, a child for each tunnel route; certificates and keys in their own files."""
     names = _Names()
-    reqids = iter(range(1, 1 << 31))
+    reqids = count(1)
     connections: list[_Line] = []
     secrets: list[_Line] = []
     files: dict[str, str] = {}
     keys: dict[str, str] = {}
     for gateway in side.gateways:
         name = names.of(gateway.name)
-        connections.append((name, list(_connection(gateway, name, side.tunnels_of(gateway.name), reqids))))
+        children = [(child, next(reqids)) for tunnel in side.tunnels_of(gateway.name) for child in _children(tunnel)]
+        for index, pair in enumerate(gateway.endpoints):
+            connections.append((names.of(gateway.name) if index else name,
+                                list(_connection(gateway, pair, name, children, initiates=_reachable(pair, index)))))
         if gateway.method is CredentialMethod.CERTIFICATE:
             files |= _certificates(gateway, name)
             if gateway.credential.secret is not None:
@@ -85,7 +94,7 @@ class _Names:
     """Names of sections: a dot would mean a section within a section."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken = set(_KEYWORDS)
 
     def of(self, name: str) -> str:
         free = name = re.sub(r"\W", "-", name, flags=re.ASCII)
@@ -96,13 +105,24 @@ class _Names:
         return free
 
 
-def _connection(gateway: Gateway, name: str, tunnels: Iterable[Tunnel], reqids: Iterator[int]) -> Iterator[_Line]:
+_Child: TypeAlias = tuple[Tunnel, str, Route | None]
+"""What a child of a connection is made of: None for a route is everything."""
+
+
+def _reachable(pair: EndpointPair, index: int) -> bool:
+    """Whether strongSwan can initiate there: to a known address, and to one only of a gateway's."""
+    return index == 0 and pair.remote.address is not None
+
+
+def _connection(gateway: Gateway, pair: EndpointPair, files: str, children: Iterable[tuple[_Child, int]], *,
+                initiates: bool) -> Iterator[_Line]:
+    """``files`` is what the gateway's files are called by, ``children`` have their reqids."""
+    start = gateway.start if initiates else Start.ANSWER
     yield f"version = {gateway.version.value}"
     if gateway.mode is Mode.AGGRESSIVE:
         yield "aggressive = yes"
-    for side in ("local", "remote"):
-        addresses = (getattr(pair, side).address for pair in gateway.endpoints)
-        yield f"{side}_addrs = {', '.join(dict.fromkeys(str(address or '%any') for address in addresses))}"
+    yield f"local_addrs = {pair.local.address or '%any'}"
+    yield f"remote_addrs = {pair.remote.address or '%any'}"
     yield f"proposals = {', '.join(map(ike_proposal, gateway.transforms))}"
     life = gateway.transforms[0].sa_life
     yield f"rekey_time = {_share(life)}s"
@@ -111,30 +131,29 @@ def _connection(gateway: Gateway, name: str, tunnels: Iterable[Tunnel], reqids: 
     yield f"dpd_delay = {detection.idle if detection else 0}s"
     if detection and gateway.version is IkeVersion.V1:
         yield f"dpd_timeout = {detection.idle * (detection.retries + 1)}s"
-    local, remote = gateway.endpoints[0].local, gateway.endpoints[0].remote
+    if start is Start.BOOT:
+        yield "keyingtries = 0"  # a peer that comes up later is met all the same
     certified = gateway.method is CredentialMethod.CERTIFICATE
     auth = "auth = pubkey" if certified else "auth = psk"
-    certificates = [f"certs = {name}.pem"] if gateway.credential.certificate else []
-    authorities = [f"cacerts = {', '.join(_authorities(gateway, name))}"] if gateway.credential.ca else []
-    yield "local", [auth, f"id = {_identity(local)}", *certificates]
-    yield "remote", [auth, f"id = {_identity(remote)}", *authorities]
-    children = _Names()
-    routes = [(tunnel, child, route) for tunnel in tunnels for child, route in _routes(tunnel)]
-    yield "children", [(children.of(child), list(_child(gateway, tunnel, route, reqid)))
-                       for (tunnel, child, route), reqid in zip(routes, reqids, strict=False)]
+    certificates = [f"certs = {files}.pem"] if gateway.credential.certificate else []
+    authorities = [f"cacerts = {', '.join(_authorities(gateway, files))}"] if gateway.credential.ca else []
+    yield "local", [auth, f"id = {_identity(pair.local)}", *certificates]
+    yield "remote", [auth, f"id = {_identity(pair.remote)}", *authorities]
+    names = _Names()
+    yield "children", [(names.of(name), list(_child(tunnel, route, reqid, start)))
+                       for (tunnel, name, route), reqid in children]
 
 
-def _routes(tunnel: Tunnel) -> Iterator[tuple[str, Route | None]]:
-    """The children of a tunnel and their routes; None is everything."""
+def _children(tunnel: Tunnel) -> Iterator[_Child]:
     if tunnel.interface is not None:
-        yield tunnel.name, None
+        yield tunnel, tunnel.name, None
     elif len(tunnel.routes) == 1:
-        yield tunnel.name, tunnel.routes[0]
+        yield tunnel, tunnel.name, tunnel.routes[0]
     else:
-        yield from ((f"{tunnel.name}-{number}", route) for number, route in enumerate(tunnel.routes, 1))
+        yield from ((tunnel, f"{tunnel.name}-{number}", route) for number, route in enumerate(tunnel.routes, 1))
 
 
-def _child(gateway: Gateway, tunnel: Tunnel, route: Route | None, reqid: int) -> Iterator[_Line]:
+def _child(tunnel: Tunnel, route: Route | None, reqid: int, start: Start) -> Iterator[_Line]:
     yield f"local_ts = {route.local if route else _EVERYTHING}"
     yield f"remote_ts = {route.remote if route else _EVERYTHING}"
     if route is None:
@@ -148,8 +167,8 @@ def _child(gateway: Gateway, tunnel: Tunnel, route: Route | None, reqid: int) ->
         suffix = "s" if unit == "time" and amount else ""
         yield f"rekey_{unit} = {_share(amount or 0)}{suffix}"
         yield f"life_{unit} = {amount or 0}{suffix}"
-    yield f"start_action = {START[gateway.start]}"
-    yield f"dpd_action = {DEAD[gateway.start]}"
+    yield f"start_action = {START[start]}"
+    yield f"dpd_action = {DEAD[start]}"
 
 
 def _share(amount: int) -> int:
@@ -182,7 +201,20 @@ def _ends(gateway: Gateway) -> list[Endpoint]:
 
 
 def _identity(end: Endpoint) -> str:
-    return _quoted(IDENTITY[end.identity.kind] + end.identity.value)
+    value = end.identity.value
+    if end.identity.kind is IdentityKind.X500_NAME and "\\" in value:
+        value = _with_slashes(value)
+    return _quoted(IDENTITY[end.identity.kind] + value)
+
+
+def _with_slashes(name: str) -> str:
+    """A distinguished name of RFC 4514 in strongSwan's other form, which needs no escapes: ``/CN=hq/O=Ex, Inc.``"""
+    parts = (re.sub(r"\\([0-9A-Fa-f]{2}|.)", _meant, part.strip()) for part in re.split(r"(?<!\\),", name))
+    return "".join(f"/{part}" for part in parts)
+
+
+def _meant(escape: re.Match[str]) -> str:
+    return escape[1] if len(escape[1]) == 1 else chr(int(escape[1], 16))
 
 
 def _quoted(text: str) -> str:
@@ -215,7 +247,20 @@ def _notes(side: Side) -> Iterator[str]:
             yield f"{where}: IKE keep-alive"
         if gateway.mode is Mode.MAIN_FALLBACK_AGGRESSIVE:
             yield f"{where}: the fallback to Aggressive Mode; this is Main Mode"
+        if gateway.mode is Mode.AGGRESSIVE and gateway.method is not CredentialMethod.CERTIFICATE:
+            yield (f"{where}: to answer in Aggressive Mode with a pre-shared key, set "
+                   "charon.i_dont_care_about_security_and_use_aggressive_mode_psk")
+        detection = gateway.dead_peer_detection
+        if detection and gateway.version is IkeVersion.V2 and detection.retries != DeadPeerDetection().retries:
+            yield f"{where}: Dead Peer Detection's {detection.retries} retries are charon.retransmit_tries"
+        if len(gateway.endpoints) > 1:
+            yield f"{where}: the failover to further endpoint pairs; their connections answer"
+        if len({transform.sa_life for transform in gateway.transforms}) > 1:
+            yield f"{where}: an SA life for each transform; all have that of {gateway.transforms[0].name}"
     for tunnel in side.tunnels:
+        if len({proposal.expiration for proposal in tunnel.proposals}) > 1:
+            yield (f"no such setting here: tunnel {tunnel.name}: a key expiration for each proposal; all have that of "
+                   f"{tunnel.proposals[0].name}")
         for route in tunnel.routes:
             if route.direction is not Direction.BOTH:
                 yield f"no such setting here: tunnel {tunnel.name}: the direction of {route}"

@@ -27,6 +27,7 @@ connections {
     rekey_time = 77760s
     over_time = 8640s
     dpd_delay = 20s
+    keyingtries = 0
     local {
       auth = psk
       id = fqdn:hq.example
@@ -96,24 +97,97 @@ def test_proposals_in_strongswans_words(hq, phase1, phase2, pfs, words):
     assert [line.strip() for line in lines if "proposals" in line] == words
 
 
-def test_ikev1_with_several_endpoint_pairs_and_a_dynamic_peer(hq):
+USER = {"type": "domain-information", "value": "gw@branch.example"}
+
+
+def connections(data):
+    """The lines of each connection by its name."""
+    found = {}
+    for line in rendered(data).files["swanctl.conf"].split("connections {\n")[1].splitlines():
+        if line.startswith("  ") and line[2] not in " }":
+            lines = found[line.strip(" {")] = []
+        elif line.startswith("   "):
+            lines.append(line.strip())
+    return found
+
+
+def test_ikev1_with_a_dynamic_peer(hq):
     hq["gateways"][0].update(
-        name="head.office", ike_version=1, mode="aggressive", start="traffic", nat_traversal={"keep_alive": "10s"},
+        name="head.office", ike_version=1, mode="aggressive", nat_traversal={"keep_alive": "10s"},
         dead_peer_detection={"idle": "10s", "retries": 3},
-        endpoints=[{"local": {"address": "192.0.2.1"}, "remote": {"address": "dynamic", "identifier": {
-            "type": "domain-information", "value": "gw@branch.example"}}},
-            {"local": {"address": "192.0.2.129"}, "remote": {"address": "dynamic", "identifier": {
-                "type": "domain-information", "value": "gw@branch.example"}}}])
+        endpoints=[{"local": {"address": "192.0.2.1"}, "remote": {"address": "dynamic", "identifier": USER}}])
     hq["tunnels"][0].update(gateway="head.office", routes=[
         {"local": "10.1.0.0/24", "remote": "10.2.0.5-10.2.0.9"},
         {"local": "10.1.0.0/24", "remote": "10.3.0.1", "direction": "local-to-remote"}])
     text = rendered(hq).files["swanctl.conf"]
-    for line in ("  head-office {", "version = 1", "aggressive = yes", "local_addrs = 192.0.2.1, 192.0.2.129",
+    for line in ("  head-office {", "version = 1", "aggressive = yes", "local_addrs = 192.0.2.1\n",
                  "remote_addrs = %any", "dpd_timeout = 40s", "id = email:gw@branch.example", "lan-1 {", "lan-2 {",
-                 "remote_ts = 10.2.0.5-10.2.0.9", "remote_ts = 10.3.0.1", "reqid = 2", "start_action = trap",
+                 "remote_ts = 10.2.0.5-10.2.0.9", "remote_ts = 10.3.0.1", "reqid = 2",
                  "# no such setting here: gateway head.office: NAT keep-alive 10s is charon.keep_alive",
+                 "# no such setting here: gateway head.office: to answer in Aggressive Mode with a pre-shared key, set "
+                 "charon.i_dont_care_about_security_and_use_aggressive_mode_psk",
                  "# no such setting here: tunnel lan: the direction of 10.1.0.0/24 -> 10.3.0.1"):
         assert line in text
+
+
+@pytest.mark.parametrize(("start", "words"), [
+    ("boot", ["start_action = start", "dpd_action = restart"]),
+    ("traffic", ["start_action = trap", "dpd_action = trap"]),
+    ("answer", ["start_action = none", "dpd_action = clear"])])
+def test_strongswan_begins_as_declared_and_never_towards_a_dynamic_peer(hq, start, words):
+    """It cannot: "unable to resolve %any", "installing trap failed, remote address unknown"."""
+    hq["gateways"][0]["start"] = start
+    lines = connections(hq)["branch"]
+    assert [line for line in lines if "_action" in line] == words
+    assert ("keyingtries = 0" in lines) == (start == "boot")
+    hq["gateways"][0]["endpoints"][0]["remote"] = {"address": "dynamic", "identifier": USER}
+    lines = connections(hq)["branch"]
+    assert [line for line in lines if "_action" in line] == ["start_action = none", "dpd_action = clear"]
+    assert "keyingtries = 0" not in lines
+
+
+def test_each_endpoint_pair_has_its_identities_and_the_first_initiates(hq):
+    first = hq["gateways"][0]["endpoints"][0]
+    hq["gateways"][0]["endpoints"] = [first, {
+        "local": {"address": "192.0.2.129"}, "remote": {"address": "198.51.100.129", "identifier": USER}}]
+    found = connections(hq)
+    assert list(found) == ["branch", "branch-2"]
+    told = ("local_addrs", "remote_addrs", "id ", "start", "reqid")
+    assert [line for line in found["branch-2"] if line.startswith(told)] == [
+        "local_addrs = 192.0.2.129", "remote_addrs = 198.51.100.129", "id = 192.0.2.129",
+        "id = email:gw@branch.example", "reqid = 1", "start_action = none"]
+    assert "start_action = start" in found["branch"] and "id = fqdn:hq.example" in found["branch"]
+    rendering = rendered(hq)
+    assert "# no such setting here: gateway branch: the failover to further endpoint pairs" in rendering.files[
+        "swanctl.conf"]
+    for identity in ("fqdn:hq.example", "fqdn:branch.example", "192.0.2.129", "email:gw@branch.example"):
+        assert f" = {identity}\n" in rendering.secrets["conf.d/secrets.conf"]
+
+
+def test_a_name_that_means_something_else_in_strongswans_files_is_changed(hq):
+    hq["gateways"][0]["name"] = hq["tunnels"][0]["gateway"] = hq["tunnels"][0]["name"] = "include"
+    found = connections(hq)
+    assert list(found) == ["include-2"] and "include-2 {" in found["include-2"]
+
+
+def test_lives_that_strongswan_has_once_are_named(hq):
+    hq["transforms"].append({"name": "p1b", "sa_life": "8h"})
+    hq["proposals"].append({"name": "p2b", "encryption": "AES-128"})
+    hq["gateways"][0].update(transforms=["p1", "p1b"], dead_peer_detection={"retries": 3})
+    hq["tunnels"][0]["proposals"] = ["p2", "p2b"]
+    text = rendered(hq).files["swanctl.conf"]
+    for line in ("gateway branch: an SA life for each transform; all have that of p1",
+                 "gateway branch: Dead Peer Detection's 3 retries are charon.retransmit_tries",
+                 "tunnel lan: a key expiration for each proposal; all have that of p2"):
+        assert f"# no such setting here: {line}\n" in text
+
+
+@pytest.mark.parametrize(("name", "word"), [
+    ("CN=hq, O=Example", '"CN=hq, O=Example"'), (r"CN=hq, O=Ex\, Inc.", '"/CN=hq/O=Ex, Inc."'),
+    (r"CN=a\2Cb,O=Example", '"/CN=a,b/O=Example"')])
+def test_an_x500_name_with_escapes_is_written_without(hq, name, word):
+    hq["gateways"][0]["endpoints"][0]["local"]["identifier"] = {"type": "x500-name", "value": name}
+    assert f"id = {word}" in connections(hq)["branch"]
 
 
 def test_certificates_are_files_of_their_own(hq):
