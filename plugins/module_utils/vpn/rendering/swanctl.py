@@ -5,7 +5,7 @@
 
 Each tunnel route is a child of its own, as ikeengine has it. The children's ``reqid`` are fixed, because strongSwan may
 otherwise choose one for two children that it makes anew at once. Each endpoint pair is a connection with its own
-identities: strongSwan reaches only for a connection's first address, so the first pair's initiates and the others answer.
+identities: strongSwan reaches only for a connection's first address, so the first pair's initiates, the others answer.
 """
 
 from __future__ import annotations
