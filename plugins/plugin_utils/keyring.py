@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, VaultSecret, match_encrypt_secret, parse_vaulttext_envelope
+
+from . import files
 
 _OCTETS = 32  # of entropy, as the keys of the strongest algorithms have (RFC 7296 §2.15)
 _HEADING = "---\n# One pre-shared key per pair of sites. The hosts have them and this file, nobody else: keep it.\n"
@@ -148,16 +149,7 @@ class Keyring:
     def _save(self, keys: Mapping[str, str], vault_id: str | None, secret: VaultSecret | None) -> None:
         text = _HEADING + yaml.dump(dict(keys), Dumper=_DUMPER, default_style='"', width=2**20)
         octets = text.encode() if secret is None else self._vault.encrypt(text, secret, vault_id)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # of mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(octets)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        files.replace(self.path, octets, 0o600)
 
 
 def stand_in(name: str) -> str:

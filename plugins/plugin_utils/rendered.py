@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from ..module_utils.vpn.hardware import is_fireware
 from ..module_utils.vpn.model import Side
 from ..module_utils.vpn.rendering import Rendering, firebox, swanctl
+from . import files
 
 RENDERERS: Mapping[str, Callable[[Side], Rendering]] = {"firebox": firebox.render, "swanctl": swanctl.render}
 AUTO = "auto"
@@ -44,21 +43,9 @@ def write(rendering: Rendering, folder: Path, *, check_mode: bool) -> dict[str, 
             if mode == _OPEN:
                 before[str(path)], after[str(path)] = old or "", text
             if not check_mode:
-                _replace(path, text, mode)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.replace(path, text.encode(), mode)
     diff = [{"before": before[path], "after": after[path], "before_header": path, "after_header": path}
             for path in after]
     return {"changed": changed, "diff": diff, "files": sorted(str(folder / name) for name in rendering.files),
             "secrets": sorted(str(folder / name) for name in rendering.secrets)}
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp gives mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
