@@ -36,15 +36,16 @@ def write(rendering: Rendering, folder: Path, *, check_mode: bool) -> dict[str, 
     for texts, mode in ((rendering.files, _OPEN), (rendering.secrets, _PRIVATE)):
         for name, text in texts.items():
             path = folder / name
-            old = path.read_text() if path.is_file() else None
-            if old == text and path.stat().st_mode & 0o777 == mode:
+            octets = text.encode()
+            old = path.read_bytes() if path.is_file() else None
+            if old == octets and path.stat().st_mode & 0o777 == mode:
                 continue
             changed = True
             if mode == _OPEN:
-                before[str(path)], after[str(path)] = old or "", text
+                before[str(path)], after[str(path)] = (old or b"").decode(errors="replace"), text
             if not check_mode:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                files.replace(path, text.encode(), mode)
+                files.replace(path, octets, mode)
     diff = [{"before": before[path], "after": after[path], "before_header": path, "after_header": path}
             for path in after]
     return {"changed": changed, "diff": diff, "files": sorted(str(folder / name) for name in rendering.files),

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 
-from ..model import CredentialMethod, EndpointPair, Platform, Side, Start, Tunnel
+from ..model import CredentialMethod, Endpoint, EndpointPair, IdentityKind, Platform, Side, Start, Tunnel
+from ..rules import nat
 
 
 def far_end(side: Side, gateway: str, platform: Platform | None = None) -> Side:
     """A site with the one gateway and the tunnels that mirror those of ``side``. Raises KeyError.
 
     It has the same transforms, proposals and pre-shared key; of a certificate only the method, since its own is its
-    own. It initiates where the near end only answers.
+    own. It initiates where the near end only answers, and reaches for what a near end behind a NAT is known by.
     """
     near = side.gateway(gateway)
     credential = near.credential
@@ -22,10 +24,22 @@ def far_end(side: Side, gateway: str, platform: Platform | None = None) -> Side:
         credential = replace(credential, secret=None, certificate=None, ca=(), chain=(), crl=())
     far = replace(
         near, name=side.name, credential=credential,
-        endpoints=tuple(EndpointPair(pair.remote, pair.local) for pair in near.endpoints),
+        endpoints=tuple(EndpointPair(pair.remote, _reached(pair)) for pair in near.endpoints),
         start=Start.BOOT if near.start is Start.ANSWER else near.start)
     return Side(gateway, (far,), tuple(_mirrored(tunnel, side.name) for tunnel in side.tunnels_of(gateway)),
                 platform or Platform(), False, side.policy)
+
+
+def _reached(pair: EndpointPair) -> Endpoint:
+    """The near end as the far one has to reach for it: it cannot where the NAT's address is not declared."""
+    local, remote = pair.local, pair.remote
+    if local.address is None or remote.address is None or not nat.between(local.address, remote.address):
+        return local
+    if local.identity.kind is IdentityKind.IP_ADDRESS:
+        known = ipaddress.ip_address(local.identity.value)
+        if not nat.between(known, remote.address):
+            return replace(local, address=known)
+    return replace(local, address=None)
 
 
 def _mirrored(tunnel: Tunnel, gateway: str) -> Tunnel:

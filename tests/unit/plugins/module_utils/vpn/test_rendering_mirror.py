@@ -28,6 +28,21 @@ def test_it_can_be_rendered_for_either_kind_of_peer(hq):
     assert "local_ts = 10.2.0.0/24" in swanctl.render(far_end(side, "branch")).files["swanctl.conf"]
 
 
+@pytest.mark.parametrize(("identifier", "reached"), [
+    ({"type": "ip-address", "value": "203.0.113.9"}, "203.0.113.9"),
+    ({"type": "domain-name", "value": "hq.example"}, None),
+    ({"type": "ip-address", "value": "10.0.0.2"}, None)])
+def test_a_near_end_behind_a_nat_is_not_reached_for_by_its_private_address(hq, identifier, reached):
+    hq["gateways"][0]["endpoints"][0]["local"] = {"address": "10.0.0.2", "identifier": identifier}
+    side = declaration.read(hq)
+    far = far_end(side, "branch")
+    (pair,) = far.gateways[0].endpoints
+    assert (pair.remote.address and str(pair.remote.address), pair.remote.identity.value) == (
+        reached, identifier["value"])
+    assert rules.validate([side, far]).errors == ()
+    assert f"remote_addrs = {reached or '%any'}" in swanctl.render(far).files["swanctl.conf"]
+
+
 def test_a_gateway_that_is_not_there(hq):
     with pytest.raises(KeyError):
         far_end(declaration.read(hq), "nobody")
