@@ -31,12 +31,13 @@ _FIRST_SITE = 0x0A000000  # 10.0.0.0, a /24 for each site
 _FIRST_GATEWAY = 0xC6120000  # 198.18.0.0 (RFC 2544)
 
 
-def mesh(sites: int) -> list[Side]:
-    """Sites with one network each, all joined, and a key for every pair."""
+def mesh(sites: int, networks: int = 1) -> list[Side]:
+    """Sites with some networks each, all joined, and a key for every pair."""
     definition = {
         "gateway": {"credential": {"method": "psk"}},
         "sites": {f"s{number}": {"address": _dotted(_FIRST_GATEWAY + number),
-                                 "networks": [f"{_dotted(_FIRST_SITE + number * 256)}/24"]}
+                                 "networks": [f"{_dotted(_FIRST_SITE + (number * networks + place) * 256)}/24"
+                                              for place in range(networks)]}
                   for number in range(sites)},
         "links": [{"mesh": "all"}],
     }

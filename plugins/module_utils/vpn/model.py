@@ -58,13 +58,13 @@ class Direction(Enum):
     LOCAL_TO_REMOTE = "local-to-remote"
     REMOTE_TO_LOCAL = "remote-to-local"
 
-    @property
-    def mirrored(self) -> Direction:
-        return _MIRRORED[self]
+    mirrored: Direction
+    """What the other end has to say."""
 
 
-_MIRRORED = {Direction.BOTH: Direction.BOTH, Direction.LOCAL_TO_REMOTE: Direction.REMOTE_TO_LOCAL,
-             Direction.REMOTE_TO_LOCAL: Direction.LOCAL_TO_REMOTE}
+Direction.BOTH.mirrored = Direction.BOTH
+Direction.LOCAL_TO_REMOTE.mirrored = Direction.REMOTE_TO_LOCAL
+Direction.REMOTE_TO_LOCAL.mirrored = Direction.LOCAL_TO_REMOTE
 
 
 class Protocol(Enum):

@@ -11,7 +11,8 @@ gateways and tunnels, not with its square.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from operator import add
 from typing import NamedTuple
 
 from . import identities
@@ -48,24 +49,29 @@ class Leftover(NamedTuple):
 _Key = Callable[[Endpoint], Hashable]
 
 
+_DYNAMIC = -(1 << 64)
+"""So far below zero that with the number of any endpoint, or of any pair, added it still is."""
+_FACTOR = 1 << 32
+"""More than there are endpoints."""
+
+
 class _Numbers:
-    """The same number for endpoints with the same key, None where the key is None.
+    """The same number for endpoints with the same key, ``_DYNAMIC`` where the key is None.
 
     Comparing and hashing addresses is slow, and gateways of a fleet share endpoints: each is looked at once.
     """
 
     def __init__(self, key: _Key) -> None:
         self._key = key
-        self._by_key: dict[Hashable, int] = {}
-        self._by_endpoint: dict[int, int | None] = {}
+        self._by_key: dict[Hashable, int] = {None: _DYNAMIC}
+        self._by_endpoint: dict[int, int] = {}
 
-    def of(self, endpoints: Sequence[Endpoint]) -> list[int | None]:
-        numbers = self._by_endpoint
-        for name, endpoint in {id(endpoint): endpoint for endpoint in endpoints}.items():
+    def of(self, endpoints: Sequence[Endpoint]) -> list[int]:
+        numbers, ids = self._by_endpoint, list(map(id, endpoints))
+        for name, endpoint in dict(zip(ids, endpoints, strict=True)).items():
             if name not in numbers:
-                key = self._key(endpoint)
-                numbers[name] = None if key is None else self._by_key.setdefault(key, len(self._by_key))
-        return [numbers[id(endpoint)] for endpoint in endpoints]
+                numbers[name] = self._by_key.setdefault(self._key(endpoint), len(self._by_key))
+        return list(map(numbers.__getitem__, ids))
 
 
 def _address(endpoint: Endpoint) -> Hashable:
@@ -84,6 +90,11 @@ def _whatever(_endpoint: Endpoint) -> Hashable:
     return ""
 
 
+def _said(local: Iterable[int], remote: Iterable[int]) -> list[int]:
+    """Each two numbers as one; below zero where either is, because a dynamic address says nothing."""
+    return list(map(add, map(_FACTOR.__mul__, local), remote))
+
+
 _STEPS: tuple[tuple[_Key, _Key], ...] = (
     (_both, _both), (_both, _address), (_address, _both), (_address, _address), (_both, _identity),
     (_identity, _both), (_identity, _identity))
@@ -97,13 +108,13 @@ def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]
     matching = _Matching(sides)
     firsts = [(end, gateway.endpoints[0]) for end, gateway in enumerate(matching.gateways)]
     for step in _STEPS:
-        matching.by(*step, firsts)
-    others = [(end, pair) for end in matching.alone() for pair in matching.gateways[end].endpoints]
+        firsts = matching.by(*step, firsts)
+    others = [(end, pair) for end, _first in firsts for pair in matching.gateways[end].endpoints]
     for step in _STEPS:
-        matching.by(*step, others)
+        others = matching.by(*step, others)
     matching.by_name()
     for step in _LAST_STEPS:
-        matching.by(*step, firsts, only=True)
+        firsts = matching.by(*step, matching.alone(firsts), only=True)
     return matching.pairs(), matching.leftovers()
 
 
@@ -121,52 +132,59 @@ class _Matching:
         self._peers: list[int | None] = [None] * len(self.gateways)
         self._numbers: dict[_Key, _Numbers] = {key: _Numbers(key) for key in (_address, _identity, _both, _whatever)}
 
-    def alone(self) -> list[int]:
-        return [end for end, peer in enumerate(self._peers) if peer is None]
-
-    def by(self, local: _Key, remote: _Key, claims: Sequence[_Claim], *, only: bool = False) -> None:
-        """Join ends that are alone and say of each other what the other says of itself."""
+    def alone(self, claims: Iterable[_Claim]) -> list[_Claim]:
+        """The claims of ends that have no peer."""
         peers = self._peers
-        claims = [claim for claim in claims if peers[claim[0]] is None]
+        return [claim for claim in claims if peers[claim[0]] is None]
+
+    def by(self, local: _Key, remote: _Key, claims: Sequence[_Claim], *, only: bool = False) -> list[_Claim]:
+        """Join ends that say of each other what the other says of itself; what is left are the claims of the others.
+
+        All claims are of ends that have no peer yet.
+        """
         locals_, remotes = [pair.local for _end, pair in claims], [pair.remote for _end, pair in claims]
-        said = list(zip(self._numbers[local].of(locals_), self._numbers[remote].of(remotes), strict=True))
-        heard = list(zip(self._numbers[local].of(remotes), self._numbers[remote].of(locals_), strict=True))
-        self._join([end for end, _pair in claims], said, heard, only)
+        own, of_peer = self._numbers[local], self._numbers[remote]
+        here, there = own.of(locals_), of_peer.of(remotes)
+        mirrored = (there, here) if own is of_peer else (own.of(remotes), of_peer.of(locals_))
+        self._join([end for end, _pair in claims], _said(here, there), _said(*mirrored), only)
+        return self.alone(claims)
 
     def by_name(self) -> None:
         """Join ends that are alone and call each other by their sites' names."""
-        ends = self.alone()
+        ends = [end for end, peer in enumerate(self._peers) if peer is None]
         own = [(self._side_of[end].name, self.gateways[end].name) for end in ends]
-        self._join(ends, own, [(peer, name) for name, peer in own], False)
+        numbers: dict[tuple[str, str], int] = {}
+        here, there = ([numbers.setdefault(key, len(numbers)) for key in keys]
+                       for keys in (own, [(peer, name) for name, peer in own]))
+        self._join(ends, here, there, False)
 
-    def _join(self, ends: Sequence[int], here: Sequence[tuple[Hashable, Hashable]],
-              there: Sequence[tuple[Hashable, Hashable]], only: bool) -> None:
-        """Join the ends whose ``here`` is another's ``there``, the first first; with ``only``, where one each fits."""
-        first: dict[tuple[Hashable, Hashable], int] = {}
-        more: dict[tuple[Hashable, Hashable], deque[int]] = {}
-        for end, key in zip(ends, here, strict=True):
-            known = first.setdefault(key, end)
-            if known != end:
-                more.setdefault(key, deque((known,))).append(end)
+    def _join(self, ends: Sequence[int], here: Sequence[int], there: Sequence[int], only: bool) -> None:
+        """Join the ends whose ``here`` is another's ``there``, the first first; with ``only``, where one each fits.
+
+        An end that has a negative number there does not know whom it means.
+        """
+        fitting: dict[int, deque[int]] = {}
+        first = dict(zip(reversed(here), reversed(ends), strict=True))
+        if len(first) < len(ends):  # several are alike
+            for end, key in zip(ends, here, strict=True):
+                fitting.setdefault(key, deque()).append(end)
         callers = Counter(there) if only else None
-        peers = self._peers
-        for end, key in zip(ends, there, strict=True):
-            if peers[end] is not None or None in key:  # a dynamic address says nothing
+        peers, side_of = self._peers, self._side_of
+        for end, key, peer in zip(ends, there, map(first.get, there), strict=True):
+            if peer is None or peers[end] is not None or key < 0:
                 continue
-            fitting = more.get(key)
-            if fitting is None:
-                peer = first.get(key)
-                if peer is None or peers[peer] is not None:
+            if fitting:
+                others = fitting[key]
+                while others and peers[others[0]] is not None:
+                    others.popleft()
+                if not others or (only and len(others) > 1):
                     continue
-            else:
-                while fitting and peers[fitting[0]] is not None:
-                    fitting.popleft()
-                if not fitting:
-                    continue
-                peer = fitting[0]
-            if callers is not None and not callers[key] == len(fitting or (peer,)) == 1:
+                peer = others[0]
+            elif peers[peer] is not None:
                 continue
-            if self._side_of[peer] is not self._side_of[end]:
+            if callers is not None and callers[key] > 1:
+                continue
+            if side_of[peer] is not side_of[end]:
                 peers[end], peers[peer] = peer, end
 
     def pairs(self) -> tuple[Pair, ...]:
@@ -182,7 +200,7 @@ class _Matching:
         return tuple(found)
 
     def leftovers(self) -> tuple[Leftover, ...]:
-        ends = self.alone()
+        ends = [end for end, peer in enumerate(self._peers) if peer is None]
         if not ends:
             return ()
         owner: dict[Address, Side] = {}

@@ -19,7 +19,8 @@ class Selector:
     """All addresses from ``first`` to ``last``, both included, of one family.
 
     A host, a network and a range of the same addresses are equal: RFC 7296 §3.13.1 knows only ranges. ``version`` is
-    4 or 6; ``low`` and ``high`` are the addresses as numbers, which compare much faster.
+    4 or 6; ``low`` and ``high`` are the addresses as numbers, which compare much faster; ``is_range`` says that no one
+    prefix covers exactly these addresses.
     """
 
     first: Address = field(compare=False)
@@ -27,11 +28,15 @@ class Selector:
     version: int = field(init=False, repr=False)
     low: int = field(init=False, repr=False)
     high: int = field(init=False, repr=False)
+    is_range: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        low, high = int(self.first), int(self.last)
+        span = high - low
         object.__setattr__(self, "version", self.first.version)
-        object.__setattr__(self, "low", int(self.first))
-        object.__setattr__(self, "high", int(self.last))
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+        object.__setattr__(self, "is_range", span & (span + 1) != 0 or low & span != 0)
 
     @classmethod
     def parse(cls, text: str) -> Selector:
@@ -70,12 +75,6 @@ class Selector:
     def is_everything(self) -> bool:
         """Whether it is its family's default route."""
         return self.low == 0 and self.high == 2 ** self.last.max_prefixlen - 1
-
-    @property
-    def is_range(self) -> bool:
-        """Whether no one prefix covers exactly these addresses."""
-        span = self.high - self.low
-        return span & (span + 1) != 0 or self.low & span != 0
 
     def contains(self, other: Selector) -> bool:
         return self.low <= other.low and other.high <= self.high and self.version == other.version

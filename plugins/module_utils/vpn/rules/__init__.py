@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import collector
 from ..declaration import DeclarationError
 from ..findings import Finding
 from ..hardware import Abilities
-from ..model import Side
+from ..model import Gateway, Side
 from ..pairing import Pair, pair
 from . import (
     both_gateways,
@@ -45,7 +45,7 @@ from .book import (
     TUNNELS,
     Rule,
 )
-from .likeness import Likenesses
+from .likeness import Likenesses, doubtful
 
 # Importing a chapter's file registers its rules.
 __all__ = ["Validation", "against_abilities", "both_gateways", "both_peers", "both_routes", "both_tunnels",
@@ -79,7 +79,17 @@ def validate(sides: Sequence[Side]) -> Validation:
     with collector.paused():
         pairs, leftovers = pair(sides)
         likenesses = Likenesses()
-        findings = [*SITES.check(sides), *_alone(sides, likenesses), *_together(pairs, likenesses)]
+        doubtful_sides = {id(side) for side in doubtful(sides, likenesses.site, SITE.check)}
+        doubtful_pairs = doubtful(pairs, likenesses.link, _link)
+        gateways = {id(gateway) for both in doubtful_pairs for gateway in (both.left_gateway, both.right_gateway)}
+        gateways |= {id(leftover.gateway) for leftover in leftovers}
+        findings = SITES.check(sides)
+        for side in sides:
+            if id(side) in doubtful_sides:
+                findings += SITE.check(side)
+            findings += _alone(side, [gateway for gateway in side.gateways if id(gateway) in gateways])
+        for both in doubtful_pairs:
+            findings += _together(both)
         for leftover in leftovers:
             findings += FAR_END.check(leftover)
     return Validation(tuple(findings), pairs)
@@ -98,27 +108,29 @@ def against_abilities(side: Side, abilities: Mapping[str, Abilities]) -> list[Fi
     return [finding for tunnel in side.tunnels for finding in HOST.check(side, tunnel, abilities)] if abilities else []
 
 
-def _alone(sides: Iterable[Side], likenesses: Likenesses) -> Iterator[Finding]:
-    """What is wrong with each side by itself."""
-    check_site = SITE.checker(likenesses)
-    check_gateway, check_tunnel = GATEWAY.checker(likenesses, PHASE1), TUNNEL.checker(likenesses, PHASE2)
-    for side in sides:
-        yield from check_site(side)
-        tunnels = side.tunnels_by_gateway()
-        for gateway in side.gateways:
-            yield from check_gateway(side, gateway)
-            for tunnel in tunnels.get(gateway.name, ()):
-                yield from check_tunnel(side, gateway, tunnel)
+def _link(both: Pair) -> list[Finding]:
+    """All that is wrong with the two ends of a gateway."""
+    return [*_alone(both.left, [both.left_gateway]), *_alone(both.right, [both.right_gateway]), *_together(both)]
 
 
-def _together(pairs: Iterable[Pair], likenesses: Likenesses) -> Iterator[Finding]:
+def _alone(side: Side, gateways: Sequence[Gateway]) -> Iterator[Finding]:
+    """What is wrong with some of a side's gateways, and with their tunnels, by themselves."""
+    tunnels = side.tunnels_by_gateway() if gateways else {}
+    for gateway in gateways:
+        yield from PHASE1.check(side, gateway)
+        yield from GATEWAY.check(side, gateway)
+        for tunnel in tunnels.get(gateway.name, ()):
+            yield from PHASE2.check(side, gateway, tunnel)
+            yield from TUNNEL.check(side, gateway, tunnel)
+
+
+def _together(both: Pair) -> Iterator[Finding]:
     """What the two ends of a gateway, and of its tunnels, disagree on."""
-    check_gateways = GATEWAYS.checker(likenesses, BOTH_PHASE1)
-    check_tunnels = TUNNELS.checker(likenesses, BOTH_PHASE2)
-    for both in pairs:
-        yield from check_gateways(both)
-        for ends in both.tunnels:
-            yield from check_tunnels(both, ends)
+    yield from BOTH_PHASE1.check(both)
+    yield from GATEWAYS.check(both)
+    for tunnels in both.tunnels:
+        yield from BOTH_PHASE2.check(both, tunnels)
+        yield from TUNNELS.check(both, tunnels)
 
 
 def table() -> str:

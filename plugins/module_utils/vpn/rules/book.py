@@ -4,20 +4,19 @@
 """The book of rules: every rule has a code, a severity and a source, and stands in one chapter.
 
 A rule stands in the chapter that lets it see the least: settings, which gateways of a fleet share, before endpoints,
-keys and routes. What its subjects have beyond their likeness, no rule may decide on.
+keys and routes. On what sites and links may differ in and yet be alike (``likeness``), no rule may decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Concatenate, Generic, ParamSpec
+from typing import Generic, ParamSpec
 
 from ..findings import Finding, Severity
 from ..hardware import Abilities
 from ..model import Gateway, Side, Tunnel
 from ..pairing import Leftover, Pair, TunnelPair
-from .likeness import Likeness, Likenesses
 from .settings import GatewaySettings, PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
 P = ParamSpec("P")
@@ -61,20 +60,11 @@ class Rule(Generic[P]):
         return (self.check.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
-def _none(_likenesses: Likenesses, /, *_args: object, **_more: object) -> Likeness:
-    """Nothing is like anything else."""
-    return None
-
-
 class Chapter(Generic[P]):
-    """Rules over the same subject.
+    """Rules over the same subject. ``place`` says which it is, only when a rule is broken."""
 
-    ``place`` says which it is, only when a rule is broken. Subjects of one ``likeness`` are all clean if one is.
-    """
-
-    def __init__(self, title: str, place: Callable[P, Place],
-                 likeness: Callable[Concatenate[Likenesses, P], Likeness] = _none) -> None:
-        self.title, self._place, self._likeness = title, place, likeness
+    def __init__(self, title: str, place: Callable[P, Place]) -> None:
+        self.title, self._place = title, place
         self.rules: list[Rule[P]] = []
 
     def rule(self, code: str, severity: Severity, source: str, *, member: str = "",
@@ -91,31 +81,6 @@ class Chapter(Generic[P]):
         """What is wrong with one subject."""
         return [self._finding(rule, broken, *args, **kwargs)
                 for rule in self.rules for broken in rule.check(*args, **kwargs)]
-
-    def checker(self, likenesses: Likenesses, *wider: Chapter[P]) -> Callable[P, Sequence[Finding]]:
-        """``check`` for many subjects, which passes over those that are like one found clean.
-
-        The ``wider`` chapters, whose likenesses this one's includes, are checked before it.
-        """
-        chapters = (*wider, self)
-        clean = [set[Likeness]() for _chapter in chapters]
-        narrowest, likeness_of = clean[-1], self._likeness
-
-        def passing_over(*args: P.args, **kwargs: P.kwargs) -> Sequence[Finding]:
-            likeness = likeness_of(likenesses, *args, **kwargs)
-            if likeness in narrowest:
-                return ()
-            findings: list[Finding] = []
-            for chapter, known in zip(chapters, clean, strict=True):
-                own = chapter._likeness(likenesses, *args, **kwargs)
-                if own not in known:
-                    found = chapter.check(*args, **kwargs)
-                    findings += found
-                    if not found and own is not None and (chapter is not self or not findings):
-                        known.add(own)
-            return findings
-
-        return passing_over
 
     def _finding(self, rule: Rule[P], broken: Broken, *args: P.args, **kwargs: P.kwargs) -> Finding:
         where, sites, paths = self._place(*args, **kwargs)
@@ -181,18 +146,15 @@ def _on_host(side: Side, tunnel: Tunnel, _abilities: object) -> Place:
     return f"tunnel {side.name}/{tunnel.name}", (side.name,), (_tunnel_path(tunnel),)
 
 
-SITE: Chapter[[Side]] = Chapter("One site", _site, Likenesses.site)
-PHASE1: Chapter[[SiteSettings, GatewaySettings]] = Chapter("One gateway: settings", _gateway, Likenesses.phase1)
-GATEWAY: Chapter[[Side, Gateway]] = Chapter("One gateway: endpoints and credential", _gateway, Likenesses.gateway)
-PHASE2: Chapter[[SiteSettings, GatewaySettings, TunnelSettings]] = Chapter(
-    "One tunnel: settings", _tunnel, Likenesses.phase2)
-TUNNEL: Chapter[[Side, Gateway, Tunnel]] = Chapter("One tunnel: routes", _tunnel, Likenesses.tunnel)
-BOTH_PHASE1: Chapter[[PairSettings]] = Chapter("Both ends of a gateway: settings", _gateways, Likenesses.both_phase1)
-GATEWAYS: Chapter[[Pair]] = Chapter(
-    "Both ends of a gateway: endpoints, credential and tunnels", _gateways, Likenesses.gateways)
-BOTH_PHASE2: Chapter[[PairSettings, TunnelPairSettings]] = Chapter(
-    "Both ends of a tunnel: settings", _tunnels, Likenesses.both_phase2)
-TUNNELS: Chapter[[Pair, TunnelPair]] = Chapter("Both ends of a tunnel: routes", _tunnels, Likenesses.tunnels)
+SITE: Chapter[[Side]] = Chapter("One site", _site)
+PHASE1: Chapter[[SiteSettings, GatewaySettings]] = Chapter("One gateway: settings", _gateway)
+GATEWAY: Chapter[[Side, Gateway]] = Chapter("One gateway: endpoints and credential", _gateway)
+PHASE2: Chapter[[SiteSettings, GatewaySettings, TunnelSettings]] = Chapter("One tunnel: settings", _tunnel)
+TUNNEL: Chapter[[Side, Gateway, Tunnel]] = Chapter("One tunnel: routes", _tunnel)
+BOTH_PHASE1: Chapter[[PairSettings]] = Chapter("Both ends of a gateway: settings", _gateways)
+GATEWAYS: Chapter[[Pair]] = Chapter("Both ends of a gateway: endpoints, credential and tunnels", _gateways)
+BOTH_PHASE2: Chapter[[PairSettings, TunnelPairSettings]] = Chapter("Both ends of a tunnel: settings", _tunnels)
+TUNNELS: Chapter[[Pair, TunnelPair]] = Chapter("Both ends of a tunnel: routes", _tunnels)
 SITES: Chapter[[Sequence[Side]]] = Chapter("All sites", _sites)
 FAR_END: Chapter[[Leftover]] = Chapter("The far end of a gateway", _far_end)
 HOST: Chapter[[Side, Tunnel, Mapping[str, Abilities]]] = Chapter("What a Linux host can do", _on_host)

@@ -1,25 +1,25 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makes two subjects alike to every rule of their chapter.
+"""What makes two sites, or the links between two, alike to every rule.
 
-In a fleet almost all gateways and tunnels are: they differ in names, addresses and keys, and no rule minds. So each
-chapter's rules run once for each kind of subject that is found clean. A likeness holds everything that a rule may
-decide on; it is None where that would be too much to hold, and the rules then look for themselves.
+In a fleet almost all are: they differ in names, addresses and keys, and no rule minds. So the rules run once for each
+kind of site and of link that is found clean. A likeness holds everything that a rule may decide on; it is None where
+that would be too much to hold, and the rules then look for themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sized
 from ipaddress import ip_network
 from operator import attrgetter, ge
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .. import identities
-from ..model import Credential, CredentialMethod, Endpoint, Gateway, IdentityKind, Side, Tunnel
+from ..model import Credential, CredentialMethod, Endpoint, EndpointPair, IdentityKind, Side
 from ..pairing import Pair, TunnelPair
-from ..selectors import Address, Selector
-from .settings import GatewaySettings, PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
+from ..selectors import Address
+from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 _LONG = 64
@@ -58,17 +58,32 @@ class _Kinds:
         return self._last_number
 
 
+_Subject = TypeVar("_Subject")
+
+
+def doubtful(subjects: Iterable[_Subject], likeness: Callable[[_Subject], Likeness],
+             check: Callable[[_Subject], Sized]) -> list[_Subject]:
+    """The subjects that are not like one in which ``check`` found nothing."""
+    clean: dict[Likeness, bool] = {None: False}
+    left = []
+    for subject in subjects:
+        kind = likeness(subject)
+        is_clean = clean.get(kind)
+        if is_clean is None:
+            is_clean = clean[kind] = not check(subject)
+        if not is_clean:
+            left.append(subject)
+    return left
+
+
 class Likenesses:
-    """The likenesses of one validation, whose sides must outlive it. Subjects best come with what they belong to."""
+    """The likenesses of one validation, whose sides must outlive it."""
 
     def __init__(self) -> None:
         self._site_kinds, self._gateway_kinds, self._tunnel_kinds = _Kinds(), _Kinds(), _Kinds()
+        self._sites: dict[int, int] = {}
         self._endpoints: dict[int, _End] = {}
         self._numbers: dict[Hashable, int] = {}
-        self._gateway: GatewaySettings | None = None
-        self._phase1: Likeness = None
-        self._pair: PairSettings | None = None
-        self._both_phase1: Likeness = None
 
     def site(self, side: Side) -> Likeness:
         """Settings, and that its peers and its tunnel routes are well apart."""
@@ -83,84 +98,64 @@ class Likenesses:
         lows, highs = [low for low, _high in remotes], [high for _low, high in remotes]
         if any(map(ge, highs, lows[1:])):
             return None
-        return self._site_kinds.number(_site_parts(side))
+        return self._site(side)
 
-    def phase1(self, side: SiteSettings, gateway: GatewaySettings) -> Likeness:
-        if gateway is not self._gateway:
-            self._gateway, self._phase1 = gateway, self._settings(side, gateway)
-        return self._phase1
-
-    def phase2(self, side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Likeness:
-        return self.phase1(side, gateway), self._tunnel_kinds.number(_tunnel_parts(tunnel))
-
-    def both_phase1(self, pair: PairSettings) -> Likeness:
-        if pair is not self._pair:
-            self._pair = pair
-            self._both_phase1 = (self._settings(pair.left, pair.left_gateway),
-                                 self._settings(pair.right, pair.right_gateway))
-        return self._both_phase1
-
-    def both_phase2(self, pair: PairSettings, tunnels: TunnelPairSettings) -> Likeness:
-        number = self._tunnel_kinds.number
-        return self.both_phase1(pair), number(_tunnel_parts(tunnels.left)), number(_tunnel_parts(tunnels.right))
-
-    def gateway(self, side: Side, gateway: Gateway) -> Likeness:
-        """Settings, traits of the endpoints, whether their addresses differ, and what can be told of the key."""
-        if len(gateway.endpoints) != 1:
-            return None
-        (pair,) = gateway.endpoints
-        local, remote = self._endpoint(pair.local), self._endpoint(pair.remote)
-        return (self.phase1(side, gateway), local.traits, remote.traits, local.address == remote.address,
-                _credential(gateway.credential))
-
-    def tunnel(self, side: Side, gateway: Gateway, tunnel: Tunnel) -> Likeness:
-        """Settings, traits of the endpoints, and that the one route's sides and the endpoints are well apart."""
-        if len(gateway.endpoints) != 1 or len(tunnel.routes) != 1:
-            return None
-        (pair,), (route,) = gateway.endpoints, tunnel.routes
-        here, there = self._endpoint(pair.local), self._endpoint(pair.remote)
-        local, remote = route.local, route.remote
-        if (local.version != remote.version or (local.low <= remote.high and remote.low <= local.high)
-                or local.is_range or remote.is_range
-                or local.low <= here.number <= local.high or remote.low <= there.number <= remote.high):
-            return None
-        return self.phase2(side, gateway, tunnel), here.traits, there.traits, local.version, id(route.direction)
-
-    def gateways(self, pair: Pair) -> Likeness:
-        """Settings, traits of the endpoints, and that these mirror and the keys are the same."""
+    def link(self, pair: Pair) -> Likeness:
+        """Settings, traits of the endpoints, what can be told of the key; and that both ends mirror in everything."""
         left, right = pair.left_gateway, pair.right_gateway
         if len(left.endpoints) != 1 or len(right.endpoints) != 1 or pair.left_only or pair.right_only:
             return None
-        (here,), (there,) = left.endpoints, right.endpoints
-        local, remote = self._endpoint(here.local), self._endpoint(here.remote)
-        peers_local, peers_remote = self._endpoint(there.local), self._endpoint(there.remote)
-        if not (local.address == peers_remote.address and local.identity == peers_remote.identity
-                and remote.address == peers_local.address and remote.identity == peers_local.identity):
+        (local, remote), (far_local, far_remote) = self._ends(left.endpoints[0]), self._ends(right.endpoints[0])
+        if not (local.address == far_remote.address and local.identity == far_remote.identity
+                and remote.address == far_local.address and remote.identity == far_local.identity):
             return None
         if left.credential is not right.credential and left.credential != right.credential:
             return None
-        return self.both_phase1(pair), local.traits, remote.traits, left.credential.secret is None
+        kind = self._gateway_kinds.number
+        phase1 = (self._site(pair.left), kind(_gateway_parts(left)), self._site(pair.right),
+                  kind(_gateway_parts(right)), local.traits, remote.traits, far_local.traits, far_remote.traits,
+                  local.address == remote.address, _credential(left.credential))
+        if len(pair.tunnels) == 1:
+            phase2 = self._phase2(pair.tunnels[0], local, remote)
+            return None if phase2 is None else (phase1, phase2)
+        several = tuple([self._phase2(tunnels, local, remote) for tunnels in pair.tunnels])
+        return None if None in several else (phase1, several)
 
-    def tunnels(self, pair: Pair, tunnels: TunnelPair) -> Likeness:
-        """Settings, and that every route stands mirrored at the same place."""
-        left, right = tunnels.left.routes, tunnels.right.routes
-        if len(left) != len(right):
+    def _phase2(self, tunnels: TunnelPair, here: _End, there: _End) -> Likeness:
+        """Settings and families; and that each route mirrors, with its sides and the endpoints well apart."""
+        left, right = tunnels
+        if len(left.routes) != len(right.routes):
             return None
-        for route, other in zip(left, right, strict=True):
-            if not (_equal(route.local, other.remote) and _equal(route.remote, other.local)
-                    and route.direction is other.direction.mirrored):
+        families = []
+        for route, far_route in zip(left.routes, right.routes, strict=True):
+            local, remote = route.local, route.remote
+            if ((local is not far_route.remote and local != far_route.remote)
+                    or (remote is not far_route.local and remote != far_route.local)
+                    or route.direction.mirrored is not far_route.direction
+                    or local.version != remote.version or (local.low <= remote.high and remote.low <= local.high)
+                    or local.is_range or remote.is_range
+                    or (local.low <= here.number <= local.high and remote.low <= there.number <= remote.high)):
                 return None
-        return self.both_phase2(pair, tunnels)
+            families.append((local.version, id(route.direction)))
+        if len(families) > 1 and len({(route.local, route.remote) for route in left.routes}) < len(families):
+            return None
+        kind = self._tunnel_kinds.number
+        return kind(_tunnel_parts(left)), kind(_tunnel_parts(right)), *families
 
-    def _settings(self, side: SiteSettings, gateway: GatewaySettings) -> Likeness:
-        return self._site_kinds.number(_site_parts(side)), self._gateway_kinds.number(_gateway_parts(gateway))
+    def _site(self, side: SiteSettings) -> int:
+        number = self._sites.get(id(side))
+        if number is None:
+            number = self._sites[id(side)] = self._site_kinds.number(_site_parts(side))
+        return number
 
-    def _endpoint(self, endpoint: Endpoint) -> _End:
-        found = self._endpoints.get(id(endpoint))
-        if found is None:
-            self._look_at((endpoint,))
-            found = self._endpoints[id(endpoint)]
-        return found
+    def _ends(self, pair: EndpointPair) -> tuple[_End, _End]:
+        """Of the local and the remote endpoint."""
+        known, local, remote = self._endpoints, pair.local, pair.remote
+        try:
+            return known[id(local)], known[id(remote)]
+        except KeyError:
+            self._look_at((local, remote))
+            return known[id(local)], known[id(remote)]
 
     def _look_at(self, endpoints: Iterable[Endpoint]) -> None:
         number = self._number
@@ -186,17 +181,12 @@ class _End(NamedTuple):
     number: int
 
 
-def _equal(one: Selector, other: Selector) -> bool:
-    return one is other or one == other
-
-
 def _credential(credential: Credential) -> Likeness:
     """What can be told of a key without knowing it, and which parts of a certificate are there."""
-    if credential.secret is None:
-        known: Likeness = None
-    else:
+    known: Likeness = None
+    if credential.secret is not None:
         octets = credential.secret.octets
-        is_text = credential.method is CredentialMethod.PSK and not octets.isascii()
+        is_text = not octets.isascii() and credential.method is CredentialMethod.PSK
         length = len(octets.decode()) if is_text else len(octets)
-        known = min(length, _LONG), octets[:1].isspace() or octets[-1:].isspace()
+        known = length if length < _LONG else _LONG, octets != octets.strip()
     return known, credential.certificate is None, not credential.ca
