@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import compress
 from operator import add
 from typing import NamedTuple
 
@@ -67,11 +68,11 @@ class _Numbers:
         self._by_endpoint: dict[int, int] = {}
 
     def of(self, endpoints: Sequence[Endpoint]) -> list[int]:
-        numbers, ids = self._by_endpoint, list(map(id, endpoints))
-        for name, endpoint in dict(zip(ids, endpoints, strict=True)).items():
+        numbers = self._by_endpoint
+        for name, endpoint in dict(zip(map(id, endpoints), endpoints, strict=True)).items():
             if name not in numbers:
                 numbers[name] = self._by_key.setdefault(self._key(endpoint), len(self._by_key))
-        return list(map(numbers.__getitem__, ids))
+        return list(map(numbers.__getitem__, map(id, endpoints)))
 
 
 def _address(endpoint: Endpoint) -> Hashable:
@@ -106,10 +107,11 @@ _LAST_STEPS: tuple[tuple[_Key, _Key], ...] = ((_whatever, _both), (_whatever, _a
 def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]:
     """All pairs of gateways in the order of the sides, and the gateways without a far end."""
     matching = _Matching(sides)
-    firsts = [(end, gateway.endpoints[0]) for end, gateway in enumerate(matching.gateways)]
+    firsts = _Claims(range(len(matching.gateways)), [gateway.endpoints[0] for gateway in matching.gateways])
     for step in _STEPS:
         firsts = matching.by(*step, firsts)
-    others = [(end, pair) for end, _first in firsts for pair in matching.gateways[end].endpoints]
+    every = [(end, pair) for end in firsts.ends for pair in matching.gateways[end].endpoints]
+    others = _Claims([end for end, _pair in every], [pair for _end, pair in every])
     for step in _STEPS:
         others = matching.by(*step, others)
     matching.by_name()
@@ -118,8 +120,11 @@ def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]
     return matching.pairs(), matching.leftovers()
 
 
-_Claim = tuple[int, EndpointPair]
-"""What one end, by its position, says of both: an end with several endpoint pairs makes several claims."""
+class _Claims(NamedTuple):
+    """What ends, by their positions, say of both: an end with several endpoint pairs makes several claims."""
+
+    ends: Sequence[int]
+    pairs: Sequence[EndpointPair]
 
 
 class _Matching:
@@ -132,21 +137,21 @@ class _Matching:
         self._peers: list[int | None] = [None] * len(self.gateways)
         self._numbers: dict[_Key, _Numbers] = {key: _Numbers(key) for key in (_address, _identity, _both, _whatever)}
 
-    def alone(self, claims: Iterable[_Claim]) -> list[_Claim]:
+    def alone(self, claims: _Claims) -> _Claims:
         """The claims of ends that have no peer."""
-        peers = self._peers
-        return [claim for claim in claims if peers[claim[0]] is None]
+        alone = [self._peers[end] is None for end in claims.ends]
+        return _Claims(list(compress(claims.ends, alone)), list(compress(claims.pairs, alone)))
 
-    def by(self, local: _Key, remote: _Key, claims: Sequence[_Claim], *, only: bool = False) -> list[_Claim]:
+    def by(self, local: _Key, remote: _Key, claims: _Claims, *, only: bool = False) -> _Claims:
         """Join ends that say of each other what the other says of itself; what is left are the claims of the others.
 
         All claims are of ends that have no peer yet.
         """
-        locals_, remotes = [pair.local for _end, pair in claims], [pair.remote for _end, pair in claims]
+        locals_, remotes = [pair.local for pair in claims.pairs], [pair.remote for pair in claims.pairs]
         own, of_peer = self._numbers[local], self._numbers[remote]
         here, there = own.of(locals_), of_peer.of(remotes)
         mirrored = (there, here) if own is of_peer else (own.of(remotes), of_peer.of(locals_))
-        self._join([end for end, _pair in claims], _said(here, there), _said(*mirrored), only)
+        self._join(claims.ends, _said(here, there), _said(*mirrored), only)
         return self.alone(claims)
 
     def by_name(self) -> None:
