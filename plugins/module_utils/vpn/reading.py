@@ -24,6 +24,17 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRUE = frozenset({"yes", "true", "on", "1"})
 _FALSE = frozenset({"no", "false", "off", "0"})
 
+CODES = {
+    "declaration-duplicate-name": "Names are unique in their list",
+    "declaration-invalid-value": "Every field has a value that it can take",
+    "declaration-joined-twice": "Two sites of a fleet are joined once",
+    "declaration-missing-field": "Every required field is set",
+    "declaration-unknown-field": "Every field is one that the language has",
+    "declaration-unknown-reference": "What is referred to by name is declared",
+    "declaration-wrong-type": "Every field has a value of its type",
+}
+"""What is held against each field while it is read, all of them errors; the book of rules begins after that."""
+
 
 class Misfit(ValueError):
     """A value that a field cannot take. ``state`` says what is there where the value itself must not be shown."""

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..findings import Finding
+from ..reading import CODES
 from ..rules.book import CHAPTERS
 from .judgement import Judgement, Locate, Position, counted, ends
 
@@ -22,17 +23,6 @@ MOST = 5_000
 MOST_ENDS = 10
 """Of one result: a rule over all sites may have hundreds."""
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-
-DECLARATION = {
-    "declaration-duplicate-name": "Names are unique in their list",
-    "declaration-invalid-value": "Every field has a value that it can take",
-    "declaration-joined-twice": "Two sites of a fleet are joined once",
-    "declaration-missing-field": "Every required field is set",
-    "declaration-unknown-field": "Every field is one that the language has",
-    "declaration-unknown-reference": "What is referred to by name is declared",
-    "declaration-wrong-type": "Every field has a value of its type",
-}
-"""What is checked while a declaration is read; the rules' own book begins after that."""
 
 _RFC = re.compile(r"RFC (\d+)(?: §([\d.]+))?")
 _OBJECT = re.compile(r"(gateway|tunnel)s\[([^]]*)\]")
@@ -62,7 +52,7 @@ def _notes(judgement: Judgement) -> list[dict[str, Any]]:
 
 
 def _rules() -> Iterator[dict[str, Any]]:
-    for code, sentence in DECLARATION.items():
+    for code, sentence in CODES.items():
         yield _rule(code, sentence, "error", "", "Declaration")
     for chapter in CHAPTERS:
         for rule in chapter.rules:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from .. import collector
 from ..declaration import DeclarationError
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..hardware import Abilities
 from ..model import Gateway, Side
 from ..pairing import Pair, pair
+from ..reading import CODES
 from . import (
     both_gateways,
     both_peers,
@@ -33,17 +34,18 @@ from .book import (
     BOTH_PHASE1,
     BOTH_PHASE2,
     CHAPTERS,
+    ERROR,
     FAR_END,
     GATEWAY,
     GATEWAYS,
     HOST,
+    OWN,
     PHASE1,
     PHASE2,
     SITE,
     SITES,
     TUNNEL,
     TUNNELS,
-    Rule,
 )
 from .likeness import Likenesses, doubtful
 
@@ -134,10 +136,14 @@ def _together(both: Pair) -> Iterator[Finding]:
 
 
 def table() -> str:
-    """All rules as Markdown, chapter by chapter: what ``docs/rules.md`` holds."""
-    return "\n".join(_section(chapter.title, chapter.rules) for chapter in CHAPTERS)
+    """All codes as Markdown, reading first, then chapter by chapter: what ``docs/rules.md`` holds."""
+    reading = [(code, ERROR, sentence, OWN) for code, sentence in CODES.items()]
+    chapters = ((chapter.title, [(rule.code, rule.severity, rule.summary, rule.source) for rule in chapter.rules])
+                for chapter in CHAPTERS)
+    sections = (("Reading a declaration or a fleet", reading), *chapters)
+    return "\n".join(_section(title, rows) for title, rows in sections)
 
 
-def _section(title: str, rules: Sequence[Rule[...]]) -> str:
-    rows = (f"| `{rule.code}` | {rule.severity.value} | {rule.summary} | {rule.source} |" for rule in rules)
-    return "\n".join((f"## {title}", "", "| Code | Severity | Rule | Source |", "|---|---|---|---|", *rows, ""))
+def _section(title: str, rows: Sequence[tuple[str, Severity, str, str]]) -> str:
+    lines = (f"| `{code}` | {severity.value} | {sentence} | {source} |" for code, severity, sentence, source in rows)
+    return "\n".join((f"## {title}", "", "| Code | Severity | Rule | Source |", "|---|---|---|---|", *lines, ""))
