@@ -5,6 +5,7 @@
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 from ikeengine.vpn import rules
@@ -12,6 +13,7 @@ from ikeengine.vpn.rules.book import CHAPTERS, SITE
 from ikeengine.vpn.rules.likeness import Likenesses
 
 from bench import planted
+from tests.support.variations import vary
 
 
 @pytest.mark.parametrize("sites, faults", [(12, 40), (60, 100)])
@@ -20,10 +22,52 @@ def test_passing_over_hides_nothing(monkeypatch, sites, faults):
     print(f"seed {seed}")
     sides, where = planted.plant(planted.mesh(sites), faults, random.Random(seed))
     quick = rules.validate(sides).findings
-    for subject in ("site", "link"):
-        monkeypatch.setattr(Likenesses, subject, lambda _self, _subject: None)
+    unlike(monkeypatch)
     assert quick == rules.validate(sides).findings
     assert planted.found(quick) == planted.expected(where)
+
+
+def unlike(monkeypatch):
+    """Nothing is like anything else, so every rule looks at everything."""
+    for subject in ("site", "link"):
+        monkeypatch.setattr(Likenesses, subject, lambda _self, _subject: None)
+
+
+@pytest.mark.parametrize("networks, variations", [(1, 400), (2, 200)])
+def test_whatever_is_changed_it_is_found_beside_alike_links(monkeypatch, networks, variations):
+    """One or two things changed anywhere at one end of one link, or at both, in a fleet of four sites."""
+    seed = int(os.environ.get("TANDEM_SEED") or random.randrange(2**32))
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    mesh = planted.mesh(4, networks)
+    varied = [vary_link(mesh, draw) for _ in range(variations)]
+    quick = [rules.validate(fleet).findings for fleet in varied]
+    unlike(monkeypatch)
+    for fleet, findings in zip(varied, quick, strict=True):
+        assert findings == rules.validate(fleet).findings
+    assert len({finding.code for findings in quick for finding in findings}) > 40
+
+
+def vary_link(mesh, draw):
+    """The mesh with something else at one link; the last two sites stay as they are."""
+    sides = list(mesh)
+    both = draw.random() < 0.4
+    seed = draw.randrange(2**32)
+    for here, there in ((0, 1), (1, 0)) if both else draw.choice((((0, 1),), ((1, 0),))):
+        again = random.Random(seed)  # the same at both ends, where both change
+        if again.random() < 0.2:
+            sides[here] = vary_site(sides[here], again)
+            continue
+        for _ in range(again.choice((1, 1, 2))):
+            name, part = sides[there].name, again.choice(("gateways", "tunnels"))
+            sides[here] = replace(sides[here], **{part: tuple(
+                vary(one, again) if one.name == name else one for one in getattr(sides[here], part))})
+    return sides
+
+
+def vary_site(side, draw):
+    name = draw.choice(("platform", "managed", "policy"))
+    return replace(side, **{name: vary(getattr(side, name), draw)})
 
 
 @pytest.mark.parametrize("networks", [1, 3])
