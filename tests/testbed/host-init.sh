@@ -89,10 +89,12 @@ mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 run run
 mount -t tmpfs -o mode=755 dev dev
 mkdir dev/pts dev/shm dev/net
-for device in null zero full random urandom tty net/tun; do
+for device in null zero full random urandom tty; do
     : > dev/$device
     mount --bind /dev/$device dev/$device
 done
+# As the kernel makes it: no udev runs in here to open it to others than root.
+mknod -m 600 dev/net/tun c 10 200
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
 mount -t tmpfs -o mode=1777 shm dev/shm
 ln -s pts/ptmx dev/ptmx

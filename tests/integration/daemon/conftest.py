@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +71,21 @@ class Node:
     def command(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.namespace, *words]
 
-    def daemon_command(self, *options: str) -> list[str]:
+    def daemon_command(self, *options: str, before: Sequence[str] = ()) -> list[str]:
         files = ["--declaration", str(self.directory / "declaration.json"),
                  "--secrets", str(self.directory / "secrets.json"), "--control", str(self.control)]
-        return self.command(sys.executable, "-m", "ikeengine", *files, *options)
+        return self.command(*before, sys.executable, "-m", "ikeengine", *files, *options)
 
     def run_daemon(self, *options: str) -> subprocess.CompletedProcess[str]:
         """One that is expected to end by itself."""
         return subprocess.run(self.daemon_command(*options), capture_output=True, text=True, timeout=60, cwd=SOURCES)
 
-    def start(self, *options: str) -> None:
-        """Start the daemon and wait until it answers."""
+    def start(self, *options: str, tun_mode: int | None = None) -> None:
+        """Start the daemon, with a TUN device of its own where a mode is given, and wait until it answers."""
+        own_tun = f'mount -t tmpfs net /dev/net && mknod -m {tun_mode or 0:o} /dev/net/tun c 10 200 && exec "$@"'
+        command = self.daemon_command(*options, before=("sh", "-c", own_tun, "sh") if tun_mode else ())
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.daemon_command(*options), stdout=log, stderr=log, cwd=SOURCES)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=SOURCES)
         deadline = time.monotonic() + 60
         while self._probe() != 0:
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()

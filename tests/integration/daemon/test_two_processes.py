@@ -123,11 +123,23 @@ def test_flush_leaves_nothing_behind_running_or_stopped(site: Site) -> None:
     assert left() == ""
 
 
+def test_started_as_root_it_lets_its_user_open_a_tun_device_that_no_udev_did(site: Site) -> None:
+    site.hq.declare(site.branch)
+    site.branch.declare(site.hq, start="answer")
+    site.branch.start("--user", "nobody", tun_mode=0o600)
+    site.hq.start("--user", "nobody", tun_mode=0o666)
+    site.hq.ask("up", "branch")
+    assert " 0% packet loss" in site.hq.ping(site.branch).stdout
+    assert site.hq.stop() == 0
+    with pytest.raises(AssertionError, match="chmod 0666 /dev/net/tun"):
+        site.hq.start("--user", "nobody", tun_mode=0o660)
+
+
 def test_started_as_root_it_keeps_three_capabilities_of_another_user(site: Site) -> None:
     site.hq.declare(site.branch)
     site.branch.declare(site.hq, start="answer")
-    site.branch.start("--user", "nobody")
-    site.hq.start("--user", "nobody")
+    site.branch.start("--user", "nobody", tun_mode=0o666)
+    site.hq.start("--user", "nobody", tun_mode=0o666)
     site.hq.ask("up", "branch")
     assert " 0% packet loss" in site.hq.ping(site.branch).stdout
     pid = site.hq.ask("status")["daemon"]["pid"]

@@ -10,6 +10,7 @@ import os
 import pwd
 import resource
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 #: From linux/capability.h.
@@ -47,6 +48,17 @@ def own_directory(path: Path, user: str | None) -> None:
     except OSError as error:
         raise PrivilegeError(f"cannot make {path} for the control socket: {error.strerror}; start as root, or name "
                              "another socket with --control") from None
+
+
+def open_to_users(device: Path) -> None:
+    """Let others than root open a device that still has the mode that the kernel made it with, since no udev runs here.
+
+    For a TUN device: opening it grants nothing to whoever has no CAP_NET_ADMIN, so udev gives it this mode everywhere
+    (Linux Documentation/networking/tuntap.rst). What somebody chose otherwise stays.
+    """
+    with suppress(OSError):  # no such device, or not ours to change: told where a tunnel needs it
+        if device.stat().st_mode & 0o777 == 0o600:
+            device.chmod(0o666)
 
 
 def drop_to(user: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import __version__
 from ..dataplane.interface import DataPlaneError
+from ..dataplane.userspace.tun import DEVICE
 from ..sa_manager import IkeSaManager
 from .commands import Commands
 from .control import ControlServer, answers, place
@@ -20,7 +21,7 @@ from .engine import Engine
 from .host import Host
 from .log import Log
 from .planes import DataPlanes, Unservable
-from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, own_directory
+from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, open_to_users, own_directory
 from .status import abilities_as_json
 from .supervisor import notify, watchdog_interval
 from .udp import PortTaken, UdpSockets
@@ -32,6 +33,7 @@ def serve(options: Options) -> None:
     try:
         own_directory(options.control.parent, options.user)
         if options.user is not None:
+            open_to_users(Path(DEVICE))
             drop_to(options.user)
         keep_secrets_in_memory()
         asyncio.run(_serve(declared, options.control, Log()))

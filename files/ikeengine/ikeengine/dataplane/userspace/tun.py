@@ -13,7 +13,7 @@ import struct
 from ...vpn.algorithms import AUTHENTICATIONS, ENCRYPTIONS, Authentication, Encryption
 from ..interface import DataPlaneError
 
-_PATH = "/dev/net/tun"
+DEVICE = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
 _IFF_TUN = 0x0001
 _IFF_NO_PI = 0x1000
@@ -48,9 +48,12 @@ class TunDevice:
     def __init__(self, name: str, mtu: int) -> None:
         """Raises DataPlaneError, saying what the host lacks."""
         try:
-            self.fd = os.open(_PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            self.fd = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except PermissionError as error:
+            raise DataPlaneError(f"opening {DEVICE}: {error.strerror}; the daemon's user must be let open it: chmod "
+                                 f"0666 {DEVICE}") from None
         except OSError as error:
-            raise DataPlaneError(f"opening {_PATH}: {error.strerror}; the host or container needs the TUN device"
+            raise DataPlaneError(f"opening {DEVICE}: {error.strerror}; the host or container needs the TUN device"
                                  ) from None
         try:
             fcntl.ioctl(self.fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
