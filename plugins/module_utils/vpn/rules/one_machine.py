@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import hardware
-from ..algorithms import Strength
+from ..algorithms import Authentication, Strength
 from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
 from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, TUNNEL, Broken
@@ -105,7 +105,7 @@ def firmware_phase1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Br
               f"gateways[{gateway.name}].credential.method")]
     for transform in gateway.transforms:
         path = f"transforms[{transform.name}]"
-        asked += [(hardware.SHA2, hardware.is_sha2(transform.authentication), f"{path}.authentication"),
+        asked += [(hardware.SHA2, _firmware_brings_sha2(side, transform.authentication), f"{path}.authentication"),
                   (hardware.AES_GCM, transform.encryption.aead, f"{path}.encryption"),
                   (hardware.GROUP_21, transform.key_group == hardware.NEWEST_GROUP, f"{path}.key_group")]
     yield from _too_old(side, "phase 1", asked)
@@ -129,11 +129,16 @@ def firmware_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: Tunnel
     asked = [(hardware.GROUP_21, tunnel.pfs == hardware.NEWEST_GROUP, f"tunnels[{tunnel.name}].pfs.key_group")]
     for proposal in tunnel.proposals:
         path = f"proposals[{proposal.name}]"
-        asked += [(hardware.SHA2, proposal.authentication is not None and hardware.is_sha2(proposal.authentication),
-                   f"{path}.authentication"),
+        asked += [(hardware.SHA2, _firmware_brings_sha2(side, proposal.authentication), f"{path}.authentication"),
                   (hardware.AES_GCM, proposal.encryption is not None and proposal.encryption.aead,
                    f"{path}.encryption")]
     yield from _too_old(side, "phase 2", asked)
+
+
+def _firmware_brings_sha2(side: SiteSettings, authentication: Authentication | None) -> bool:
+    """Where the hardware lacks it, no firmware does."""
+    return (authentication is not None and hardware.is_sha2(authentication)
+            and side.platform.model not in hardware.MODELS_WITHOUT_SHA2)
 
 
 def _too_old(side: SiteSettings, phase: str, asked: list[tuple[str, bool, str]]) -> Iterator[Broken]:

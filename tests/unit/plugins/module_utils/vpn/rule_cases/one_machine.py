@@ -58,6 +58,7 @@ CASES = (
          "transforms[p1].key_group", "site.firmware",
          ({**firmware("12.10"), "hq transforms.0.key_group": 21}, {**FIREBOX, "hq transforms.0.key_group": 21},
           {**firmware("12.9"), "hq transforms.0.key_group": 20},
+          {"hq site": {"name": "hq", "platform": "XTM 505", "firmware": "11.7"}, "hq gateways.0.ike_version": 1},
           {"hq site": {"name": "hq", "platform": "ISR 4331", "firmware": "3.1"}})),
     Case("firmware-ipv6-endpoints", {**firmware("12.3.1"), "hq gateways.0.endpoints.0.local.address": "2001:db8::1",
                                      "hq gateways.0.endpoints.0.remote.address": "2001:db8::2"},
@@ -71,7 +72,8 @@ CASES = (
          "AES-GCM came with firmware 12.2. Upgrade hq, or change proposals[p2].encryption.",
          "proposals[p2].encryption", "site.firmware",
          ({**firmware("12.2"), "hq proposals.0": {"name": "p2", "encryption": "AES-GCM-256"}},
-          {**firmware("12.1"), "hq proposals.0.encryption": "AES-128"})),
+          {**firmware("12.1"), "hq proposals.0.encryption": "AES-128"},
+          {"hq site": {"name": "hq", "platform": "XTM 505", "firmware": "11.7"}})),
     Case("phase1-not-negotiated-yet", {"hq gateways.0.credential": CERTIFICATE},
          "gateway hq/branch: credential: hq asks for method certificate: ikeengine of this version negotiates only "
          "credential psk, hex-psk. Set gateways[branch].credential.method to one of psk, hex-psk.",
