@@ -6,12 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from .. import hardware
 from ..durations import format_duration
-from ..model import IkeVersion, KeepAlive, Mode
+from ..model import (
+    Credential,
+    CredentialMethod,
+    DeadPeerDetection,
+    IkeVersion,
+    KeepAlive,
+    Mode,
+    Secret,
+    Transform,
+)
 from .book import BOTH_PHASE1, ERROR, SEED, WARNING, Broken
-from .mismatch import nearest, transform_members, values
+from .mismatch import Near, chosen, in_place, listed, nearest, transform_members, values
+from .remedies import Remedy, is_sound, offered, to_gateway
 from .settings import GatewaySettings, PairSettings, SiteSettings
 
 
@@ -30,7 +42,29 @@ def ike_version_differs(pair: PairSettings) -> Iterator[Broken]:
     if left is not right:
         yield Broken("IKE version", f"{pair.left.name} has IKEv{left.value}",
                      f"{pair.right.name} has IKEv{right.value}", "a peer does not answer the other version",
-                     f"Set ike_version to {IkeVersion.V2.value} at both ends", *_paths(pair, "ike_version"))
+                     offered([_at_both_ends(pair, version) for version in (IkeVersion.V2, IkeVersion.V1)]),
+                     *_paths(pair, "ike_version"))
+
+
+_IN_IKEV2: dict[str, tuple[Any, str]] = {
+    "mode": (None, "no mode"), "keep_alive": (None, "no ike_keep_alive"),
+    "nat_traversal": (True, "nat_traversal.enabled true"),
+    "dead_peer_detection": (DeadPeerDetection(), "dead_peer_detection.enabled true")}
+"""What IKEv2 has one way only: the field's value there, in the model and in words."""
+
+
+def _at_both_ends(pair: PairSettings, version: IkeVersion) -> Remedy:
+    """Set the IKE version, and what goes with it."""
+    ends, beside = [], dict[str, None]()
+    for side, gateway in ((pair.left, pair.left_gateway), (pair.right, pair.right_gateway)):
+        changes: dict[str, Any] = {"version": version}
+        for field, (value, words) in _IN_IKEV2.items() if version is IkeVersion.V2 else ():
+            if bool(getattr(gateway, field)) is not bool(value):
+                changes[field] = value
+                beside[words] = None
+        ends.append(to_gateway("", side, gateway, **changes))
+    with_it = f", with {listed(beside)}" if beside else ""
+    return replace(ends[0] & ends[1], words=f"ike_version to {version.value} at both ends{with_it}")
 
 
 @BOTH_PHASE1.rule("mode-differs", ERROR, SEED, member="mode")
@@ -39,8 +73,14 @@ def mode_differs(pair: PairSettings) -> Iterator[Broken]:
     left, right = pair.left_gateway.mode, pair.right_gateway.mode
     if _both_v1(pair) and left and right and {left, right} == {Mode.MAIN, Mode.AGGRESSIVE}:
         yield Broken("mode", f"{pair.left.name} has {left.value}", f"{pair.right.name} has {right.value}",
-                     "a responder refuses a mode that it is not set up for", "Set mode to main at both ends",
-                     *_paths(pair, "mode"))
+                     "a responder refuses a mode that it is not set up for",
+                     offered([_with_mode(pair, Mode.MAIN), _with_mode(pair, Mode.AGGRESSIVE),
+                              _at_both_ends(pair, IkeVersion.V2)]), *_paths(pair, "mode"))
+
+
+def _with_mode(pair: PairSettings, mode: Mode) -> Remedy:
+    return (to_gateway(f"mode to {mode.value} at both ends", pair.left, pair.left_gateway, mode=mode)
+            & to_gateway("", pair.right, pair.right_gateway, mode=mode))
 
 
 @BOTH_PHASE1.rule("mode-falls-back", WARNING, SEED, member="mode")
@@ -65,40 +105,59 @@ def credential_method_differs(pair: PairSettings) -> Iterator[Broken]:
     if left is not right:
         yield Broken("credential", f"{pair.left.name} has method {left.value}", f"{pair.right.name} has {right.value}",
                      "both ends need the same method; the peers would answer AUTHENTICATION_FAILED",
-                     f"Set gateways[{pair.right_gateway.name}].credential.method of {pair.right.name} to {left.value}, "
-                     f"or {pair.left.name}'s to {right.value}", *_paths(pair, "credential.method"))
+                     offered([_with_method(pair.right, pair.right_gateway, left),
+                              _with_method(pair.left, pair.left_gateway, right)]), *_paths(pair, "credential.method"))
+
+
+_KEY = Secret(b"a key that is as long as any rule asks for")
+_CREDENTIALS = {method: Credential(method, _KEY, "a certificate", ("its authority",)) for method in CredentialMethod}
+"""As an end would have it that takes another method: with everything that the method needs."""
+
+
+def _with_method(side: SiteSettings, gateway: GatewaySettings, method: CredentialMethod) -> Remedy:
+    return to_gateway(f"gateways[{gateway.name}].credential.method of {side.name} to {method.value}", side, gateway,
+                      credential=_CREDENTIALS[method])
 
 
 @BOTH_PHASE1.rule("phase1-no-common-transform", ERROR, f"{SEED}; RFC 7296 §2.7", member="transforms")
 def no_common_transform(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have a Phase 1 transform with the same algorithms and key exchanges."""
-    left = [(transform.name, transform_members(transform)) for transform in pair.left_gateway.transforms]
-    right = [(transform.name, transform_members(transform)) for transform in pair.right_gateway.transforms]
-    if {members for _name, members in left} & {members for _name, members in right}:
+    left, right = pair.left_gateway.transforms, pair.right_gateway.transforms
+    if set(map(transform_members, left)) & set(map(transform_members, right)):
         return
-    near = nearest(left, right)
+    options = [(near, _made_equal(pair, near)) for near in nearest(left, right, transform_members)]
+    near, remedies = next((option for option in options if is_sound(option[1])), options[0])
     yield Broken(f"phase 1 {near.labels}", f"{pair.left.name} offers {values(near.left)}",
                  f"{pair.right.name} offers {values(near.right)}",
-                 "no common transform; the peers would answer NO_PROPOSAL_CHOSEN",
-                 near.mend(pair.left.name, pair.right.name, "transform"), *near.paths("transforms"))
+                 "no common transform; the peers would answer NO_PROPOSAL_CHOSEN", offered(remedies),
+                 *near.paths("transforms"))
+
+
+def _made_equal(pair: PairSettings, near: Near[Transform]) -> list[Remedy]:
+    left, right = pair.left_gateway, pair.right_gateway
+    to_left, as_left = near.as_left()
+    to_right, as_right = near.as_right()
+    return [to_gateway(f"{to_left} in {pair.right.name}'s transform {near.right_offer.name}", pair.right, right,
+                       transforms=in_place(right.transforms, near.right_offer, as_left)),
+            to_gateway(f"{to_right} in {pair.left.name}'s transform {near.left_offer.name}", pair.left, left,
+                       transforms=in_place(left.transforms, near.left_offer, as_right))]
 
 
 @BOTH_PHASE1.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="transforms")
 def sa_life_differs(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have the same SA life in the Phase 1 transform that they share."""
-    shared = [(left, right) for left in pair.left_gateway.transforms for right in pair.right_gateway.transforms
-              if transform_members(left) == transform_members(right)]
-    if not shared or any(left.sa_life == right.sa_life for left, right in shared):
-        return
-    left, right = shared[0]
-    here, there = format_duration(left.sa_life), format_duration(right.sa_life)
-    negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
-    yield Broken("phase 1 SA life", f"{pair.left.name}'s transform {left.name} has {here}",
-                 f"{pair.right.name}'s transform {right.name} has {there}",
-                 f"transforms must match exactly{negotiated}",
-                 f"Set sa_life to {here} in {pair.right.name}'s transform {right.name}, "
-                 f"or to {there} in {pair.left.name}'s transform {left.name}",
-                 f"transforms[{left.name}].sa_life", f"transforms[{right.name}].sa_life")
+    for here, there in chosen(pair.left_gateway.transforms, pair.right_gateway.transforms, transform_members):
+        if {transform.sa_life for transform in here} & {transform.sa_life for transform in there}:
+            continue
+        left, right = here[0], there[0]
+        one, other = format_duration(left.sa_life), format_duration(right.sa_life)
+        negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
+        yield Broken("phase 1 SA life", f"{pair.left.name}'s transform {left.name} has {one}",
+                     f"{pair.right.name}'s transform {right.name} has {other}",
+                     f"transforms must match exactly{negotiated}",
+                     f"Set sa_life to {one} in {pair.right.name}'s transform {right.name}, "
+                     f"or to {other} in {pair.left.name}'s transform {left.name}",
+                     f"transforms[{left.name}].sa_life", f"transforms[{right.name}].sa_life")
 
 
 def _on(value: object) -> str:

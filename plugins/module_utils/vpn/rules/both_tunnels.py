@@ -10,9 +10,10 @@ from ipaddress import ip_interface
 from itertools import product
 
 from ..durations import format_duration, format_traffic
-from ..model import Expiration, IkeVersion, Proposal
+from ..model import Expiration, IkeVersion, Proposal, Protocol
 from .book import BOTH_PHASE2, ERROR, OWN, SEED, WARNING, Broken
-from .mismatch import nearest, proposal_members, values
+from .mismatch import Near, chosen, in_place, nearest, proposal_members, values
+from .remedies import Remedy, is_sound, offered, to_tunnel
 from .settings import PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
 
@@ -28,8 +29,14 @@ def protocol_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterato
         yield Broken("phase 2 protocol", f"{pair.left.name} has {'/'.join(left)}",
                      f"{pair.right.name} has {'/'.join(right)}",
                      "no common protocol; the peers would answer NO_PROPOSAL_CHOSEN",
-                     "Set protocol to ESP in the proposals of both ends",
-                     _path(left), _path(right))
+                     offered(_with_esp(pair, tunnels)), _path(left), _path(right))
+
+
+def _with_esp(pair: PairSettings, tunnels: TunnelPairSettings) -> list[Remedy]:
+    """The end that has AH made like the other: ESP is the recommendation."""
+    near = nearest(tunnels.left.proposals, tunnels.right.proposals, proposal_members)[0]
+    at_right, at_left = _made_equal(pair, tunnels, near)
+    return [at_right if near.left_offer.protocol is Protocol.ESP else at_left]
 
 
 def _path(protocols: dict[str, Proposal]) -> str:
@@ -45,35 +52,44 @@ def _protocols(tunnel: TunnelSettings) -> dict[str, Proposal]:
 @BOTH_PHASE2.rule("phase2-no-common-proposal", ERROR, f"{SEED}; RFC 7296 §2.7", member="proposals")
 def no_common_proposal(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends have a Phase 2 proposal with the same protocol, encryption and authentication."""
-    left = [(proposal.name, proposal_members(proposal)) for proposal in tunnels.left.proposals]
-    right = [(proposal.name, proposal_members(proposal)) for proposal in tunnels.right.proposals]
-    if {members for _name, members in left} & {members for _name, members in right}:
+    left, right = tunnels.left.proposals, tunnels.right.proposals
+    if set(map(proposal_members, left)) & set(map(proposal_members, right)):
         return
-    if not {members[0] for _name, members in left} & {members[0] for _name, members in right}:
+    if not _protocols(tunnels.left).keys() & _protocols(tunnels.right).keys():
         return
-    near = nearest(left, right)
+    options = [(near, _made_equal(pair, tunnels, near)) for near in nearest(left, right, proposal_members)]
+    near, remedies = next((option for option in options if is_sound(option[1])), options[0])
     yield Broken(f"phase 2 {near.labels}", f"{pair.left.name} offers {values(near.left)}",
                  f"{pair.right.name} offers {values(near.right)}",
-                 "no common proposal; the peers would answer NO_PROPOSAL_CHOSEN",
-                 near.mend(pair.left.name, pair.right.name, "proposal"), *near.paths("proposals"))
+                 "no common proposal; the peers would answer NO_PROPOSAL_CHOSEN", offered(remedies),
+                 *near.paths("proposals"))
+
+
+def _made_equal(pair: PairSettings, tunnels: TunnelPairSettings, near: Near[Proposal]) -> list[Remedy]:
+    left, right = tunnels.left, tunnels.right
+    to_left, as_left = near.as_left()
+    to_right, as_right = near.as_right()
+    return [to_tunnel(f"{to_left} in {pair.right.name}'s proposal {near.right_offer.name}", pair.right,
+                      pair.right_gateway, right, proposals=in_place(right.proposals, near.right_offer, as_left)),
+            to_tunnel(f"{to_right} in {pair.left.name}'s proposal {near.left_offer.name}", pair.left,
+                      pair.left_gateway, left, proposals=in_place(left.proposals, near.left_offer, as_right))]
 
 
 @BOTH_PHASE2.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="proposals")
 def key_expiration_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends force key expiration alike in the Phase 2 proposal that they share."""
-    shared = [(left, right) for left in tunnels.left.proposals for right in tunnels.right.proposals
-              if proposal_members(left) == proposal_members(right)]
-    if not shared or any(left.expiration == right.expiration for left, right in shared):
-        return
-    left, right = shared[0]
-    here, there = _expiration(left.expiration), _expiration(right.expiration)
-    negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
-    yield Broken("phase 2 force key expiration", f"{pair.left.name}'s proposal {left.name} has {here}",
-                 f"{pair.right.name}'s proposal {right.name} has {there}",
-                 f"proposals must match exactly{negotiated}",
-                 f"Set force_key_expiration to {here} in {pair.right.name}'s proposal {right.name}, "
-                 f"or to {there} in {pair.left.name}'s proposal {left.name}",
-                 f"proposals[{left.name}].force_key_expiration", f"proposals[{right.name}].force_key_expiration")
+    for here, there in chosen(tunnels.left.proposals, tunnels.right.proposals, proposal_members):
+        if {proposal.expiration for proposal in here} & {proposal.expiration for proposal in there}:
+            continue
+        left, right = here[0], there[0]
+        one, other = _expiration(left.expiration), _expiration(right.expiration)
+        negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
+        yield Broken("phase 2 force key expiration", f"{pair.left.name}'s proposal {left.name} has {one}",
+                     f"{pair.right.name}'s proposal {right.name} has {other}",
+                     f"proposals must match exactly{negotiated}",
+                     f"Set force_key_expiration to {one} in {pair.right.name}'s proposal {right.name}, "
+                     f"or to {other} in {pair.left.name}'s proposal {left.name}",
+                     f"proposals[{left.name}].force_key_expiration", f"proposals[{right.name}].force_key_expiration")
 
 
 def _expiration(expiration: Expiration) -> str:
@@ -95,12 +111,22 @@ def pfs_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Bro
     """Perfect Forward Secrecy is on at both ends or at none."""
     left, right = tunnels.left.pfs, tunnels.right.pfs
     if (left is None) is not (right is None):
-        without, tunnel, group = ((pair.left, tunnels.left, right) if left is None
-                                  else (pair.right, tunnels.right, left))
         yield Broken("PFS", f"{pair.left.name} has it {'on' if left else 'off'}",
                      f"{pair.right.name} has it {'on' if right else 'off'}", _when(pair),
-                     f"Set tunnels[{tunnel.name}].pfs of {without.name} to "
-                     f"{{enabled: true, key_group: {group.number if group else ''}}}", *_paths(tunnels, "pfs.enabled"))
+                     offered(_with_pfs(pair, tunnels)), *_paths(tunnels, "pfs.enabled"))
+
+
+def _with_pfs(pair: PairSettings, tunnels: TunnelPairSettings) -> list[Remedy]:
+    """The end that has none made like the other."""
+    side, gateway, tunnel, other = pair.right, pair.right_gateway, tunnels.right, tunnels.left
+    if tunnels.left.pfs is None:
+        side, gateway, tunnel, other = pair.left, pair.left_gateway, tunnels.left, tunnels.right
+    group, additional = other.pfs, other.additional_key_exchange
+    values = [f"enabled: true, key_group: {group.number if group else ''}"]
+    if additional is not None:
+        values.append(f"additional_key_exchange: {additional.name}")
+    return [to_tunnel(f"tunnels[{tunnel.name}].pfs of {side.name} to {{{', '.join(values)}}}", side, gateway, tunnel,
+                      pfs=group, additional_key_exchange=additional)]
 
 
 @BOTH_PHASE2.rule("pfs-group-differs", ERROR, f"{SEED}; RFC 7296 §1.2", member="pfs.key_group")
@@ -110,8 +136,11 @@ def pfs_group_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterat
     if left is not None and right is not None and left != right:
         yield Broken("PFS key group", f"{pair.left.name} has group {left.number}",
                      f"{pair.right.name} has group {right.number}", _when(pair),
-                     f"Set tunnels[{tunnels.right.name}].pfs.key_group of {pair.right.name} to {left.number}, "
-                     f"or tunnels[{tunnels.left.name}].pfs.key_group of {pair.left.name} to {right.number}",
+                     offered([to_tunnel(f"tunnels[{tunnel.name}].pfs.key_group of {side.name} to {group.number}", side,
+                                        gateway, tunnel, pfs=group)
+                              for side, gateway, tunnel, group in (
+                                  (pair.right, pair.right_gateway, tunnels.right, left),
+                                  (pair.left, pair.left_gateway, tunnels.left, right))]),
                      *_paths(tunnels, "pfs.key_group"))
 
 
@@ -124,8 +153,11 @@ def pfs_additional_key_exchange_differs(pair: PairSettings, tunnels: TunnelPairS
     here, there = (row.name if row else "none" for row in (left, right))
     at_left, at_right = _paths(tunnels, "pfs.additional_key_exchange")
     yield Broken("PFS additional key exchange", f"{pair.left.name} has {here}", f"{pair.right.name} has {there}",
-                 _when(pair), f"Set {at_right} of {pair.right.name} to {here}, or {at_left} of {pair.left.name} to "
-                 f"{there}", at_left, at_right)
+                 _when(pair), offered([
+                     to_tunnel(f"{path} of {side.name} to {name}", side, gateway, tunnel, additional_key_exchange=value)
+                     for path, side, gateway, tunnel, name, value in (
+                         (at_right, pair.right, pair.right_gateway, tunnels.right, here, left),
+                         (at_left, pair.left, pair.left_gateway, tunnels.left, there, right))]), at_left, at_right)
 
 
 @BOTH_PHASE2.rule("tunnel-kind-differs", ERROR, f"{SEED}; RFC 7296 §2.9", member="interface")

@@ -5,53 +5,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import Generic, TypeVar
 
-from ..algorithms import Strength
 from ..model import Proposal, Transform
+
+_Offer = TypeVar("_Offer", Transform, Proposal)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of an offer: its field in the declaration, its name in a sentence, its value, and its strength."""
+    """One member of an offer: its field in the declaration, its name in a sentence, and its value."""
 
     field: str
     label: str
     value: str
-    weak: bool
 
 
 def transform_members(transform: Transform) -> tuple[Member, ...]:
-    encryption, authentication, group = transform.encryption, transform.authentication, transform.key_group
     additional = transform.additional_key_exchange
-    return (Member("encryption", "encryption", encryption.name, encryption.strength is Strength.WEAK),
-            Member("authentication", "authentication", authentication.name, authentication.strength is Strength.WEAK),
-            Member("key_group", "key group", f"group {group.number}", group.strength is Strength.WEAK),
-            Member("additional_key_exchange", "additional key exchange", additional.name if additional else "none",
-                   False))
+    return (Member("encryption", "encryption", transform.encryption.name),
+            Member("authentication", "authentication", transform.authentication.name),
+            Member("key_group", "key group", f"group {transform.key_group.number}"),
+            Member("additional_key_exchange", "additional key exchange", additional.name if additional else "none"))
 
 
 def proposal_members(proposal: Proposal) -> tuple[Member, ...]:
     encryption, authentication = proposal.encryption, proposal.authentication
-    return (Member("protocol", "protocol", proposal.protocol.name, False),
-            Member("encryption", "encryption", encryption.name if encryption else "none",
-                   encryption is None or encryption.strength is Strength.WEAK),
-            Member("authentication", "authentication", authentication.name if authentication else "none",
-                   authentication is not None and authentication.strength is Strength.WEAK))
-
-
-Offer = tuple[str, tuple[Member, ...]]
-"""The name of a transform or proposal, and its members."""
+    return (Member("protocol", "protocol", proposal.protocol.name),
+            Member("encryption", "encryption", encryption.name if encryption else "none"),
+            Member("authentication", "authentication", authentication.name if authentication else "none"))
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
-    """The two offers that differ least, and the members in which they do."""
+class Near(Generic[_Offer]):
+    """Two offers, and the members in which they differ."""
 
-    left_name: str
-    right_name: str
+    left_offer: _Offer
+    right_offer: _Offer
     left: tuple[Member, ...]
     right: tuple[Member, ...]
 
@@ -62,30 +55,51 @@ class Nearest:
     def paths(self, kind: str) -> tuple[str, str]:
         """Where the two stand under the lists of ``kind``: the one member that differs, or the whole offer."""
         member = f".{self.left[0].field}" if len(self.left) == 1 else ""
-        return f"{kind}[{self.left_name}]{member}", f"{kind}[{self.right_name}]{member}"
+        return f"{kind}[{self.left_offer.name}]{member}", f"{kind}[{self.right_offer.name}]{member}"
 
-    def mend(self, left_site: str, right_site: str, kind: str) -> str:
-        """The change at either end that would make the two equal, but never towards what is weak."""
-        at_right = f"{_settings(self.left)} in {right_site}'s {kind} {self.right_name}"
-        at_left = f"{_settings(self.right)} in {left_site}'s {kind} {self.left_name}"
-        left_weak, right_weak = (any(member.weak for member in members) for members in (self.left, self.right))
-        if left_weak is right_weak:
-            return f"Set {at_right}, or {at_left}"
-        return f"Set {at_left if left_weak else at_right}"
+    def as_left(self) -> tuple[str, _Offer]:
+        """What makes the right offer equal to the left one, in words, and the offer that it then is."""
+        return _made(self.right_offer, self.left_offer, self.left)
+
+    def as_right(self) -> tuple[str, _Offer]:
+        """The same of the left offer."""
+        return _made(self.left_offer, self.right_offer, self.right)
 
 
-def nearest(left: Sequence[Offer], right: Sequence[Offer]) -> Nearest:
-    """Of two lists that are not empty and have no offer in common."""
-    best: Nearest | None = None
-    for (left_name, left_members), (right_name, right_members) in product(left, right):
-        unequal = [(one, other) for one, other in zip(left_members, right_members, strict=True)
-                   if one.value != other.value]
-        if best is None or len(unequal) < len(best.left):
-            best = Nearest(left_name, right_name,
-                           tuple(one for one, _other in unequal), tuple(other for _one, other in unequal))
-    if best is None:
-        raise ValueError("an empty list has no nearest offer")
-    return best
+def _made(offer: _Offer, like: _Offer, members: Sequence[Member]) -> tuple[str, _Offer]:
+    words = listed(f"{member.field} to {member.value.removeprefix('group ')}" for member in members)
+    return words, replace(offer, **{member.field: getattr(like, member.field) for member in members})
+
+
+def nearest(left: Sequence[_Offer], right: Sequence[_Offer],
+            members: Callable[[_Offer], tuple[Member, ...]]) -> list[Near[_Offer]]:
+    """Each offer of two lists that have none in common beside each of the other list, the most alike first."""
+    found = []
+    for one, other in product(left, right):
+        unequal = [both for both in zip(members(one), members(other), strict=True) if both[0] != both[1]]
+        found.append(Near(one, other, *(tuple(ends) for ends in zip(*unequal, strict=True))))
+    return sorted(found, key=lambda near: len(near.left))
+
+
+def in_place(offers: Sequence[_Offer], old: _Offer, new: _Offer) -> tuple[_Offer, ...]:
+    """The list with one offer in the place of another."""
+    return tuple(new if offer is old else offer for offer in offers)
+
+
+def chosen(left: Sequence[_Offer], right: Sequence[_Offer],
+           members: Callable[[_Offer], tuple[Member, ...]]) -> list[tuple[list[_Offer], list[_Offer]]]:
+    """The offers of either list that have the members which the peers choose, in the one's or in the other's order."""
+    here, there = _by_members(left, members), _by_members(right, members)
+    firsts = [next((key for key in keys if key in others), None) for keys, others in ((here, there), (there, here))]
+    return [(here[key], there[key]) for key in dict.fromkeys(firsts) if key is not None]
+
+
+def _by_members(offers: Sequence[_Offer],
+                members: Callable[[_Offer], tuple[Member, ...]]) -> dict[tuple[Member, ...], list[_Offer]]:
+    found: dict[tuple[Member, ...], list[_Offer]] = {}
+    for offer in offers:
+        found.setdefault(members(offer), []).append(offer)
+    return found
 
 
 def values(members: Iterable[Member]) -> str:
@@ -95,7 +109,3 @@ def values(members: Iterable[Member]) -> str:
 def listed(words: Iterable[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _settings(members: Iterable[Member]) -> str:
-    return listed(f"{member.field} to {member.value.removeprefix('group ')}" for member in members)

@@ -97,15 +97,15 @@ def test_credential_method_differs(branch, messages):
     assert messages("psk-differs") == []
     assert messages("credential-method-differs") == [
         "gateway hq<->branch: credential: hq has method psk, branch has hex-psk: both ends need the same method; the "
-        "peers would answer AUTHENTICATION_FAILED. Set gateways[hq].credential.method of branch to psk, or hq's to "
-        "hex-psk."]
+        "peers would answer AUTHENTICATION_FAILED. Set gateways[hq].credential.method of branch to psk, or "
+        "gateways[branch].credential.method of hq to hex-psk."]
 
 
 def test_ike_version_differs(branch, messages):
     branch["gateways"][0]["ike_version"] = 1
     assert messages("ike-version-differs") == [
         "gateway hq<->branch: IKE version: hq has IKEv2, branch has IKEv1: a peer does not answer the other version. "
-        "Set ike_version to 2 at both ends."]
+        "Set ike_version to 2 at both ends, with no mode."]
 
 
 def test_mode_differs(hq, branch, messages):
@@ -114,7 +114,7 @@ def test_mode_differs(hq, branch, messages):
     branch["gateways"][0]["mode"] = "aggressive"
     assert messages("mode-differs") == [
         "gateway hq<->branch: mode: hq has main, branch has aggressive: a responder refuses a mode that it is not set "
-        "up for. Set mode to main at both ends."]
+        "up for. Set mode to main at both ends, or ike_version to 2 at both ends, with no mode."]
 
 
 def test_identities_do_not_mirror(branch, messages, findings):

@@ -29,7 +29,7 @@ def test_protocol_differs(branch, messages):
     branch["proposals"][0].update(protocol="AH", encryption="none")
     assert messages("phase2-protocol-differs") == [
         "tunnel lan of hq<->branch: phase 2 protocol: hq has ESP, branch has AH: no common protocol; the peers would "
-        "answer NO_PROPOSAL_CHOSEN. Set protocol to ESP in the proposals of both ends."]
+        "answer NO_PROPOSAL_CHOSEN. Set protocol to ESP and encryption to AES-256 in branch's proposal p2."]
     assert messages("phase2-no-common-proposal") == []
 
 

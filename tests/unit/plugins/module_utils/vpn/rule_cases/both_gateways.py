@@ -17,11 +17,11 @@ VOICE = {"name": "voice", "gateway": "branch", "proposals": ["p2"],
 CASES = (
     Case("ike-version-differs", {"branch gateways.0.ike_version": 1},
          "gateway hq<->branch: IKE version: hq has IKEv2, branch has IKEv1: a peer does not answer the other version. "
-         "Set ike_version to 2 at both ends.",
+         "Set ike_version to 2 at both ends, with no mode.",
          "gateways[branch].ike_version", "gateways[hq].ike_version", (IKEV1, {"branch gateways.0.ike_version": 2})),
     Case("mode-differs", {**IKEV1, "branch gateways.0.mode": "aggressive"},
          "gateway hq<->branch: mode: hq has main, branch has aggressive: a responder refuses a mode that it is not set "
-         "up for. Set mode to main at both ends.",
+         "up for. Set mode to main at both ends, or ike_version to 2 at both ends, with no mode.",
          "gateways[branch].mode", "gateways[hq].mode",
          (IKEV1, {**IKEV1, "branch gateways.0.mode": "main-fallback-aggressive"})),
     Case("mode-falls-back", {**IKEV1, "hq gateways.0.mode": "aggressive",
@@ -39,8 +39,8 @@ CASES = (
          ({"hq gateways.0.mode": "main-fallback-aggressive", "branch gateways.0.mode": "main"},)),
     Case("credential-method-differs", {"branch gateways.0.credential": {"method": "hex-psk", "psk": "ab" * 16}},
          "gateway hq<->branch: credential: hq has method psk, branch has hex-psk: both ends need the same method; the "
-         "peers would answer AUTHENTICATION_FAILED. Set gateways[hq].credential.method of branch to psk, or hq's to "
-         "hex-psk.",
+         "peers would answer AUTHENTICATION_FAILED. Set gateways[hq].credential.method of branch to psk, or "
+         "gateways[branch].credential.method of hq to hex-psk.",
          "gateways[branch].credential.method", "gateways[hq].credential.method",
          ({"both gateways.0.credential": {"method": "hex-psk", "psk": "ab" * 16}},)),
     Case("psk-differs", {"branch gateways.0.credential.psk": "another-planted-marker-of-good-length"},
@@ -63,7 +63,7 @@ CASES = (
     Case("phase1-no-common-transform", {"hq transforms.0.additional_key_exchange": "ML-KEM-768"},
          "gateway hq<->branch: phase 1 additional key exchange: hq offers ML-KEM-768, branch offers no additional key "
          "exchange: no common transform; the peers would answer NO_PROPOSAL_CHOSEN. Set additional_key_exchange to "
-         "ML-KEM-768 in branch's transform p1, or additional_key_exchange to none in hq's transform p1.",
+         "none in hq's transform p1.",
          "transforms[p1].additional_key_exchange", "transforms[p1].additional_key_exchange",
          ({"both transforms.0.additional_key_exchange": "ML-KEM-768"},)),
     Case("phase1-sa-life-differs", {"branch transforms.0.sa_life": "8h"},
