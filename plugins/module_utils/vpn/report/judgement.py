@@ -86,7 +86,7 @@ class Judgement:
 
     def _verdicts(self) -> Iterator[Verdict]:
         wrong = {(site, _subject(path)) for finding in self.errors if finding.code != _OF_ONE_TUNNEL
-                 for site, path in zip(finding.sites, finding.paths, strict=True)}
+                 for site, path in _places(finding)}
         for pair in self.pairs:
             left, right = pair.left.name, pair.right.name
             fits = not wrong or not wrong & {(left, f"gateways[{pair.left_gateway.name}]"),
@@ -102,6 +102,13 @@ class Judgement:
 def ends(finding: Finding) -> list[tuple[str, str]]:
     """Each site of a finding with its path there; of what is declared of no one site, as a fleet, the path alone."""
     return list(zip(finding.sites, finding.paths, strict=True)) or [("", finding.field)]
+
+
+def _places(finding: Finding) -> Iterator[tuple[str, str]]:
+    """Each site of a finding with the paths of what it is about: of a whole site, those of the two values."""
+    for site, path in zip(finding.sites, finding.paths, strict=True):
+        about = (path,) if _subject(path) else (finding.left_path, finding.right_path)
+        yield from ((site, within) for within in about)
 
 
 def _subject(path: str) -> str:

@@ -87,9 +87,9 @@ def mode_needs_ikev1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[B
 
 @PHASE1.rule("aggressive-mode-one-group", ERROR, "RFC 2409 §5", member="transforms")
 def aggressive_mode_one_group(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
-    """In Aggressive Mode all transforms have the same key group."""
+    """Where Aggressive Mode may come about all transforms have the same key group."""
     groups = sorted({transform.key_group.number for transform in gateway.transforms})
-    if gateway.version is IkeVersion.V1 and gateway.mode is Mode.AGGRESSIVE and len(groups) > 1:
+    if gateway.version is IkeVersion.V1 and gateway.mode is not Mode.MAIN and len(groups) > 1:
         yield Broken("phase 1 key group", f"the transforms have groups {', '.join(map(str, groups))}", "",
                      "Aggressive Mode sends its public value first, so it cannot negotiate the group",
                      f"Give all transforms of gateways[{gateway.name}] one key_group",

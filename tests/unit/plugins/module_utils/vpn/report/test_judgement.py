@@ -36,6 +36,16 @@ def test_a_tunnel_of_one_end_alone_disagrees_and_no_other(hq, judgement):
     assert {verdict.tunnel: verdict.agrees for verdict in judgement().tunnels} == {"lan": True, "dmz": False}
 
 
+def test_two_tunnels_that_are_in_each_others_way_disagree_and_no_other(hq, branch, judgement):
+    for name, net in (("again", 0), ("dmz", 9)):
+        for site, local, remote in ((hq, f"10.1.{net}.0/24", f"10.2.{net}.0/24"),
+                                    (branch, f"10.2.{net}.0/24", f"10.1.{net}.0/24")):
+            site["tunnels"].append(copy.deepcopy(site["tunnels"][0])
+                                   | {"name": name, "routes": [{"local": local, "remote": remote}]})
+    assert {verdict.tunnel: verdict.agrees for verdict in judgement().tunnels} == {
+        "lan": False, "again": False, "dmz": True}
+
+
 def test_warnings_leave_a_tunnel_in_agreement(hq, branch, judgement):
     hq["tunnels"][0]["pfs"] = branch["tunnels"][0]["pfs"] = {"enabled": False}
     assert judgement().counts | {"sites": 0} == {"sites": 0, "gateways": 1, "tunnels": 1, "agreeing": 1, "errors": 0,

@@ -108,6 +108,13 @@ CASES = (
            "hq gateways.0.transforms": ["p1", "other"]},
           {**WEAK_IKEV1, "hq transforms.+": {"name": "other", "encryption": "AES-128"},
            "hq gateways.0.transforms": ["p1", "other"]})),
+    Case("aggressive-mode-one-group", {
+        **IKEV1, "hq gateways.0.mode": "main-fallback-aggressive",
+        "hq transforms.+": {"name": "other", "key_group": 19}, "hq gateways.0.transforms": ["p1", "other"]},
+         "gateway hq/branch: phase 1 key group: the transforms have groups 14, 19: Aggressive Mode sends its public "
+         "value first, so it cannot negotiate the group. Give all transforms of gateways[branch] one key_group.",
+         "gateways[branch].transforms", "",
+         ({**IKEV1, "hq gateways.0.mode": "main-fallback-aggressive"},)),
     Case("ikev1-historic", IKEV1,
          "gateway hq/branch: IKE version: it is 1: IKEv1 is Historic. Set gateways[branch].ike_version to 2 at both "
          "ends.",
