@@ -183,14 +183,14 @@ def _is_first(link: Link, own: Site, peer: Site) -> bool:
 
 def _routes(fleet: Fleet, link: Link, own: Site, peer: Site) -> tuple[Route, ...]:
     override = fleet.overrides_between.get(pair_name(own.name, peer.name)) if fleet.overrides_between else None
-    ways = (link.way,) if override is None else (override, link.way)
-    towards = Direction.BOTH
-    for way in ways:
-        if way.routes:
-            return way.routes if way.first == own.name else tuple(route.mirrored for route in way.routes)
+    towards, given = Direction.BOTH, None
+    for way in (link.way,) if override is None else (link.way, override):
         if way.direction is not None:
             towards = way.direction if way.first == own.name else way.direction.mirrored
-            break
+        if way.routes:
+            given = way
+    if given is not None:
+        return given.routes_at(own.name, towards)
     if len(own.networks) == len(peer.networks) == 1 and not link.through_hub:
         local, remote = own.networks[0], peer.networks[0]
         return (Route(local, remote, towards),) if type(local.first) is type(remote.first) else ()

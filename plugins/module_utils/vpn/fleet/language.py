@@ -253,10 +253,10 @@ class _Reader:
             else:
                 fields.report("ends", Misfit(f"the ends are {' and '.join(members)}", "Name one of them",
                                              code="unknown-reference", state=f"has {reading.shown(name)}"))
-        routes: tuple[Route, ...] = ()
+        routes: tuple[tuple[Route, bool], ...] = ()
         if "routes" in fields:
-            routes = tuple(map(declaration.read_route, fields.sections("routes", ("local", "remote", "direction"),
-                                                                       named=False, required=True)))
+            routes = tuple((declaration.read_route(route), "direction" in route) for route in fields.sections(
+                "routes", ("local", "remote", "direction"), named=False, required=True))
         return Way(members[0], self._settings(fields), ends, routes,
                    fields.take("direction", reading.choice(Direction), None))
 

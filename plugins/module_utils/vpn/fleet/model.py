@@ -9,7 +9,7 @@ A full mesh stays one link: only what a site asks for is ever unfolded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..model import Direction, Endpoint, Gateway, Platform, Policy, Proposal, Route, Selector, Transform, Tunnel
 from ..reading import Fields, Misfits
@@ -49,13 +49,21 @@ class Site:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """What is said of the link between two sites. ``routes`` and ``direction`` are as the site ``first`` sees them."""
+    """What is said of the link between two sites. ``routes`` and ``direction`` are as the site ``first`` sees them.
+
+    With each route stands whether it says its own direction.
+    """
 
     first: str
     settings: Settings
     ends: Mapping[str, Settings] = field(default_factory=dict)
-    routes: tuple[Route, ...] = ()
+    routes: tuple[tuple[Route, bool], ...] = ()
     direction: Direction | None = None
+
+    def routes_at(self, site: str, usual: Direction) -> tuple[Route, ...]:
+        """As that one of the two sites sees them; one that says no direction has the usual one."""
+        seen = ((route if self.first == site else route.mirrored, says) for route, says in self.routes)
+        return tuple(route if says else replace(route, direction=usual) for route, says in seen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -167,6 +167,42 @@ def test_routes_and_directions_are_mirrored(three):
     assert unfolded(three)["east"].tunnels[0].routes[0].direction is Direction.BOTH
 
 
+HOST, ONE_WAY = {"local": "10.1.0.5", "remote": "10.2.0.7"}, {"local": "10.1.0.6", "remote": "10.2.0.8",
+                                                              "direction": "remote-to-local"}
+
+
+@pytest.mark.parametrize(("link", "override", "at_hq"), [
+    ({"routes": [HOST]}, {"direction": "local-to-remote"}, ["10.1.0.5 -> 10.2.0.7"]),
+    ({"routes": [HOST], "direction": "local-to-remote"}, {}, ["10.1.0.5 -> 10.2.0.7"]),
+    ({"routes": [HOST, ONE_WAY], "direction": "local-to-remote"}, {}, ["10.1.0.5 -> 10.2.0.7", "10.1.0.6 <- 10.2.0.8"]),
+    ({"direction": "remote-to-local"}, {"routes": [HOST]}, ["10.1.0.5 <- 10.2.0.7"]),
+    ({"direction": "remote-to-local"}, {"routes": [HOST], "direction": "both"}, ["10.1.0.5 <-> 10.2.0.7"]),
+    ({"routes": [HOST]}, {"between": ["east", "hq"], "direction": "local-to-remote"}, ["10.1.0.5 <- 10.2.0.7"]),
+    ({"direction": "local-to-remote"}, {"between": ["east", "hq"], "routes": [{"local": "10.2.0.7",
+                                                                               "remote": "10.1.0.5"}]},
+     ["10.1.0.5 -> 10.2.0.7"]),
+    ({}, {"between": ["east", "hq"], "direction": "remote-to-local",
+          "routes": [{"local": "10.2.0.7", "remote": "10.1.0.5", "direction": "both"}]}, ["10.1.0.5 <-> 10.2.0.7"]),
+    ({"routes": [HOST], "direction": "both"}, {"routes": [ONE_WAY]}, ["10.1.0.6 <- 10.2.0.8"]),
+])
+def test_routes_and_direction_are_each_taken_from_the_closest_place_that_says_it(three, link, override, at_hq):
+    three["links"] = [{"pair": ["hq", "east"], **link}]
+    three["overrides"] = [{"between": ["hq", "east"], **override}]
+    sides = unfolded(three)
+    assert routes(sides["hq"], "east") == at_hq
+    assert sides["east"].tunnels[0].routes == tuple(route.mirrored for route in sides["hq"].tunnels[0].routes)
+
+
+def test_a_direction_of_one_spoke_is_not_that_of_the_others(three):
+    three["links"][0]["direction"] = "remote-to-local"
+    three["overrides"] = [{"between": ["east", "hq"], "direction": "remote-to-local", "routes": [
+        {"local": "10.2.0.7", "remote": "10.1.0.5"}]}]
+    sides = unfolded(three)
+    assert routes(sides["hq"], "east") == ["10.1.0.5 -> 10.2.0.7"]
+    assert routes(sides["east"], "hq") == ["10.2.0.7 <- 10.1.0.5"]
+    assert routes(sides["west"], "hq") == ["10.3.0.0/24 -> 10.1.0.0/24", "fd00:3::/64 -> fd00:1::/64"]
+
+
 def test_a_route_based_link_has_an_interface_at_each_end(three):
     three["sites"]["hq"]["networks"] = []
     three["links"] = [{"pair": ["hq", "west"], "ends": {
@@ -295,6 +331,12 @@ def beyond(draw):
                           "ends": {name: {"tunnel": {"interface": {"name": f"vpn-{peer}"}}}
                                    for name, peer in (pair, pair[::-1])} if draw.random() < 0.5 else {}}
                          for pair in map(list, itertools.pairwise(names))]
+        data["overrides"] = [{"between": draw.sample(pair, 2), "direction": draw.choice(["both", "remote-to-local"])}
+                             for pair in map(list, itertools.pairwise(names)) if draw.random() < 0.3]
+        for said in data["links"] + data["overrides"]:
+            one, other = said.get("pair") or said["between"]
+            if draw.random() < 0.4:
+                said["routes"] = [{"local": sites[one]["networks"][0], "remote": sites[other]["networks"][0]}]
     return data
 
 
