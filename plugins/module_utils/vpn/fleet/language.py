@@ -140,13 +140,7 @@ class _Reader:
             misfits=self._misfits, links_of=self._links_of, direct=self._direct, meshes=self._meshes)
 
     def _read_sites(self) -> None:
-        given = self._top.take("sites", reading.mapping, {}, required=True)
-        for position, (label, data) in enumerate(given.items()):
-            try:
-                name = reading.name(label)
-            except Misfit as misfit:
-                self._top.report("sites", misfit, label)
-                continue
+        for position, (name, data) in enumerate(_by_name(self._top, "sites", required=True)):
             fields = Fields(data, f"{self._path}.sites[{name}]", _SITE, self._misfits)
             platform = declaration.read_platform(fields)
             local, remote = self._endpoints(fields)
@@ -246,10 +240,10 @@ class _Reader:
 
     def _way(self, fields: Fields, members: tuple[str, ...]) -> Way:
         ends = {}
-        for name, data in fields.take("ends", reading.mapping, {}).items():
+        for name, data in _by_name(fields, "ends"):
             if name in members:
                 inner = Fields(data, f"{fields.path}.ends[{name}]", ("gateway", "tunnel"), self._misfits)
-                ends[str(name)] = self._settings(inner, own=True)
+                ends[name] = self._settings(inner, own=True)
             else:
                 fields.report("ends", Misfit(f"the ends are {' and '.join(members)}", "Name one of them",
                                              code="unknown-reference", state=f"has {reading.shown(name)}"))
@@ -297,6 +291,22 @@ def _endpoint(fields: Fields) -> tuple[Endpoint, Endpoint]:
     if "identifier" not in fields:
         local = Endpoint(local.address, identities.of_address(public))
     return local, Endpoint(public, local.identity)
+
+
+def _by_name(fields: Fields, name: str, *, required: bool = False) -> Iterator[tuple[str, object]]:
+    """Each entry of the mapping under ``name`` with its own name, which YAML may take for a number."""
+    seen = set()
+    for label, data in fields.take(name, reading.mapping, {}, required=required).items():
+        try:
+            word = reading.name(label)
+        except Misfit as misfit:
+            fields.report(name, misfit, label)
+            continue
+        if word in seen:
+            fields.report(name, Misfit("names are unique in it", "Rename one of the two", code="duplicate-name",
+                                       state=f"has {reading.shown(label)} again"))
+        seen.add(word)
+        yield word, data
 
 
 def _is_all(fields: Fields, name: str) -> bool:

@@ -136,6 +136,24 @@ def test_each_misfit_names_field_value_rule_and_fix(data, path, value, message):
     assert any(line.startswith(f"ipsec_fleet.{message}") for line in refused(data)), refused(data)
 
 
+def test_sites_may_be_numbered(data):
+    data |= {"sites": dict(enumerate(data["sites"].values(), 1)), "links": [
+        {"hub": 1, "spokes": [2, "3"], "gateway": {}}, {"pair": [2, 4], "ends": {4: {"gateway": {"start": "answer"}}}}]}
+    data["overrides"] = [{"of": 3}, {"between": [2, 1], "ends": {1: {"gateway": {"start": "traffic"}}}}]
+    sides = {side.name: side for side in fleet.sides(fleet.read(data), {})}
+    assert [sides[name].gateway(peer).start.value for name, peer in ("42", "24", "12", "13")] == [
+        "answer", "boot", "traffic", "boot"]
+
+
+def test_a_name_written_as_a_number_and_as_text_is_one_name(data):
+    data["sites"] |= {1: data["sites"]["b1"], "1": data["sites"]["b1"]}
+    data["links"].append({"pair": ["hq", 1], "ends": {"1": {}, 1: {}, None: {}}})
+    assert refused(data) == [
+        "ipsec_fleet.sites has '1' again: names are unique in it. Rename one of the two.",
+        "ipsec_fleet.links[2].ends has 1 again: names are unique in it. Rename one of the two.",
+        "ipsec_fleet.links[2].ends is a NoneType: text is needed here. Write it as text, in quotes."]
+
+
 def test_two_dynamic_sites_cannot_be_joined(data):
     for name in ("b1", "b3"):
         data["sites"][name] |= {"address": "dynamic", "identifier": {"type": "domain-name", "value": name}}
