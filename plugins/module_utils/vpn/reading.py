@@ -9,6 +9,7 @@ on with a stand-in, so that one run names all errors.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,6 +95,19 @@ class Fields:
         except Misfit as misfit:
             self.report(name, misfit, self._data[name])
             return otherwise
+
+    def without(self, names: Iterable[str]) -> Fields:
+        """The same but for these; ``section.field`` is a field in a section."""
+        rest = copy.copy(self)
+        rest._data = dict(self._data)
+        for name in names:
+            outer, dot, inner = name.partition(".")
+            given = rest._data.get(outer)
+            if not dot:
+                rest._data.pop(outer, None)
+            elif isinstance(given, Mapping):
+                rest._data[outer] = {field: value for field, value in given.items() if field != inner}
+        return rest
 
     def section(self, name: str, known: Sequence[str], *, hidden: bool = False) -> Fields:
         """The mapping under that name; an empty one where it is absent or no mapping."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
-from .. import collector, declaration
+from .. import collector, declaration, reading
 from ..declaration import GATEWAY, TUNNEL, DeclarationError
-from ..layers import Layers
+from ..layers import Choice, Layers
 from ..model import (
     Credential,
     CredentialMethod,
@@ -21,6 +21,7 @@ from ..model import (
     Endpoint,
     EndpointPair,
     Gateway,
+    IkeVersion,
     Route,
     Selector,
     Side,
@@ -35,6 +36,16 @@ _DYNAMIC = {"local": {"address": "192.0.2.1"},
             "remote": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "peer"}}}
 _TUNNEL = {"name": "peer", "gateway": "peer", "routes": [{"local": "192.0.2.1", "remote": "192.0.2.2"}]}
 """In the place of what every end has of its own, so that the rest is read as any declaration is."""
+
+CHOICES = (
+    Choice("ike_version", reading.choice(IkeVersion), {
+        IkeVersion.V1: ("mode", "ike_keep_alive", "nat_traversal.enabled", "dead_peer_detection.enabled"),
+        IkeVersion.V2: ()}),
+    Choice("method", reading.choice(CredentialMethod), {
+        CredentialMethod.PSK: ("psk",), CredentialMethod.HEX_PSK: ("psk",),
+        CredentialMethod.CERTIFICATE: ("certificate", "private_key", "ca", "chain", "crl")}),
+)
+"""IKEv2 always has NAT traversal and dead peer detection; what is a key to psk is none to hex-psk."""
 
 
 def sides(fleet: Fleet, keys: Mapping[str, str] | None = None, names: Iterable[str] | None = None) -> list[Side]:
@@ -127,7 +138,7 @@ def _read_profile(fleet: Fleet, layers: Sequence[Settings], own: Site, peer: Sit
              "endpoints": [_DYNAMIC if own.is_dynamic or peer.is_dynamic else _NOBODY]}
     return Profile(
         declaration.read_gateway(Layers(Fields(usual, fleet.path, GATEWAY, fleet.misfits),
-                                        *(settings.gateway for settings in layers)),
+                                        *(settings.gateway for settings in layers), choices=CHOICES),
                                  fleet.transform_of, fleet.shared_transforms),
         declaration.read_tunnel(Layers(Fields(_TUNNEL, fleet.path, TUNNEL, fleet.misfits),
                                        *(settings.tunnel for settings in layers)), ("peer",), fleet.proposal_of))

@@ -11,8 +11,9 @@ import sys
 
 import pytest
 from ikeengine.vpn import declaration, fleet, rules
-from ikeengine.vpn.declaration import DeclarationError
-from ikeengine.vpn.model import Direction, IdentityKind, Start
+from ikeengine.vpn.declaration import GATEWAY, DeclarationError
+from ikeengine.vpn.fleet import expansion
+from ikeengine.vpn.model import Direction, IdentityKind, KeepAlive, Mode, Start
 from ikeengine.vpn.pairing import pair
 
 
@@ -97,6 +98,80 @@ def test_what_is_said_more_closely_holds_field_by_field(three):
     assert [tunnel.pfs and tunnel.pfs.number for tunnel in sides["hq"].tunnels] == [20, None]
     assert [tunnel.dataplane.value for tunnel in (*sides["hq"].tunnels, *sides["west"].tunnels)] == [
         "auto", "kernel", "auto"]
+
+
+PEM = "-----BEGIN {0}-----\nMAA=\n-----END {0}-----\n"
+CERTIFICATE = {"method": "certificate", "ca": PEM.format("CERTIFICATE"), "crl": [PEM.format("X509 CRL")]}
+OWN = {"certificate": PEM.format("CERTIFICATE"), "private_key": PEM.format("PRIVATE KEY")}
+
+
+def test_one_partner_has_a_pre_shared_key_in_a_fleet_of_certificates(three):
+    three["gateway"]["credential"] = CERTIFICATE
+    three["sites"]["hq"]["gateway"] = {"credential": OWN}
+    three["overrides"] = [{"between": ["hq", "east"], "gateway": {"credential": {"method": "psk"}}}]
+    definition = fleet.read(three)
+    assert list(fleet.key_names(definition)) == ["east<->hq"]
+    (to_east, to_west), (to_hq,) = (side.gateways for side in fleet.sides(definition, AnyKey(), ["hq", "east"]))
+    assert to_east.credential == to_hq.credential
+    assert (to_east.credential.ca, to_east.credential.certificate) == ((), None)
+    assert all((to_west.credential.ca, to_west.credential.crl, to_west.credential.certificate,
+                to_west.credential.secret))
+
+
+def test_one_link_has_certificates_in_a_fleet_of_pre_shared_keys(three):
+    three["gateway"]["credential"] = {"method": "psk", "psk": "a key of the whole fleet"}
+    for name in ("hq", "east"):
+        three["sites"][name]["gateway"] = {"credential": OWN}
+    three["links"] = [{"pair": ["hq", "east"], "gateway": {"credential": CERTIFICATE}}, {"pair": ["east", "west"]}]
+    three["overrides"] = [{"between": ["east", "west"], "gateway": {"credential": {"method": "psk"}}}]
+    sides = unfolded(three)
+    assert sides["east"].gateway("hq").credential == sides["hq"].gateway("east").credential
+    assert sides["east"].gateway("hq").credential.certificate
+    assert sides["east"].gateway("west").credential.secret.octets == b"a key of the whole fleet"
+
+
+def test_a_key_of_one_method_is_none_of_the_other(three):
+    three["gateway"]["credential"] = {"psk": "a key of the whole fleet"}
+    three["overrides"] = [{"of": "west", "gateway": {"credential": {"method": "hex_psk"}}}]
+    definition = fleet.read(three)
+    assert list(fleet.key_names(definition)) == ["hq<->west"]
+    assert len(unfolded(three)["west"].gateway("hq").credential.secret.octets) == 32
+    three["overrides"].append({"between": ["hq", "west"], "gateway": {"credential": {"method": "psk"}}})
+    assert list(fleet.key_names(fleet.read(three))) == []
+
+
+def test_what_only_ikev1_has_does_not_follow_a_link_to_ikev2(three):
+    three["gateway"] |= {"ike_version": 1, "mode": "aggressive", "ike_keep_alive": {"enabled": True},
+                         "nat_traversal": {"enabled": False, "keep_alive": "7s"}}
+    three["sites"]["west"]["gateway"] = {"dead_peer_detection": {"enabled": False, "idle": "7s"}}
+    three["overrides"] = [{"between": ["hq", "west"], "gateway": {"ike_version": "2"}}]
+    at_hq, at_west = (unfolded(three)[name].gateway(peer) for name, peer in (("hq", "west"), ("west", "hq")))
+    assert [(end.mode, end.keep_alive, end.nat_traversal, end.nat_keep_alive) for end in (at_hq, at_west)] == [
+        (None, None, True, 7)] * 2
+    assert (at_hq.dead_peer_detection.idle, at_west.dead_peer_detection.idle) == (20, 7)
+    assert unfolded(three)["hq"].gateway("east").mode is Mode.AGGRESSIVE
+
+
+@pytest.mark.parametrize("override", [{"ike_version": 2, "mode": "main"}, {"mode": "main"}])
+def test_what_is_said_with_or_after_a_choice_is_held_against_it(three, override):
+    three["links"][0]["gateway"] = {"ike_version": 2}
+    three["overrides"] = [{"between": ["hq", "west"], "gateway": override}]
+    assert {finding.code for finding in rules.validate(list(unfolded(three).values())).errors} == {"mode-needs-ikev1"}
+
+
+def test_what_is_said_before_the_choice_that_has_it_counts(three):
+    three["gateway"]["ike_version"] = 2
+    three["sites"]["west"]["gateway"] = {"dead_peer_detection": {"enabled": False}, "ike_keep_alive": {"enabled": True}}
+    three["links"] = [{"pair": ["hq", "west"], "gateway": {"ike_version": 1}}]
+    at_west = unfolded(three)["west"].gateway("hq")
+    assert (at_west.dead_peer_detection, at_west.keep_alive) == (None, KeepAlive())
+
+
+def test_whatever_only_some_choices_have_is_a_field():
+    for choice in expansion.CHOICES:
+        known = GATEWAY if choice.name in GATEWAY else declaration._CREDENTIAL
+        assert {name.partition(".")[0] for names in choice.has.values() for name in names} < set(known)
+        assert set(choice.has) == set(type(next(iter(choice.has))))
 
 
 def test_a_key_of_the_definition_goes_before_a_generated_one(three):
@@ -215,9 +290,9 @@ def test_a_route_based_link_has_an_interface_at_each_end(three):
 
 def test_what_shows_only_in_two_overrides_together_is_an_error_all_the_same(three):
     three["links"] = [{"mesh": "all"}]
-    three["overrides"] = [{"of": "east", "gateway": {"credential": {"psk": "k" * 20}}},
-                          {"of": "west", "gateway": {"credential": {"method": "certificate"}}}]
-    with pytest.raises(DeclarationError, match=r"overrides\[0\].gateway.credential.psk is set: method certificate has"):
+    three["overrides"] = [{"of": "east", "gateway": {"credential": {"method": "certificate"}}},
+                          {"of": "west", "gateway": {"credential": {"psk": "k" * 20}}}]
+    with pytest.raises(DeclarationError, match=r"overrides\[1\].gateway.credential.psk is set: method certificate has"):
         unfolded(three)
 
 
