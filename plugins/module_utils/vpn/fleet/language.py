@@ -198,6 +198,7 @@ class _Reader:
             return None
         link = Link(fields.path, members, self._way(fields, members), kind == "mesh",
                     fields.take("through_hub", reading.flag, False))
+        _hold_to_hub(fields, link.way, link)
         self._join(link)
         return link
 
@@ -236,7 +237,9 @@ class _Reader:
         if name in known:
             fields.report("between", Misfit("a link has one override", "Join the two", code="duplicate-name",
                                             state=f"is {' and '.join(members)} again"))
-        known[name] = self._way(fields, members)
+        way = known[name] = self._way(fields, members)
+        if name in self._direct:
+            _hold_to_hub(fields, way, self._direct[name])
 
     def _way(self, fields: Fields, members: tuple[str, ...]) -> Way:
         ends = {}
@@ -307,6 +310,19 @@ def _by_name(fields: Fields, name: str, *, required: bool = False) -> Iterator[t
                                        state=f"has {reading.shown(label)} again"))
         seen.add(word)
         yield word, data
+
+
+def _hold_to_hub(fields: Fields, way: Way, link: Link) -> None:
+    """Report what would have one leg of a way through a hub carry less than the other expects of it."""
+    if not link.through_hub:
+        return
+    rule, through_hub = "spokes reach each other's networks through the hub, both ways", f"{link.path}.through_hub"
+    if way.direction is not None and way.direction is not Direction.BOTH:
+        fields.report("direction", Misfit(rule, f"Remove direction, or {through_hub}",
+                                          state=f"is {way.direction.value}"))
+    if way.routes:
+        fields.report("routes", Misfit(rule, "Remove routes and say in networks what lies behind the spoke, or remove "
+                                             f"{through_hub}", state="is set"))
 
 
 def _is_all(fields: Fields, name: str) -> bool:

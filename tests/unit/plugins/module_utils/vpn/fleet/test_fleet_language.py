@@ -136,6 +136,27 @@ def test_each_misfit_names_field_value_rule_and_fix(data, path, value, message):
     assert any(line.startswith(f"ipsec_fleet.{message}") for line in refused(data)), refused(data)
 
 
+@pytest.mark.parametrize(("link", "override", "message"), [
+    ({"direction": "local-to-remote"}, {}, "links[0].direction is local-to-remote: spokes reach each other's networks "
+     "through the hub, both ways. Remove direction, or ipsec_fleet.links[0].through_hub."),
+    ({}, {"direction": "remote-to-local"}, "overrides[0].direction is remote-to-local: spokes reach each other's "
+     "networks through the hub, both ways. Remove direction, or ipsec_fleet.links[0].through_hub."),
+    ({}, {"routes": [{"local": "10.2.0.7", "remote": "10.1.0.0/24"}]}, "overrides[0].routes is set: spokes reach each "
+     "other's networks through the hub, both ways. Remove routes and say in networks what lies behind the spoke, or "
+     "remove ipsec_fleet.links[0].through_hub."),
+    ({"direction": "both"}, {"direction": "both"}, None),
+])
+def test_through_the_hub_go_all_networks_both_ways(data, link, override, message):
+    data["links"][0] |= {"through_hub": True, **link}
+    data["overrides"] = [{"between": ["b1", "hq"], **override},
+                         {"between": ["b3", "b1"], "direction": "local-to-remote",
+                          "routes": [{"local": "10.4.0.1", "remote": "10.2.0.1"}]}]
+    if message:
+        assert refused(data) == [f"ipsec_fleet.{message}"]
+        data["links"][0]["through_hub"] = False
+    fleet.read(data)
+
+
 def test_sites_may_be_numbered(data):
     data |= {"sites": dict(enumerate(data["sites"].values(), 1)), "links": [
         {"hub": 1, "spokes": [2, "3"], "gateway": {}}, {"pair": [2, 4], "ends": {4: {"gateway": {"start": "answer"}}}}]}
