@@ -70,7 +70,7 @@ def _field(mapping: object, name: str) -> tuple[object, object]:
     """The key as it was written, which knows its line where a value from elsewhere does not; and the value."""
     if not isinstance(mapping, Mapping):
         return None, None
-    return next(((key, value) for key, value in mapping.items() if key == name), (None, None))
+    return next(((key, value) for key, value in mapping.items() if str(key) == name), (None, None))
 
 
 def _element(elements: object, label: str) -> tuple[object, object]:

@@ -74,6 +74,13 @@ def test_what_a_fleet_makes_of_a_site_stands_where_the_fleet_has_it(tmp_path):
     assert asked == ["once"]
 
 
+def test_a_site_that_yaml_takes_for_a_number_stands_where_the_fleet_has_it(tmp_path):
+    file = tmp_path / "all.yml"
+    file.write_text("ipsec_fleet:\n  sites:\n    hq: {}\n    7:\n      adress: 192.0.2.1\n")
+    written = DataLoader().load_from_file(str(file))["ipsec_fleet"]
+    assert Origins({}, lambda: written).locate("", "ipsec_fleet.sites[7].adress").line == 5
+
+
 @pytest.mark.parametrize("fields", [{}, {"gateways": [{"name": "branch"}]}, {"gateways": "text"}, [], None, "text"])
 def test_what_comes_from_no_file_stands_nowhere(fields):
     for path in ("", "gateways[branch]", "gateways[branch].start", "tunnels[lan].routes[0]"):
