@@ -5,15 +5,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.credentials import MalformedCredential, apart, inlined
+from ..module_utils.configure import LISTS, ConfigureError, rekey
+from ..module_utils.credentials import MalformedGateway, apart
 from ..module_utils.vpn import declaration, rules
 from ..plugin_utils.sides import FIELDS
+from ..plugin_utils.vaulted import decrypted
 
-_OPTIONS = {*FIELDS, "secrets", "state"}
+_OPTIONS = {*FIELDS, "secrets", "site_name", "add_tunnels", "state"}
+_KEYS = {"psk-missing", "private-key-missing"}
+"""What a declaration lacks that is shown without keys."""
+
+
+class Refused(ValueError):
+    """What is wrong with the task's options; no value is shown."""
 
 
 class ActionModule(ActionBase):
@@ -22,33 +31,60 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
-        unknown = sorted(arguments.keys() - _OPTIONS)  # which Ansible would show with what is in them
-        if unknown:
-            return result | {"failed": True, "msg": f"ipsec_config has no option {', '.join(unknown)}. Remove it, or "
-                                                    f"write one of {', '.join(sorted(_OPTIONS))}"}
-        site = {"name": (task_vars or {})["inventory_hostname"]}
-        if arguments.get("gateways") is not None:
-            try:
-                gateways, keys = apart(arguments["gateways"])
-            except MalformedCredential as error:
-                return result | {"failed": True, "msg": str(error)}
-            arguments |= {"gateways": gateways, "secrets": {**(arguments.get("secrets") or {}), **keys}}
+        try:
+            arguments = _checked(decrypted(dict(self._task.args)))
+        except (Refused, MalformedGateway) as error:
+            return result | {"failed": True, "msg": str(error)}
+        name = (task_vars or {})["inventory_hostname"]
         if arguments.get("state") == "rendered":
-            return result | self._rendered(arguments, site)
-        if arguments.get("site") is None and arguments.get("state") not in ("deleted", "gathered"):
-            arguments["site"] = site
+            return result | _rendered(arguments, name)
+        if arguments.get("state") != "deleted":
+            arguments.setdefault("site_name", name)
         return result | self._execute_module(module_args=arguments, task_vars=task_vars)
 
-    @staticmethod
-    def _rendered(arguments: dict[str, Any], site: dict[str, str]) -> dict[str, Any]:
-        """What the options make, without a host."""
-        given = {name: arguments[name] for name in FIELDS if arguments.get(name) is not None}
-        if "gateways" in given:
-            given["gateways"] = inlined(given["gateways"], arguments["secrets"])
-        try:
-            side = rules.sound(declaration.read({"site": site} | given))
-        except declaration.DeclarationError as error:
-            return {"failed": True, "msg": str(error), "findings": [finding.as_dict() for finding in error.findings]}
-        made, _keys = declaration.write(side)
-        return {"changed": False, "rendered": {name: value for name, value in made.items() if name != "version"}}
+
+def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The options with the keys apart. Raises Refused and MalformedGateway."""
+    unknown = sorted(arguments.keys() - _OPTIONS)  # which Ansible would show with what is in them
+    if unknown:
+        raise Refused(f"ipsec_config has no option {', '.join(unknown)}. Remove it, or write one of "
+                      f"{', '.join(sorted(_OPTIONS))}")
+    secrets = arguments.get("secrets")
+    if secrets is not None and not isinstance(secrets, Mapping):
+        raise Refused("secrets is no mapping: it has the keys by gateway. Write it as fields, each a gateway's name "
+                      "with its key")
+    if arguments.get("state") == "deleted":
+        _check_deletion(arguments)
+    if arguments.get("gateways") is not None:
+        gateways, keys = apart(arguments["gateways"])
+        arguments |= {"gateways": gateways, "secrets": {**(secrets or {}), **keys}}
+    return arguments
+
+
+def _check_deletion(arguments: Mapping[str, Any]) -> None:
+    """What is to be deleted must be said without a doubt, because without a list it is everything. Raises Refused."""
+    beside = sorted(name for name in arguments.keys() - {*LISTS, "state"} if name not in ("secrets", "site_name"))
+    if beside:
+        raise Refused(f"state deleted takes lists, and {', '.join(beside)} is none: nothing was deleted. Leave it out")
+    for name in LISTS:
+        if name in arguments and not isinstance(arguments[name], (list, tuple)):
+            raise Refused(f"{name} is no list: nothing was deleted. Name in it what is to go, or leave {name} out; "
+                          "without any list all of the declaration goes")
+
+
+def _rendered(arguments: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What the options make, without a host."""
+    given = {"site": {"name": arguments.get("site_name") or name},
+             **{field: arguments[field] for field in FIELDS if arguments.get(field) is not None}}
+    try:
+        rekey(arguments.get("secrets") or {})(given)
+        side = declaration.read(given, site_name=name)
+        wrong = [finding for finding in rules.by_itself(side) if finding.is_error and finding.code not in _KEYS]
+        if wrong:
+            raise declaration.DeclarationError(tuple(wrong))
+    except ConfigureError as error:
+        return {"failed": True, "msg": str(error)}
+    except declaration.DeclarationError as error:
+        return {"failed": True, "msg": str(error), "findings": [finding.as_dict() for finding in error.findings]}
+    made, _keys = declaration.write(side)
+    return {"changed": False, "rendered": {field: value for field, value in made.items() if field != "version"}}

@@ -9,6 +9,7 @@ as Ansible needs them to be.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +23,12 @@ NAME = {"name": {"type": "str", "required": True}}
 # The keys come first and apart: Ansible hides the values of a no_log option only when it reaches it without an error.
 CONFIG = {
     "secrets": {"type": "dict", "no_log": True},
+    "site_name": {"type": "str"},
     "site": {"type": "dict"},
     "policy": {"type": "str"},
     "shared_transforms": {"type": "list", "elements": "str"},
     **{name: {"type": "list", "elements": "dict"} for name in LISTS},
+    "add_tunnels": {"type": "bool", "default": True},
     "state": {"type": "str", "choices": ["merged", "replaced", "overridden", "deleted", "gathered", "rendered"],
               "default": "merged"},
 }
@@ -88,9 +91,10 @@ def run_one(kind: str, spec: Mapping[str, Any]) -> None:
 
 
 def finish(module: AnsibleModule, edit: Edit | None, *, rebuild: bool = False) -> None:
-    """Converge and end the module with the outcome."""
+    """Converge and end the module with the outcome. A side that nobody named is called as its host."""
     try:
-        result = converge(edit, check_mode=module.check_mode, rebuild=rebuild)
+        result = converge(edit, check_mode=module.check_mode, rebuild=rebuild,
+                          site_name=module.params.get("site_name") or platform.node())
     except ConfigureError as error:
         module.fail_json(msg=str(error), findings=error.findings)
     for warning in result.pop("warnings"):

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 from . import control
+from .credentials import with_key
 from .store import LISTS, Declared, Store, StoreError, differences
 from .vpn import algorithms, declaration, rules
 from .vpn.declaration import DeclarationError
+from .vpn.reading import nearest, shown
 
 Edit = Callable[[dict[str, Any]], None]
 """Changes a stored declaration in place. A gateway's key may stand inline in its credential."""
@@ -32,24 +36,42 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
     """Bring the host's declaration to what ``edit`` makes of it; None removes it.
 
     With ``rebuild`` a stored declaration that cannot be read counts as none, because the task declares it anew.
-    Returns ``changed``, ``diff``, ``daemon`` (``reloaded``, ``unchanged`` or ``not running``) and, where the files
-    change, ``before`` and ``after``, both without keys. Raises ConfigureError.
+    ``site_name`` is what the side is called where neither the edit nor the host says. Returns ``changed``, ``diff``,
+    ``daemon`` (``reloaded``, ``unchanged`` or ``not running``), ``warnings`` and, where the files change, ``before``
+    and ``after``, both without keys. Raises ConfigureError.
     """
     store = store or Store()
+    try:
+        with nullcontext() if check_mode else store.locked():
+            return _converge(edit, check_mode, rebuild, site_name, store, socket)
+    except StoreError as error:
+        raise ConfigureError(str(error)) from None
+
+
+def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str, store: Store,
+              socket: str) -> dict[str, Any]:
     before, warnings = _stored(store, rebuild)
-    after = Declared() if edit is None else _edited(before, edit, site_name)
+    after, weak = (Declared(), []) if edit is None else _edited(before, edit, site_name)
     old, new = ({}, {}) if before == after else differences(before, after, store.digest_key)
-    changed = before != after or bool(warnings) or not store.is_private()
+    exposed = store.exposed()
+    changed = before != after or bool(warnings or exposed)
+    files = store.snapshot() if changed and not check_mode else {}
     if changed and not check_mode:
         _save(store, after)
     try:
-        daemon = _load_into_daemon(after, changed, check_mode, socket)
+        departed = _load_into_daemon(after, changed, check_mode, socket)
+        daemon = "unchanged" if departed is None else "reloaded"
+    except control.NotRunning:
+        departed, daemon = None, "not running"
     except control.ControlError as error:
-        if not warnings:
-            _save(store, before)
+        if changed and not check_mode:
+            _restore(store, files, error)
         raise ConfigureError(f"ikeengine did not take the new declaration, and the old one stays in force: {error}",
                              error.findings) from None
-    return {"changed": changed or daemon == "reloaded", "daemon": daemon, "warnings": warnings,
+    old |= exposed | ({"daemon": departed} if departed else {})
+    new |= dict.fromkeys(exposed, "root's alone")
+    new |= {"daemon": "the daemon runs what the file says"} if departed else {}
+    return {"changed": changed or daemon == "reloaded", "daemon": daemon, "warnings": warnings + weak,
             **({"before": gathered(before), "after": gathered(after)} if changed else {}),
             "diff": {"before": old, "after": new, "before_header": str(store.declaration),
                      "after_header": str(store.declaration)}}
@@ -80,12 +102,18 @@ def replace(given: Mapping[str, Any]) -> Edit:
     return edit
 
 
-def override(given: Mapping[str, Any]) -> Edit:
-    """Replace every list that is given; tunnels that are not given go with the gateway they stand on."""
+def override(given: Mapping[str, Any], *, add_tunnels: bool = True) -> Edit:
+    """Replace every list that is given; tunnels that are not given go with the gateway they stand on.
+
+    Without ``add_tunnels`` those of the given tunnels that the host does not have are left out.
+    """
 
     def edit(data: dict[str, Any]) -> None:
+        known = {tunnel["name"] for tunnel in data.get("tunnels", [])}
         data.update({name: value for name, value in given.items() if value is not None})
-        if given.get("gateways") is not None and given.get("tunnels") is None:
+        if given.get("tunnels") is not None:
+            data["tunnels"] = [tunnel for tunnel in given["tunnels"] if add_tunnels or tunnel.get("name") in known]
+        elif given.get("gateways") is not None:
             names = {gateway.get("name") for gateway in data["gateways"] if isinstance(gateway, Mapping)}
             data["tunnels"] = [tunnel for tunnel in data.get("tunnels", []) if tunnel.get("gateway") in names]
 
@@ -96,9 +124,64 @@ def take_out(lists: Mapping[str, Any]) -> Edit:
     """Take the named objects of every given list out. What still refers to one of them makes an error, not a loss."""
 
     def edit(data: dict[str, Any]) -> None:
+        gone = {kind: _names(kind, lists[kind] or ()) for kind in lists}
         for kind in data.keys() & lists.keys():
-            names = {item.get("name") for item in lists[kind] or ()}
-            data[kind] = [existing for existing in data[kind] if existing.get("name") not in names]
+            data[kind] = [existing for existing in data[kind] if existing.get("name") not in gone[kind]]
+        _hold_to_references(data, gone)
+
+    return edit
+
+
+def _names(kind: str, objects: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Raises ConfigureError: what is to go must be named."""
+    for index, item in enumerate(objects):
+        if not isinstance(item.get("name"), str):
+            raise ConfigureError(f"{kind}[{index}] has no name, so nothing says what is to go. Set "
+                                 f"{kind}[{index}].name")
+    return {item["name"] for item in objects}
+
+
+_REFERENCES = (("gateways", "transforms", "transforms"), ("tunnels", "proposals", "proposals"),
+               ("tunnels", "gateway", "gateways"))
+"""Which objects refer by which field to which others."""
+
+
+def _hold_to_references(data: Mapping[str, Any], gone: Mapping[str, set[str]]) -> None:
+    """Raises ConfigureError where what is left refers to what is gone."""
+    for kind, field, to in _REFERENCES:
+        for item in data.get(kind, []):
+            named = item.get(field) or []
+            for name in [named] if isinstance(named, str) else named:
+                if name in gone.get(to, ()):
+                    raise ConfigureError(f"{to}[{name}] cannot go: {kind}[{item['name']}].{field} names it. Take "
+                                         f"{kind}[{item['name']}] out too, or change its {field} first")
+    for name in data.get("shared_transforms") or []:
+        if name in gone.get("transforms", ()):
+            raise ConfigureError(f"transforms[{name}] cannot go: shared_transforms names it. Change that first")
+
+
+def rekey(secrets: Mapping[str, Any]) -> Edit:
+    """Give gateways that stand there, and that the secrets name, their keys."""
+
+    def edit(data: dict[str, Any]) -> None:
+        gateways = {gateway.get("name"): index for index, gateway in enumerate(data.get("gateways", []))}
+        for name, key in secrets.items():
+            if name not in gateways:
+                near = nearest(str(name), map(str, gateways))
+                raise ConfigureError(f"secrets has a key for {shown(name)}, and no gateway of that name is declared. "
+                                     + (f"Did you mean {near}? Write it, or declare the gateway" if near
+                                        else "Declare the gateway, or remove the key"))
+            data["gateways"][gateways[name]] = with_key(data["gateways"][gateways[name]], key)
+
+    return edit
+
+
+def in_turn(*edits: Edit) -> Edit:
+    """One edit after the other."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for one in edits:
+            one(data)
 
     return edit
 
@@ -120,16 +203,27 @@ def _stored(store: Store, rebuild: bool) -> tuple[Declared, list[str]]:
         return Declared(), [f"the host's declaration was not readable and is written anew: {error}"]
 
 
-def _edited(before: Declared, edit: Edit, site_name: str) -> Declared:
+def _edited(before: Declared, edit: Edit, site_name: str) -> tuple[Declared, list[str]]:
+    """What the edit makes of it, and what is weak in that and was not there before."""
     data = copy.deepcopy(dict(before.declaration))
     edit(data)
     if not data:
-        return Declared()
+        return before, []
     try:
         side = rules.sound(declaration.read(data, secrets=before.secrets, site_name=site_name or None))
     except DeclarationError as error:
         raise ConfigureError(str(error), [finding.as_dict() for finding in error.findings]) from None
-    return Declared(*declaration.write(side))
+    known = _warnings(before, site_name)
+    weak = [finding.message for finding in rules.by_itself(side) if finding.message not in known]
+    return Declared(*declaration.write(side)), weak
+
+
+def _warnings(declared: Declared, site_name: str) -> set[str]:
+    try:
+        side = declaration.read(declared.declaration, secrets=declared.secrets, site_name=site_name or None)
+    except DeclarationError:
+        return set()
+    return {finding.message for finding in rules.by_itself(side)}
 
 
 def _save(store: Store, declared: Declared) -> None:
@@ -139,33 +233,49 @@ def _save(store: Store, declared: Declared) -> None:
         raise ConfigureError(f"the old declaration stays in force: {error}") from None
 
 
+def _restore(store: Store, files: Mapping[Path, bytes], refusal: control.ControlError) -> None:
+    try:
+        store.restore(files)
+    except StoreError as error:
+        raise ConfigureError("ikeengine did not take the new declaration and runs the old one, but the new one stays "
+                             f"in the files, because the old one cannot be put back: {error}. It was not taken "
+                             f"because: {refusal}", refusal.findings) from None
+
+
 def departures(declared: Declared, socket: str = control.PATH) -> list[str]:
     """In what a running daemon departs from the files, as sentences. Raises ControlError.
 
     The daemon shows that it has the same keys by their digest under a challenge, which tells nobody anything later.
     """
+    wanted = _for_the_daemon(declared)
     challenge = token_hex(32)
     running = control.request("status", path=socket, challenge=challenge)["daemon"]
     found = []
-    if running.get("declaration_digest") != declaration.digest(declared.declaration):
+    if running.get("declaration_digest") != declaration.digest(wanted.declaration):
         found.append("the daemon runs another declaration than the file on the host")
-    if running.get("keys_digest") != declaration.keyed_digest(declared.secrets, bytes.fromhex(challenge)):
+    if running.get("keys_digest") != declaration.keyed_digest(wanted.secrets, bytes.fromhex(challenge)):
         found.append("the daemon has other keys than the file on the host")
     return found
 
 
-def _load_into_daemon(after: Declared, changed: bool, check_mode: bool, socket: str) -> str:
-    """Have a running daemon use the declaration where it does not yet: also one that somebody edited by hand."""
-    if not after:
-        return "unchanged"
-    try:
-        if not (departures(after, socket) or changed):
-            return "unchanged"
-        if not check_mode:
-            control.request("reload", path=socket, declaration=dict(after.declaration), secrets=dict(after.secrets))
-        return "reloaded"
-    except control.NotRunning:
-        return "not running"
+def _for_the_daemon(declared: Declared) -> Declared:
+    """What stands in the files, or what their absence means."""
+    return Declared(declared.declaration or {"version": declaration.VERSION},
+                    declared.secrets or {"version": declaration.VERSION, "gateways": {}})
+
+
+def _load_into_daemon(after: Declared, changed: bool, check_mode: bool, socket: str) -> str | None:
+    """Have a running daemon use the declaration where it does not yet; None where it does.
+
+    Else in what it departed where only the daemon did: somebody edited the files by hand. Raises ControlError.
+    """
+    departed = departures(after, socket)
+    if not departed and not changed:
+        return None
+    if not check_mode:
+        wanted = _for_the_daemon(after)
+        control.request("reload", path=socket, declaration=dict(wanted.declaration), secrets=dict(wanted.secrets))
+    return "" if changed else "; ".join(departed)
 
 
 def _given(value: Any) -> Any:
@@ -210,4 +320,5 @@ def _merged(existing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-__all__ = ["LISTS", "ConfigureError", "converge", "departures", "gathered", "merge", "override", "replace", "take_out"]
+__all__ = ["LISTS", "ConfigureError", "converge", "departures", "gathered", "in_turn", "merge", "override", "rekey",
+           "replace", "take_out"]

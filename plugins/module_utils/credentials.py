@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keeps pre-shared keys apart from everything that Ansible may print.
 
-Ansible hides the values of ``no_log`` options, but prints all of them when an option beside it has the wrong shape.
-So keys travel in an option of their own, and what might hold one in the wrong place is refused on the controller.
+Ansible hides the values of ``no_log`` options, but prints all of them when an option beside it has the wrong shape, and
+a host logs what it is asked to do. So keys travel in an option of their own, and a gateway that has something where it
+does not belong, which may be a key, is refused on the controller.
 """
 
 from __future__ import annotations
@@ -12,55 +13,61 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_FIELDS = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl")
-_LISTS = ("ca", "chain", "crl")
+from .vpn.declaration import DEFAULT_TRANSFORM, GATEWAY, read_gateway
+from .vpn.reading import Fields, Misfits
+
+_OF_CERTIFICATES = ("certificate", "private_key", "ca", "chain", "crl")
 _SECRET = ("psk", "private_key")
+_FOR_THE_HOST = {"declaration-missing-field", "declaration-unknown-reference"}
+"""What only shows beside what the host has: a task may name nothing but what it changes."""
 
 
-class MalformedCredential(ValueError):
-    """Where a key may be in the wrong place. The message shows no value."""
+class MalformedGateway(ValueError):
+    """Something stands where it does not belong, and may be a key. The message shows none."""
 
 
-def check(credential: object, where: str) -> None:
-    """Raises MalformedCredential unless it is a mapping with no unknown field, and scalars but for the lists."""
-    if not isinstance(credential, Mapping):
-        raise MalformedCredential(f"{where} is no mapping: write it as fields, such as method and psk")
-    if any(key not in _FIELDS for key in credential):
-        raise MalformedCredential(f"{where} has an unknown field: the fields here are {', '.join(_FIELDS)}")
-    if any(isinstance(value, (Mapping, list)) for field, value in credential.items() if field not in _LISTS):
-        raise MalformedCredential(f"{where} is not valid: all but {', '.join(_LISTS)} are text")
+def check(gateway: object, path: str) -> None:
+    """Raises MalformedGateway unless all that is given of the gateway fits its field."""
+    misfits = Misfits("")
+    read_gateway(Fields(_with_method(gateway), path, GATEWAY, misfits), {DEFAULT_TRANSFORM.name: DEFAULT_TRANSFORM})
+    wrong = [finding.message for finding in misfits.findings if finding.code not in _FOR_THE_HOST]
+    if wrong:
+        raise MalformedGateway("\n".join(wrong))
+
+
+def _with_method(gateway: object) -> object:
+    """With the method that the credential's fields are of, where it names none."""
+    credential = gateway.get("credential") if isinstance(gateway, Mapping) else None
+    if not isinstance(gateway, Mapping) or not isinstance(credential, Mapping) or credential.get("method") is not None:
+        return gateway
+    method = "certificate" if any(credential.get(field) is not None for field in _OF_CERTIFICATES) else "psk"
+    return {**gateway, "credential": {**credential, "method": method}}
 
 
 def apart(gateways: object) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
-    """The gateways without their keys, and each gateway's key by its field. Raises MalformedCredential."""
+    """The gateways without their keys, and each gateway's key by its field. Raises MalformedGateway."""
     if not isinstance(gateways, Sequence) or isinstance(gateways, str):
-        raise MalformedCredential("gateways is no list")
+        raise MalformedGateway("gateways is no list: write it as a list of gateways, each a mapping of fields")
     without: list[dict[str, Any]] = []
     keys: dict[str, dict[str, str]] = {}
     for index, gateway in enumerate(gateways):
-        if not isinstance(gateway, Mapping):
-            raise MalformedCredential(f"gateways[{index}] is no mapping of fields")
-        name, credential = gateway.get("name"), gateway.get("credential")
-        if not isinstance(name, str):
-            raise MalformedCredential(f"gateways[{index}].name is missing or no text: every gateway needs a name")
+        name = gateway.get("name") if isinstance(gateway, Mapping) else None
+        if isinstance(gateway, Mapping) and not isinstance(name, str):
+            raise MalformedGateway(f"gateways[{index}].name is missing or no text: every gateway needs a name. Set it")
+        check(gateway, f"gateways[{index if name is None else name}]")
+        credential = gateway.get("credential")
         if credential is not None:
-            check(credential, f"gateways[{name}].credential")
-            secret = {field: str(credential[field]) for field in _SECRET if credential.get(field) is not None}
+            secret = {field: credential[field] for field in _SECRET if credential.get(field) is not None}
             if secret:
-                keys[name] = secret
+                keys[str(name)] = secret
             credential = {field: value for field, value in credential.items() if field not in _SECRET}
         without.append({**gateway, "credential": credential})
     return without, keys
 
 
-def inlined(gateways: list[dict[str, Any]], keys: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The reverse: each gateway with its key in its credential. A key that is only text is of the method's kind."""
-    return [gateway | {"credential": {**(gateway.get("credential") or {}), **_fields(gateway, keys[gateway["name"]])}}
-            if gateway.get("name") in keys else gateway for gateway in gateways]
-
-
-def _fields(gateway: Mapping[str, Any], key: Any) -> Mapping[str, Any]:
-    if isinstance(key, Mapping):
-        return key
-    method = (gateway.get("credential") or {}).get("method")
-    return {"private_key" if method == "certificate" else "psk": key}
+def with_key(gateway: Mapping[str, Any], key: Any) -> dict[str, Any]:
+    """The gateway with a key in its credential: fields, or the key alone, which is then of the method's kind."""
+    credential = gateway.get("credential") or {}
+    if not isinstance(key, Mapping):
+        key = {"private_key" if credential.get("method") == "certificate" else "psk": key}
+    return {**gateway, "credential": {**credential, **key}}

@@ -59,8 +59,8 @@ def _drift(is_running: bool) -> list[str]:
     store = Store()
     try:
         declared = store.load()
-        found = [] if store.is_private() else ["the files on the host can be read by others than root"]
-        return found + (departures(declared) if is_running and declared else [])
+        found = ["the files on the host can be read by others than root"] if store.exposed() else []
+        return found + (departures(declared) if is_running else [])
     except (StoreError, control.ControlError) as error:
         return [str(error)]
 

@@ -8,10 +8,12 @@ The secrets stand apart, so that the declaration can be shown, compared and diff
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +26,7 @@ DIRECTORY = Path("/etc/ikeengine")
 _SHOWN_DIGITS = 16
 _DIGEST_KEY_OCTETS = 32
 LISTS = ("transforms", "proposals", "gateways", "tunnels")
+_MEND = "mend it by hand, or declare everything anew with ipsec_config, state overridden"
 
 
 class StoreError(Exception):
@@ -51,13 +54,48 @@ class Store:
         self._key_file = directory / "digest.key"
 
     def load(self) -> Declared:
-        """Raises StoreError where a file is there but is no JSON object."""
-        return Declared(_load(self.declaration), _load(self.secrets))
+        """Raises StoreError where a file is there but is no JSON object, or not of a declaration's shape."""
+        declared = Declared(_load(self.declaration), _load(self.secrets))
+        for name in LISTS:
+            _hold_to_shape(self.declaration, name, declared.declaration.get(name, []))
+        return declared
 
-    def is_private(self) -> bool:
-        """Whether what is there belongs to root with no way in for others; an edit of the mode is drift as well."""
-        return all(_is_private(path) for path in (self.directory, self.declaration, self.secrets, self._key_file)
-                   if path.exists())
+    def exposed(self) -> dict[str, str]:
+        """What others than root may have a way into, each with its mode; an edit of a mode is drift as well."""
+        return {str(path): _mode(path) for path in (self.directory, self.declaration, self.secrets, self._key_file)
+                if path.exists() and not _is_private(path)}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Whatever changes the files does so one after the other. Raises StoreError."""
+        try:
+            descriptor = os.open(self.directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"{self.directory.parent}: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def snapshot(self) -> Mapping[Path, bytes]:
+        """The files as they are, whatever they hold, for ``restore``. Raises StoreError."""
+        try:
+            return {path: path.read_bytes() for path in (self._key_file, self.secrets, self.declaration)
+                    if path.exists()}
+        except OSError as error:
+            raise StoreError(f"{error.filename}: {error.strerror}") from None
+
+    def restore(self, snapshot: Mapping[Path, bytes]) -> None:
+        """Put the files back. Raises StoreError."""
+        try:
+            if not snapshot:
+                self._remove()
+                return
+            self._make_directory()
+            _replace(snapshot)
+        except OSError as error:
+            raise StoreError(f"{error.filename2 or error.filename or self.directory}: {error.strerror}") from None
 
     def save(self, declared: Declared) -> None:
         """Replace both files, the secrets first: the daemon never finds a gateway without its key.
@@ -106,16 +144,28 @@ def _load(path: Path) -> Mapping[str, Any]:
         return {}
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise StoreError(f"{path} is not JSON; mend it by hand, or remove it and declare everything again") from None
+    except (ValueError, RecursionError):
+        raise StoreError(f"{path} is not JSON; {_MEND}") from None
     if not isinstance(data, dict):
-        raise StoreError(f"{path} holds no JSON object; remove it and declare everything again")
+        raise StoreError(f"{path} holds no JSON object; {_MEND}")
     return data
+
+
+def _hold_to_shape(path: Path, name: str, objects: object) -> None:
+    """Raises StoreError unless they are a list of objects with names: what an edit builds on."""
+    if not isinstance(objects, list) or not all(isinstance(item, dict) and isinstance(item.get("name"), str)
+                                                for item in objects):
+        raise StoreError(f"{path}: {name} is no list of objects with names; {_MEND}")
 
 
 def _is_private(path: Path) -> bool:
     status = path.stat()
     return status.st_mode & 0o777 == (0o700 if path.is_dir() else 0o600) and status.st_uid == os.geteuid()
+
+
+def _mode(path: Path) -> str:
+    status = path.stat()
+    return f"mode {status.st_mode & 0o777:04o}, user {status.st_uid}"
 
 
 def _text(data: Mapping[str, Any]) -> bytes:

@@ -23,12 +23,17 @@ extends_documentation_fragment:
 options:
   secrets:
     description:
-      - Pre-shared keys by gateway.
+      - Pre-shared keys by gateway, also of gateways that the host has and O(gateways) does not name.
       - Keys that stand in O(gateways) are moved here on the controller, so that nothing else ever carries them.
     type: dict
   site:
-    description: C(name) and C(platform) of this side. The name defaults to the host's name in the inventory.
+    description: C(name) and C(platform) of this side.
     type: dict
+  site_name:
+    description: What the side is called where neither O(site) nor what the host has says so. Without it, as the host is
+      in the inventory.
+    version_added: 0.2.0
+    type: str
   policy:
     description: V(strict) makes weak algorithms errors, which are warnings under V(standard).
     type: str
@@ -52,13 +57,21 @@ options:
     description: Tunnels, each as M(tandem.vpn.ipsec_tunnel) takes it.
     type: list
     elements: dict
+  add_tunnels:
+    description: Whether the V(overridden) state adds those of O(tunnels) that the host does not have. With V(false) it
+      brings those up to date that it has and takes out those that are not given, so that a new Phase 1 never meets an
+      old Phase 2.
+    version_added: 0.2.0
+    type: bool
+    default: true
   state:
     description:
       - V(merged) makes each given object, by its name, what is given of it, and leaves everything else alone.
       - V(replaced) puts each given object in the place of its namesake; fields that are not given get their defaults.
       - V(overridden) replaces every list that is given. A tunnel whose gateway goes goes with it, unless O(tunnels) is
         given too.
-      - V(deleted) takes out the objects that the given lists name, and all of the declaration where none is given.
+      - V(deleted) takes out the objects that the given lists name, and all of the declaration where none is given. What
+        others still refer to cannot go.
       - V(gathered) returns what the host has, and V(rendered) what the host's declaration would be made of these
         options alone, for which the host need not be there. Neither changes anything or shows a key.
     type: str
@@ -150,20 +163,19 @@ from ansible_collections.tandem.vpn.plugins.module_utils import arguments
 from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     LISTS,
     gathered,
+    in_turn,
     merge,
     override,
+    rekey,
     replace,
     take_out,
 )
-from ansible_collections.tandem.vpn.plugins.module_utils.credentials import inlined
 from ansible_collections.tandem.vpn.plugins.module_utils.store import Store, StoreError
-
-EDITS = {"merged": merge, "replaced": replace, "overridden": override}
 
 
 def main() -> None:
     module = AnsibleModule(arguments.CONFIG, supports_check_mode=True)
-    state = module.params["state"]
+    state, secrets = module.params["state"], module.params["secrets"] or {}
     lists = {name: module.params[name] for name in LISTS if module.params[name] is not None}
     if state == "gathered":
         try:
@@ -172,10 +184,10 @@ def main() -> None:
             module.fail_json(msg=str(error))
     if state == "deleted":
         arguments.finish(module, take_out(lists) if lists else None, rebuild=not lists)
-    if "gateways" in lists:
-        lists["gateways"] = inlined(lists["gateways"], module.params["secrets"] or {})
     given = {name: module.params[name] for name in ("site", "policy", "shared_transforms")} | lists
-    arguments.finish(module, EDITS[state](given), rebuild=state == "overridden")
+    edits = {"merged": merge(given), "replaced": replace(given),
+             "overridden": override(given, add_tunnels=module.params["add_tunnels"])}
+    arguments.finish(module, in_turn(edits[state], rekey(secrets)), rebuild=state == "overridden")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ..module_utils.vpn.findings import Finding
 from ..module_utils.vpn.fleet import Fleet
 from ..module_utils.vpn.reading import Misfit, Misfits
 from .keyring import Keyring
+from .vaulted import decrypted
 
 FLEET, FILE, VAULT_ID = "ipsec_fleet", "ipsec_psk_file", "ipsec_psk_vault_id"
 
@@ -42,7 +42,7 @@ class Variables:
     def __getitem__(self, name: str) -> Any:
         """Raises AnsibleError, naming host and variable, where it cannot be templated."""
         try:
-            return _decrypted(self._templated(name))
+            return decrypted(self._templated(name))
         except Exception as error:  # templating raises whatever a template raises
             raise AnsibleError(f"{self.host}: {name} cannot be templated: {error}") from error
 
@@ -131,20 +131,6 @@ def no_file(known: KnownFleet) -> Finding:
         f"Set {FILE} to the file that is to hold them, and {VAULT_ID} to have it encrypted, or give every link a "
         "credential", code="missing-field"), "is missing")
     return misfits.findings[0]
-
-
-def _decrypted(value: Any) -> Any:
-    """The value with text where ansible-vault encrypted some of it: before ansible-core 2.19 that is another type."""
-    if getattr(value, "__ENCRYPTED__", False):
-        return str(value)
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    changed = {key: plain for key, part in items if (plain := _decrypted(part)) is not part}
-    if not changed:
-        return value
-    value = copy(value)  # of its own kind, which remembers where it was written
-    for key, plain in changed.items():
-        value[key] = plain
-    return value
 
 
 def _is_constant(value: object) -> bool:

@@ -101,3 +101,86 @@ def test_info_tells_of_changes_by_hand(converged: Site, bed: Bed):
     shown = converged.play("--diff")
     assert len(set(re.findall(r"keyed digest [0-9a-f]{16}", shown.stdout))) == 2
     assert result(converged.task("ipsec_info", {}, "-v"))["drift"] == []
+
+
+def test_a_new_phase_1_meets_no_old_phase_2(converged: Site, bed: Bed):
+    """Of a policy that becomes strict with the proposal that it asks for, and of a tunnel that somebody spoilt."""
+    def weak(*sides: dict[str, Any]) -> None:
+        for side in sides:
+            side["ipsec_proposals"] = [{"name": "p2", "authentication": "SHA1"}]
+            side["ipsec_tunnels"][0]["proposals"] = ["p2"]
+
+    def strict(*sides: dict[str, Any]) -> None:
+        for side in sides:
+            side["ipsec_policy"] = "strict"
+            side["ipsec_proposals"] = [{"name": "p2", "authentication": "SHA2-256"}]
+
+    converged.edit(weak)
+    assert converged.play().returncode == 0
+    converged.edit(strict)
+    done = converged.play()
+    assert done.returncode == 0, done.stdout
+    on(bed, "hq", "sed -i 's/\"key_group\": 14/\"key_group\": 5/' /etc/ikeengine/declaration.json")
+    done = converged.play()
+    assert (done.returncode, changed(done)["hq"] > 0) == (0, True), done.stdout
+    assert changed(converged.play()) == {"hq": 0, "branch": 0}
+
+
+def test_check_mode_shows_both_phases_of_one_edit(converged: Site):
+    def edit(hq: dict[str, Any], branch: dict[str, Any]) -> None:
+        for side, local, remote in ((hq, "10.1.7.0/24", "10.2.7.0/24"), (branch, "10.2.7.0/24", "10.1.7.0/24")):
+            side["ipsec_gateways"][0]["dead_peer_detection"] = {"idle": "25s"}
+            side["ipsec_tunnels"][0]["routes"].append({"local": local, "remote": remote})
+
+    converged.edit(edit)
+    shown = converged.play("--check", "--diff").stdout
+    assert '"gateways[branch].dead_peer_detection.idle": "25s"' in shown
+    assert '"tunnels[lan].routes[1].local": "10.1.7.0/24"' in shown
+
+
+def test_what_is_deleted_whole_is_down_at_once(converged: Site, bed: Bed):
+    assert changed(converged.task("ipsec_config", {"state": "deleted"})) == {"hq": 1}
+    assert json.loads(on(bed, "hq", "ikectl status --json"))["tunnels"] == []
+    assert changed(converged.task("ipsec_config", {"state": "deleted"})) == {"hq": 0}
+    assert result(converged.task("ipsec_info", {}, "-v"))["drift"] == []
+
+
+def test_a_key_alone_is_taken_and_an_edit_names_no_site(converged: Site, bed: Bed):
+    assert changed(converged.task("ipsec_config", {"site": {"name": "headquarters"}})) == {"hq": 1}
+    assert changed(converged.task("ipsec_config", {"secrets": {"branch": MARKER + "-new"}})) == {"hq": 1}
+    assert MARKER + "-new" in on(bed, "hq", "cat /etc/ikeengine/secrets.json")
+    assert result(converged.task("ipsec_config", {"state": "gathered"}, "-v"))["gathered"]["site"]["name"] == (
+        "headquarters")
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"state": "deleted", "policy": "strict"}, "state deleted takes lists, and policy is none: nothing was deleted"),
+    ({"state": "deleted", "gateways": None}, "gateways is no list: nothing was deleted"),
+    ({"gateways": [{"name": "branch"}], "secrets": [MARKER]}, "secrets is no mapping"),
+    ({"gateways": [{"name": "branch", "credentials": {"psk": MARKER}}]}, "gateways[branch].credentials is unknown"),
+    ({"gateways": [{"name": "branch", "credential": {"method": "hex-psk", "psk": 1234}}]}, "psk is no text"),
+    ({"secrets": {"brunch": MARKER}, "gateways": [], "state": "rendered"}, "no gateway of that name is declared"),
+])
+def test_options_that_say_too_little_or_too_much_are_refused_on_the_controller(
+        tmp_path: Path, collections: Path, options: dict[str, Any], words: str):
+    done = Site(tmp_path / "site", collections, None).task("ipsec_config", options, "-vvv")
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0
+    assert words in said
+    assert MARKER not in said
+
+
+@pytest.mark.parametrize("misplaced", [{"psk": MARKER}, {"credentials": {"psk": MARKER}}])
+def test_a_key_in_the_wrong_place_reaches_no_host(converged: Site, bed: Bed, misplaced: dict[str, Any]):
+    for module, options in (("ipsec_gateway", {"name": "branch", **misplaced}),
+                            ("ipsec_config", {"gateways": [{"name": "branch", **misplaced}]})):
+        done = converged.task(module, options, "-vvv")
+        assert done.returncode != 0
+        assert "is unknown" in done.stdout + done.stderr
+        assert MARKER not in done.stdout + done.stderr
+    assert MARKER not in on(bed, "hq", "journalctl --no-pager -o verbose")
+
+
+def test_rendered_takes_what_gathered_gave(converged: Site):
+    held = result(converged.task("ipsec_config", {"state": "gathered"}, "-v"))["gathered"]
+    assert result(converged.task("ipsec_config", {**held, "state": "rendered"}, "-v"))["rendered"] == held

@@ -51,8 +51,8 @@ from .likeness import Likenesses, doubtful
 
 # Importing a chapter's file registers its rules.
 __all__ = ["Validation", "against_abilities", "both_gateways", "both_peers", "both_routes", "both_tunnels",
-           "one_gateway", "one_host", "one_machine", "one_peer", "one_site", "one_site_gateways", "one_tunnel",
-           "several_sites", "sound", "table", "validate", "weak"]
+           "by_itself", "one_gateway", "one_host", "one_machine", "one_peer", "one_site", "one_site_gateways",
+           "one_tunnel", "several_sites", "sound", "table", "validate", "weak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,14 @@ def validate(sides: Sequence[Side]) -> Validation:
     return Validation(tuple(findings), pairs)
 
 
+def by_itself(side: Side) -> list[Finding]:
+    """What is wrong with one side, whoever its peers are."""
+    return [*SITE.check(side), *_alone(side, side.gateways)]
+
+
 def sound(side: Side) -> Side:
     """The side, where nothing is wrong with it by itself. Raises DeclarationError with every error there is."""
-    errors = validate([side]).errors
+    errors = tuple(finding for finding in by_itself(side) if finding.is_error)
     if errors:
         raise DeclarationError(errors)
     return side

@@ -10,14 +10,17 @@ import json
 import os
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     ConfigureError,
     converge,
     departures,
+    in_turn,
     merge,
     override,
+    rekey,
     replace,
     take_out,
 )
@@ -334,3 +337,109 @@ def test_a_digest_key_that_others_can_read_is_drift(run, store, declared):
     (store.directory / "digest.key").chmod(0o644)
     assert run(override(declared))["changed"]
     assert not run(override(declared))["changed"]
+
+
+def test_what_goes_is_named_and_what_is_in_use_stays(run, store, declared):
+    run(override(declared))
+    for kind, name, sentence in (
+            ("transforms", "p1", r"transforms\[p1\] cannot go: gateways\[branch\]\.transforms names it. Take gateways"),
+            ("gateways", "branch", r"gateways\[branch\] cannot go: tunnels\[lan\]\.gateway names it")):
+        with pytest.raises(ConfigureError, match=sentence):
+            run(take_out({kind: [{"name": name}]}))
+    with pytest.raises(ConfigureError, match=r"tunnels\[0\] has no name"):
+        run(take_out({"tunnels": [{"nam": "lan"}]}))
+    run(take_out({"tunnels": [{"name": "lan"}], "gateways": [{"name": "branch"}], "transforms": [{"name": "p1"}]}))
+    assert store.load().declaration["gateways"] == []
+
+
+def test_a_key_alone_changes_the_gateway_that_the_host_has(run, store, declared):
+    run(override(declared))
+    assert run(in_turn(merge({}), rekey({"branch": "a-new-key-of-good-length"})))["changed"]
+    assert store.load().secrets["gateways"]["branch"] == {"method": "psk", "psk": "a-new-key-of-good-length"}
+    with pytest.raises(ConfigureError, match=r"'brunch', and no gateway of that name is declared\. Did you mean branch"):
+        run(in_turn(merge({}), rekey({"brunch": MARKER})))
+
+
+def test_without_add_tunnels_only_those_of_the_host_are_brought_up_to_date(run, store, declared):
+    run(override({**declared, "tunnels": []}))
+    assert not run(override(declared, add_tunnels=False))["changed"]
+    run(override(declared))
+    weak = {**declared, "proposals": [{"name": "p2", "authentication": "SHA1"}],
+            "tunnels": [{**declared["tunnels"][0], "proposals": ["p2"]}]}
+    run(override(weak))
+    strict = {**weak, "policy": "strict", "proposals": [{"name": "p2"}]}
+    with pytest.raises(ConfigureError, match="strict"):
+        run(override({name: value for name, value in strict.items() if name not in ("proposals", "tunnels")}))
+    assert run(override(strict, add_tunnels=False))["changed"]
+    more = {**strict, "tunnels": [*strict["tunnels"], {
+        "name": "voice", "gateway": "branch", "routes": [{"local": "10.1.1.0/24", "remote": "10.2.1.0/24"}]}]}
+    assert not run(override(more, add_tunnels=False))["changed"]
+    assert run(override({**more, "tunnels": []}, add_tunnels=False))["after"]["tunnels"] == []
+
+
+def test_what_is_taken_out_whole_the_daemon_forgets_too(run, declared, daemon, store, tmp_path):
+    run(override(declared))
+    assert run(None)["daemon"] == "reloaded"
+    assert (daemon.asked[-1]["declaration"], daemon.asked[-1]["secrets"]) == (
+        {"version": 1}, {"version": 1, "gateways": {}})
+    assert (run(None)["changed"], run(None)["daemon"]) == (False, "unchanged")
+    assert departures(store.load(), str(tmp_path / "control.sock")) == []
+
+
+def test_a_refused_reload_puts_back_what_could_not_be_read_too(run, store, declared, daemon):
+    run(override(declared))
+    store.declaration.write_text("{broken")
+    before = contents(store)
+    daemon.answers["reload"] = lambda _request: {"version": 1, "ok": False, "error": {
+        "code": "invalid_declaration", "message": "this kernel has no ESP", "findings": []}}
+    with pytest.raises(ConfigureError, match="the old one stays in force"):
+        run(override(declared), rebuild=True)
+    assert contents(store) == before
+
+
+def test_taking_out_what_is_not_there_leaves_other_files_alone(run, store, declared):
+    run(override(declared))
+    store.declaration.unlink()
+    before = contents(store)
+    assert not run(take_out({"tunnels": [{"name": "ghost"}]}))["changed"]
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "gateways": ["x"]}', '{"version": 1, "gateways": null}',
+                                  '{"version": 1, "tunnels": 5}', "[" * 100_000, "[]"])
+def test_a_damaged_file_is_named_by_every_edit_and_rebuilt_by_the_whole(run, store, declared, text):
+    run(override(declared))
+    store.declaration.write_text(text)
+    for edit in (merge({"transforms": [{"name": "p2"}]}), take_out({"tunnels": [{"name": "lan"}]})):
+        with pytest.raises(ConfigureError, match=r"declaration\.json.*mend it by hand, or declare everything anew"):
+            run(edit)
+    assert run(override(declared), rebuild=True)["changed"]
+    assert not run(override(declared))["changed"]
+
+
+def test_drift_of_modes_and_of_the_daemon_stands_in_the_diff(run, store, declared, daemon):
+    run(override(declared))
+    store.secrets.chmod(0o644)
+    shown = run(override(declared), check_mode=True)["diff"]
+    assert shown["before"] == {str(store.secrets): f"mode 0644, user {os.geteuid()}"}
+    assert shown["after"] == {str(store.secrets): "root's alone"}
+    run(override(declared))
+    store.declaration.write_text(store.declaration.read_text().replace("24h", "12h"))
+    result = run(merge({"tunnels": [{"name": "lan"}]}))
+    assert (result["daemon"], result["diff"]["before"]) == (
+        "reloaded", {"daemon": "the daemon runs another declaration than the file on the host"})
+
+
+def test_what_is_weak_is_said_once(run, declared):
+    run(override(declared))
+    (warning,) = run(merge({"transforms": [{"name": "p1", "authentication": "SHA1"}]}))["warnings"]
+    assert "SHA1" in warning and "weak" in warning
+    assert run(merge({"tunnels": [{"name": "lan", "dataplane": "userspace"}]}))["warnings"] == []
+
+
+def test_edits_at_the_same_time_are_all_kept(store, run, declared):
+    run(override(declared))
+    names = [f"t{number}" for number in range(12)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: run(merge({"transforms": [{"name": name}]})), names))
+    assert {item["name"] for item in store.load().declaration["transforms"]} >= set(names)
