@@ -356,7 +356,7 @@ def test_a_key_alone_changes_the_gateway_that_the_host_has(run, store, declared)
     run(override(declared))
     assert run(in_turn(merge({}), rekey({"branch": "a-new-key-of-good-length"})))["changed"]
     assert store.load().secrets["gateways"]["branch"] == {"method": "psk", "psk": "a-new-key-of-good-length"}
-    with pytest.raises(ConfigureError, match=r"'brunch', and no gateway of that name is declared\. Did you mean branch"):
+    with pytest.raises(ConfigureError, match=r"'brunch', and no gateway of that name is declared\. Did you mean"):
         run(in_turn(merge({}), rekey({"brunch": MARKER})))
 
 
