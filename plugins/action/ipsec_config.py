@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.configure import LISTS, ConfigureError, rekey
-from ..module_utils.credentials import MalformedGateway, apart
+from ..module_utils.credentials import MalformedGateway, apart, check_options
 from ..module_utils.vpn import declaration, rules
 from ..plugin_utils.sides import FIELDS
 from ..plugin_utils.vaulted import decrypted
@@ -45,10 +45,7 @@ class ActionModule(ActionBase):
 
 def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
     """The options with the keys apart. Raises Refused and MalformedGateway."""
-    unknown = sorted(arguments.keys() - _OPTIONS)  # which Ansible would show with what is in them
-    if unknown:
-        raise Refused(f"ipsec_config has no option {', '.join(unknown)}. Remove it, or write one of "
-                      f"{', '.join(sorted(_OPTIONS))}")
+    check_options("ipsec_config", arguments, _OPTIONS)
     secrets = arguments.get("secrets")
     if secrets is not None and not isinstance(secrets, Mapping):
         raise Refused("secrets is no mapping: it has the keys by gateway. Write it as fields, each a gateway's name "

@@ -9,7 +9,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.credentials import MalformedGateway, check
+from ..module_utils.arguments import GATEWAY
+from ..module_utils.credentials import MalformedGateway, check, check_options
 from ..plugin_utils.vaulted import decrypted
 
 
@@ -20,6 +21,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = decrypted(dict(self._task.args))
         try:
+            check_options("ipsec_gateway", arguments, GATEWAY)
             check({field: value for field, value in arguments.items() if field != "state"}, "")
         except MalformedGateway as error:
             return result | {"failed": True, "msg": str(error)}

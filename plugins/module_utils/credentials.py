@@ -10,11 +10,11 @@ does not belong, which may be a key, is refused on the controller.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .vpn.declaration import DEFAULT_TRANSFORM, GATEWAY, read_gateway
-from .vpn.reading import Fields, Misfits
+from .vpn.reading import Fields, Misfits, is_field
 
 _OF_CERTIFICATES = ("certificate", "private_key", "ca", "chain", "crl")
 _SECRET = ("psk", "private_key")
@@ -42,6 +42,15 @@ def _with_method(gateway: object) -> object:
         return gateway
     method = "certificate" if any(credential.get(field) is not None for field in _OF_CERTIFICATES) else "psk"
     return {**gateway, "credential": {**credential, "method": method}}
+
+
+def check_options(module: str, given: Mapping[str, object], options: Collection[str]) -> None:
+    """Raises MalformedGateway where a task has another option: Ansible would show it, with what is in it."""
+    unknown = [name if is_field(name) else f"number {position}" for position, name in enumerate(given, 1)
+               if name not in options]
+    if unknown:
+        raise MalformedGateway(f"{module} has no option {', '.join(sorted(unknown))}. Remove it, or write one of "
+                               f"{', '.join(sorted(options))}")
 
 
 def apart(gateways: object) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:

@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 _D = TypeVar("_D")
 _E = TypeVar("_E", bound=Enum)
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,23}", re.ASCII)
+_MEANT = dict.fromkeys(("presharedkey", "sharedkey", "sharedsecret", "secret", "key"), "psk")
+"""What people call a field that has another name, in small letters only."""
 _TRUE = frozenset({"yes", "true", "on", "1"})
 _FALSE = frozenset({"no", "false", "off", "0"})
 
@@ -61,7 +64,8 @@ class Misfits:
 class Fields:
     """One mapping of a declaration and the path to it.
 
-    With ``hidden`` no value of it and no unknown field is ever quoted: ``{psk:secret}`` is a field to YAML.
+    With ``hidden`` no value of it and no unknown field is ever quoted. Elsewhere, too, what does not look like the name
+    of a field is not: ``{psk:secret}`` is a field to YAML.
     """
 
     def __init__(self, data: object, path: str, known: Sequence[str], misfits: Misfits, hidden: bool = False) -> None:
@@ -74,9 +78,9 @@ class Fields:
             self._sound = False
             return
         self._sound = True
-        for key, value in given.items():
+        for position, (key, value) in enumerate(given.items(), 1):
             if key not in known:
-                self._unknown(key, known)
+                self._unknown(position, key, known)
             elif value is not None:
                 self._data[key] = value
 
@@ -152,16 +156,27 @@ class Fields:
     def _at(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
-    def _unknown(self, key: object, known: Sequence[str]) -> None:
-        near = nearest(key, known) if isinstance(key, str) else None
-        fields = f"the fields here are {', '.join(known)}"
-        if self._hidden:
+    def _unknown(self, position: int, key: object, known: Sequence[str]) -> None:
+        near = _meant(re.split("[:=]", key[:64])[0], known) if isinstance(key, str) else None
+        if is_field(key) and not self._hidden:
+            path, state = self._at(str(key)), "is unknown"
+            fix = f"Did you mean {near}? Write {near} or remove it" if near else f"Remove {shown(key)}"
+        else:
+            path, state = self.path, f"has an unknown field, number {position}"
             fix = f"Did you mean {near}? Write {near}" if near else "Remove the field that is none of them"
-            self._misfits.add(self.path, Misfit(fields, fix, code="unknown-field"), "has an unknown field")
-            return
-        fix = f"Did you mean {near}? Write {near} or remove it" if near else f"Remove {shown(key)}"
-        self._misfits.add(self._at(shown(key) if not isinstance(key, str) or not NAME.fullmatch(key) else key),
-                          Misfit(fields, fix, code="unknown-field"), "is unknown")
+            fix += ", or put a space after its colon" if ":" in str(key) else ""
+        self._misfits.add(path, Misfit(f"the fields here are {', '.join(known)}", fix, code="unknown-field"), state)
+
+
+def is_field(key: object) -> bool:
+    """Whether it looks like the name of a field, and may be shown as one."""
+    return isinstance(key, str) and _FIELD.fullmatch(key) is not None
+
+
+def _meant(word: str, known: Sequence[str]) -> str | None:
+    """The known field that somebody who wrote ``word`` most likely meant."""
+    meant = _MEANT.get(re.sub("[_-]", "", word).lower())
+    return meant if meant in known else nearest(word, known)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

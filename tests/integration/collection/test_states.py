@@ -69,6 +69,14 @@ def test_an_option_that_is_none_is_refused_and_not_shown(tmp_path: Path, collect
     assert MARKER not in said
 
 
+@pytest.mark.parametrize("option", [{"psk": MARKER}, {f"psk:{MARKER}": None}])
+def test_a_key_beside_a_gateways_options_is_not_shown(tmp_path: Path, collections: Path, option):
+    done = Site(tmp_path / "site", collections, None).task("ipsec_gateway", {"name": "branch", **option}, "-vvv")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "ipsec_gateway has no option" in " ".join(said.split())
+    assert MARKER not in said
+
+
 @pytest.mark.parametrize(("module", "options", "refusal"), [
     ("ipsec_gateway", {"name": "branch", "ike_version": 1}, "negotiates only IKE version 2"),
     ("ipsec_gateway", {"name": "branch", "mode": "main"}, "IKEv2 has no modes"),

@@ -332,6 +332,40 @@ def test_no_refusal_ever_quotes_a_secret(hq, credential):
         assert MARKER not in text
 
 
+@pytest.mark.parametrize("key", [f"psk:{MARKER}", f"psk {MARKER}", f"psk={MARKER}", f"{MARKER}:psk", (MARKER,), 31337])
+@pytest.mark.parametrize("place", [(), ("site",), ("transforms", 0), ("gateways", 0), ("gateways", 0, "endpoints", 0),
+                                   ("tunnels", 0), ("tunnels", 0, "routes", 0)])
+def test_what_does_not_look_like_a_field_is_not_quoted(hq, place, key):
+    at = hq
+    for step in place:
+        at = at[step]
+    at[key] = None
+    (said,) = refused(hq)
+    assert f"has an unknown field, number {len(at)}: the fields here are " in said
+    assert MARKER not in said and "31337" not in said
+
+
+@pytest.mark.parametrize(("place", "key", "fix"), [
+    ("gateways", f"psk:{MARKER}", "Remove the field that is none of them, or put a space after its colon."),
+    ("gateways", "ike_version:2", "Did you mean ike_version? Write ike_version, or put a space after its colon."),
+    ("gateways", "ike version", "Did you mean ike_version? Write ike_version."),
+    ("transforms", "encripton", "Did you mean encryption? Write encryption or remove it."),
+    ("transforms", "colour", "Remove 'colour'."),
+])
+def test_what_is_no_field_draws_the_nearest_one(hq, place, key, fix):
+    hq[place][0][key] = None
+    (said,) = refused(hq)
+    assert said.endswith(fix)
+
+
+@pytest.mark.parametrize("word", ["preshared_key", "pre_shared_key", "pre-shared-key", "presharedkey", "PreSharedKey",
+                                  "shared_secret", "key", "secret", "pks"])
+def test_a_pre_shared_key_by_another_name_draws_its_own(hq, word):
+    hq["gateways"][0]["credential"] = {"method": "psk", word: MARKER}
+    (said,) = refused(hq)
+    assert said.endswith("Did you mean psk? Write psk.")
+
+
 @pytest.mark.parametrize("kept", [MARKER, {"method": "psk", "psk": 5, MARKER: MARKER}, {"method": MARKER}])
 def test_no_refusal_of_the_secrets_file_quotes_one(hq, kept):
     written, secrets = declaration.write(declaration.read(hq))
