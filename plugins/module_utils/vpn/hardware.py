@@ -21,13 +21,15 @@ from .reading import Misfit, nearest, text
 
 _WITHOUT_SHA2 = ("21", "22", "23", "505", "510", "520", "530", "515", "525", "535", "545", "810", "820", "830", "1050",
                  "2050")
-_XTM = re.compile(r"(?:watchguard[ _-]*)?xtm[ _-]*(\d{1,4}[a-z]*)", re.ASCII | re.IGNORECASE)
+_XTM = re.compile(r"(?:watchguard[ _-]*)?(?:firebox[ _-]*)?xtm[ _-]*(?:\d{1,4}[ _-]*series[ _-]*)?"
+                  r"(?P<number>\d{1,4})(?P<build>[ _-]*[a-z]{1,3})?", re.ASCII | re.IGNORECASE)
 _FIREWARE = re.compile(r"watchguard|firebox|xtm|[tm]\d{2,4}(?![0-9a-z])", re.ASCII | re.IGNORECASE)
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
-_FIRMWARE = re.compile(r"[vV]?(\d{1,4}(?:\.\d{1,4}){0,3})", re.ASCII)
+_FIRMWARE = re.compile(r"v?(\d{1,4}(?:\.\d{1,4}){0,3}(?:[ ._-]\(?(?:u|update|b|build) ?\d{1,6}\)?){0,2})",
+                       re.ASCII | re.IGNORECASE)
 
 MODELS_WITHOUT_SHA2 = frozenset(f"XTM {number}" for number in _WITHOUT_SHA2)
-"""Their cryptographic acceleration lacks SHA-2; every other model has it."""
+"""Their cryptographic acceleration lacks SHA-2, wireless or not; every other model has it."""
 
 SHA2 = "SHA-2"
 IKEV2 = "IKEv2"
@@ -105,23 +107,29 @@ def read_abilities(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Abilities
 
 
 def parse_model(value: object) -> str:
-    """``linux``, or an appliance's model in its usual form (``XTM 505``, ``Firebox T45``). Raises Misfit."""
+    """``linux``, or an appliance's model in its usual form (``XTM 21-W``, ``Firebox T45``). Raises Misfit."""
     model = text(value)
     if model.lower() == "linux":
         return "linux"
     if match := _XTM.fullmatch(model):
-        return f"XTM {match[1].upper()}"
+        return f"XTM {match['number']}{(match['build'] or '').upper()}"
     if nearest(model, ("linux",)) or not _MODEL.fullmatch(model):
         raise Misfit("a platform is linux or an appliance's model", "Write linux, or a model such as XTM 505")
     return model
 
 
 def parse_firmware(value: object) -> str:
-    """A version such as ``12.5.3``, without the ``v`` that some write. Raises Misfit."""
+    """A version such as ``12.5.3``, ``12.5.7_U3`` or ``12.5.9.B662``, without a ``v`` before it. Raises Misfit."""
     match = _FIRMWARE.fullmatch(str(value).strip()) if isinstance(value, (str, int)) else None
     if match is None:
         raise Misfit("a firmware version is numbers joined by dots", "Write it in quotes, such as '12.5.3'")
     return match[1]
+
+
+def lacks_sha2(model: str) -> bool:
+    """Whether a platform, as ``parse_model`` gives it, is one of MODELS_WITHOUT_SHA2."""
+    match = _XTM.fullmatch(model)
+    return match is not None and f"XTM {match['number']}" in MODELS_WITHOUT_SHA2
 
 
 def is_fireware(model: str) -> bool:
@@ -135,7 +143,7 @@ def make(model: str, *, managed: bool) -> str:
         return "Fireware"
     if model == "linux":
         return "ikeengine" if managed else "something else on Linux"
-    return model.partition(" ")[0]
+    return model.partition(" ")[0].upper()
 
 
 def is_sha2(authentication: Authentication) -> bool:
@@ -147,8 +155,9 @@ def has_ability(firmware: str | None, ability: str) -> bool:
     return firmware is None or _numbers(firmware) >= _numbers(FIRMWARE_SINCE[ability])
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _numbers(firmware: str) -> tuple[int, ...]:
+    """Updates and builds of a version bring no ability."""
+    return tuple(map(int, re.split("[^0-9.]", firmware)[0].rstrip(".").split(".")))
 
 
 def _check() -> None:

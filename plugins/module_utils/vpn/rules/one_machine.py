@@ -27,7 +27,7 @@ def _by_ikeengine(side: SiteSettings) -> bool:
 @PHASE1.rule("hardware-phase1-sha2", ERROR, SEED, member="transforms")
 def phase1_sha2(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     """Sixteen XTM models have no SHA-2 for Phase 1."""
-    if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:
+    if not hardware.lacks_sha2(side.platform.model):
         return
     for transform in gateway.transforms:
         if hardware.is_sha2(transform.authentication):
@@ -38,7 +38,7 @@ def phase1_sha2(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken
 @PHASE2.rule("hardware-phase2-sha2", ERROR, SEED, member="proposals")
 def phase2_sha2(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
     """Sixteen XTM models have no SHA-2 for Phase 2."""
-    if side.platform.model not in hardware.MODELS_WITHOUT_SHA2:
+    if not hardware.lacks_sha2(side.platform.model):
         return
     for proposal in tunnel.proposals:
         if proposal.authentication and hardware.is_sha2(proposal.authentication):
@@ -138,7 +138,7 @@ def firmware_phase2(side: SiteSettings, gateway: GatewaySettings, tunnel: Tunnel
 def _firmware_brings_sha2(side: SiteSettings, authentication: Authentication | None) -> bool:
     """Where the hardware lacks it, no firmware does."""
     return (authentication is not None and hardware.is_sha2(authentication)
-            and side.platform.model not in hardware.MODELS_WITHOUT_SHA2)
+            and not hardware.lacks_sha2(side.platform.model))
 
 
 def _too_old(side: SiteSettings, phase: str, asked: list[tuple[str, bool, str]]) -> Iterator[Broken]:

@@ -20,6 +20,10 @@ CASES = (
          "cryptographic hardware has no SHA-2. Set transforms[p1].authentication to SHA1 at both ends.",
          "transforms[p1].authentication", "site.platform",
          ({"hq site": {"name": "hq", "platform": "XTM 330"}}, {**XTM, "hq transforms.0.authentication": "SHA1"})),
+    Case("hardware-phase1-sha2", {"hq site": {"name": "hq", "platform": "XTM 21-W"}},
+         "gateway hq/branch: phase 1 authentication: transform p1 has SHA2-256, hq's platform is XTM 21-W: this "
+         "model's cryptographic hardware has no SHA-2. Set transforms[p1].authentication to SHA1 at both ends.",
+         "transforms[p1].authentication", "site.platform", ({"hq site": {"name": "hq", "platform": "XTM 25-W"}},)),
     Case("hardware-phase2-sha2", XTM,
          "tunnel hq/lan: phase 2 authentication: proposal p2 has SHA2-256, hq's platform is XTM 505: this model's "
          "cryptographic hardware has no SHA-2. Set proposals[p2].authentication to SHA1 at both ends.",
