@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -72,6 +73,8 @@ _CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "cr
 TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "dataplane", "interface")
 
 _DAY = 86400
+_COLON = re.compile("(?<=[0-9a-f]):(?=[0-9a-f])")
+"""Between two octets of a hexadecimal key, where bytes.fromhex takes a space."""
 _UNREAD_ADDRESS = ipaddress.IPv4Address(0)
 _UNREAD_IDENTITY = Identity(IdentityKind.IP_ADDRESS, "")
 _UNREAD_SELECTOR = Selector(_UNREAD_ADDRESS, _UNREAD_ADDRESS)
@@ -380,7 +383,7 @@ def key_parser(method: CredentialMethod) -> Callable[[object], Secret]:
         try:
             if method is CredentialMethod.PSK:
                 return Secret(value.encode())
-            octets = bytes.fromhex(value.strip().removeprefix("0x"))
+            octets = bytes.fromhex(_COLON.sub(" ", value.strip().lower().removeprefix("0x")))
         except ValueError:
             rule = "text" if method is CredentialMethod.PSK else "an even number of hexadecimal digits"
             raise Misfit(f"a key of method {method.value} is {rule}", "Write it so, or change the method",

@@ -3,20 +3,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Durations and amounts of traffic as people write them.
 
-A duration is a number of seconds or ``24h``, ``90 minutes``, ``1h30m``; an amount is a number of kilobytes or
-``128000 kB``, ``2 GB``. A kilobyte is 1024 octets, as IPsec counts lifetimes (RFC 2407 §4.5).
+A duration is a number of seconds or ``24h``, ``1.5 hours``, ``1h30m``, ``1 hour and 30 minutes``; an amount is a number
+of kilobytes or ``128,000 kB``, ``2 GB``, ``2G``. A kilobyte is 1024 octets, as IPsec counts lifetimes (RFC 2407 §4.5).
+A point has one or two digits behind it: three could be thousands.
 """
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
-_SECONDS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600,
-            "d": 86400, "day": 86400}
-_KILOBYTES = {"k": 1, "m": 1024, "g": 1024 ** 2, "t": 1024 ** 3}
-_PART = re.compile(r"(\d{1,15})\s*([a-z]+)\s*", re.ASCII)
+_SECONDS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600,
+            "d": 86400, "day": 86400, "w": 604800, "wk": 604800, "week": 604800}
+_KILOBYTES = {"": 1, "k": 1, "m": 1024, "g": 1024 ** 2, "t": 1024 ** 3}
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
-_AMOUNT = re.compile(r"(\d{1,15})\s*(?:([kmgt])i?b|(kilo|mega|giga|tera)bytes?)", re.ASCII)
+_PART = re.compile(r"(\d{1,15}(?:\.\d{1,2})?)\s*([a-z]+)", re.ASCII)
+_DURATION = re.compile(rf"{_PART.pattern}(?:(?:\s*,)?(?:\s+and\s)?\s*{_PART.pattern})*", re.ASCII)
+_AMOUNT = re.compile(r"((?:\d{1,15}|\d{1,3}(?:,\d{3}){1,4})(?:\.\d{1,2})?)\s*"
+                     r"(?:([kmgt])(?:i?b)?|(kilo|mega|giga|tera)bytes?)?", re.ASCII)
 
 
 def parse_duration(value: str | int) -> int:
@@ -26,16 +30,22 @@ def parse_duration(value: str | int) -> int:
     text = value.strip().lower()
     if _NUMBER.fullmatch(text):
         return int(text)
-    total, position = 0, 0
-    while match := _PART.match(text, position):
-        number, unit = match.groups()
-        scale = _SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s"))
-        if scale is None:
-            raise ValueError(f"{unit!r} is no unit of time")
-        total, position = total + int(number) * scale, match.end()
-    if position == 0 or position != len(text):
+    if not _DURATION.fullmatch(text):
         raise ValueError("it is no duration")
-    return total
+    return _whole(sum(Fraction(number) * _seconds(unit) for number, unit in _PART.findall(text)), "seconds")
+
+
+def _seconds(unit: str) -> int:
+    scale = _SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s"))
+    if scale is None:
+        raise ValueError(f"{unit!r} is no unit of time")
+    return scale
+
+
+def _whole(amount: Fraction | int, unit: str) -> int:
+    if amount != int(amount):
+        raise ValueError(f"it is no whole number of {unit}")
+    return int(amount)
 
 
 def format_duration(seconds: int) -> str:
@@ -50,14 +60,11 @@ def parse_traffic(value: str | int) -> int:
     """Kilobytes. Raises ValueError with a sentence that says what is wrong."""
     if isinstance(value, int):
         return value
-    text = value.strip().lower()
-    if _NUMBER.fullmatch(text):
-        return int(text)
-    match = _AMOUNT.fullmatch(text)
+    match = _AMOUNT.fullmatch(value.strip().lower())
     if match is None:
         raise ValueError("it is no amount of traffic")
-    number, letter, word = match.groups()
-    return int(number) * _KILOBYTES[letter or word[0]]
+    number, letter, word = match.groups("")
+    return _whole(Fraction(number.replace(",", "")) * _KILOBYTES[letter or word[:1]], "kilobytes")
 
 
 def format_traffic(kilobytes: int) -> str:

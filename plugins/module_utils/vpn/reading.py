@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 _D = TypeVar("_D")
 _E = TypeVar("_E", bound=Enum)
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,23}", re.ASCII)
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}", re.ASCII)
 _MEANT = dict.fromkeys(("presharedkey", "sharedkey", "sharedsecret", "secret", "key"), "psk")
 """What people call a field that has another name, in small letters only."""
 _TRUE = frozenset({"yes", "true", "on", "1"})

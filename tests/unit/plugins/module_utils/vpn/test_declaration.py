@@ -212,10 +212,19 @@ def test_what_is_built_in_is_written_as_long_as_it_is_used(hq):
 
 
 def test_keys_are_octets(hq):
-    hq["gateways"][0]["credential"] = {"method": "hex-psk", "psk": "0xC0ffee"}
-    assert declaration.read(hq).gateways[0].credential.secret.octets == b"\xc0\xff\xee"
+    for word in ("0xC0ffee", "0XC0FFEE", "c0:ff:ee", "C0 FF EE", "0xc0:ff:ee", " c0ffee "):
+        hq["gateways"][0]["credential"] = {"method": "hex-psk", "psk": word}
+        assert declaration.read(hq).gateways[0].credential.secret.octets == b"\xc0\xff\xee"
     hq["gateways"][0]["credential"] = {"method": "psk", "psk": "ü"}
     assert declaration.read(hq).gateways[0].credential.secret.octets == b"\xc3\xbc"
+
+
+@pytest.mark.parametrize("word", ["c0:ff:e", "c:0f:fe", "c0-ff", "c0::ff", ":c0ff", "c0ff:", "0x", "0x:c0",
+                                  "secret", "0x0xc0"])
+def test_what_is_no_hexadecimal_key(hq, word):
+    hq["gateways"][0]["credential"] = {"method": "hex-psk", "psk": word}
+    (said,) = refused(hq)
+    assert said.startswith("hq: gateways[branch].credential.psk is ") and word not in said
 
 
 def test_without_secrets_a_key_is_unknown_and_with_secrets_it_must_be_there(hq):
