@@ -3,21 +3,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Phase 1 identifiers: what text each kind allows, and when two of them are the same.
 
-Sources: RFC 7296 §3.5; RFC 1123 §2.1 for host names; RFC 4514 for distinguished names.
+Sources: RFC 7296 §3.5; RFC 1123 §2.1 for host names; RFC 4514 for distinguished names, and RFC 5280 §7.1 and RFC 4518
+for when two of them are the same.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
+from collections.abc import Hashable
 
 from .model import Identity, IdentityKind
 from .selectors import Address
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 _LOCAL_PART = re.compile(r"[!-?A-~]+", re.ASCII)
-_RDN = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)\s*=\s*(\S(?:.*\S)?)\s*", re.ASCII)
-_RDN_BREAK = re.compile(r"(?<!\\)[,/+]")
+_ESCAPE = re.compile(r"\\([ \"#+,/;<=>\\])")
+_OCTETS = re.compile(r"(?:\\[0-9A-Fa-f]{2})+")
+_ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)\s*=\s*"
+                        r"(#(?:[0-9A-Fa-f]{2})+|(?!#)(?:\\[0-9A-Fa-f]{2}|[^\\\";<>])+)", re.ASCII | re.DOTALL)
+_TYPES = {"2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.9": "STREET", "2.5.4.10": "O",
+          "2.5.4.11": "OU", "0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC",
+          "1.2.840.113549.1.9.1": "E", "EMAILADDRESS": "E"}
+"""The short names of attribute types (RFC 4514 §3), and of e-mail addresses."""
 
 
 def parse_address(text: str) -> Address:
@@ -54,7 +63,7 @@ def parse(kind: IdentityKind, text: str) -> Identity:
             raise ValueError("domain information has the form user@domain")
         _check_domain(domain)
     else:
-        _check_distinguished_name(text)
+        _distinguished_name(text)
     return Identity(kind, text)
 
 
@@ -67,13 +76,15 @@ def same(left: Identity, right: Identity) -> bool:
     return key(left) == key(right)
 
 
-def key(identity: Identity) -> tuple[IdentityKind, str]:
+def key(identity: Identity) -> tuple[IdentityKind, Hashable]:
     """What two identities share exactly when they are the same: names of domains ignore case (RFC 4343)."""
     if identity.kind is IdentityKind.DOMAIN_NAME:
         return identity.kind, identity.value.lower()
     if identity.kind is IdentityKind.DOMAIN_INFORMATION:
         user, _at, domain = identity.value.rpartition("@")
         return identity.kind, f"{user}@{domain.lower()}"
+    if identity.kind is IdentityKind.X500_NAME:
+        return identity.kind, _distinguished_name(identity.value)
     return identity.kind, identity.value
 
 
@@ -88,7 +99,25 @@ def _check_domain(text: str) -> None:
         raise ValueError("a domain name is ASCII labels of letters, digits and hyphens, joined by dots")
 
 
-def _check_distinguished_name(text: str) -> None:
-    parts = _RDN_BREAK.split(text.removeprefix("/"))
-    if not all(_RDN.fullmatch(part) for part in parts):
-        raise ValueError("an X500 name has the form CN=hq, O=Example, C=DE")
+def _distinguished_name(text: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """The types and folded values of each relative name, in the order of the text: ``CN=hq, O=Ex`` or ``/CN=hq/O=Ex``.
+
+    Raises ValueError with a sentence.
+    """
+    separator = "/" if text.startswith("/") else ","
+    escaped = _ESCAPE.sub(lambda escape: f"\\{ord(escape[1]):02X}", text.removeprefix("/"))
+    return tuple(tuple(sorted(map(_attribute, name.split("+")))) for name in escaped.split(separator))
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    match = _ATTRIBUTE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("an X500 name has the form CN=hq, O=Example, C=DE, and \\ before any \" + , ; < > \\ in it")
+    kind, value = _TYPES.get(match[1].upper(), match[1].upper()), match[2]
+    if value.startswith("#"):  # the value's encoding, in hexadecimal digits
+        return kind, value.lower()
+    try:
+        value = _OCTETS.sub(lambda octets: bytes.fromhex(octets[0].replace("\\", "")).decode(), value)
+    except UnicodeDecodeError:
+        raise ValueError("the escaped octets of an X500 name are UTF-8") from None
+    return kind, "=" + " ".join(unicodedata.normalize("NFKC", value).casefold().split())
