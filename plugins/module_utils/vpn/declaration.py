@@ -347,8 +347,22 @@ def referred(fields: Fields, name: str, known: Mapping[str, _Item], usual: tuple
     """The items that the list of names under ``name`` refers to, in its order."""
     if name not in fields:
         return usual
-    names = fields.each(name, _reference(known, name.removeprefix("shared_").removesuffix("s")), required=True)
+    names = fields.each(name, _once(_reference(known, name.removeprefix("shared_").removesuffix("s"))), required=True)
     return tuple(known[item] for item in names)
+
+
+def _once(parse: Callable[[object], str]) -> Callable[[object], str]:
+    """The same parser, for one list in which no name stands twice."""
+    seen: set[str] = set()
+
+    def read(value: object) -> str:
+        word = parse(value)
+        if word in seen:
+            raise Misfit("each stands there once", "Remove one of the two", code="duplicate-name")
+        seen.add(word)
+        return word
+
+    return read
 
 
 def _reference(known: Iterable[str], what: str) -> Callable[[object], str]:

@@ -323,6 +323,20 @@ def test_a_name_stands_only_once(hq):
         "hq: tunnels[lan] is declared twice: names are unique in their list. Rename one of the two."]
 
 
+@pytest.mark.parametrize(("place", "path"), [
+    (("gateways", 0, "transforms"), "gateways[branch].transforms"),
+    (("tunnels", 0, "proposals"), "tunnels[lan].proposals"),
+    (("shared_transforms",), "shared_transforms")])
+def test_what_a_list_refers_to_stands_there_once(hq, place, path):
+    *way, last = place
+    at = hq
+    for step in way:
+        at = at[step]
+    name = "p2" if last == "proposals" else "p1"
+    at[last] = [name, "default", name]
+    assert refused(hq) == [f"hq: {path}[2] is '{name}': each stands there once. Remove one of the two."]
+
+
 @pytest.mark.parametrize("credential", [
     MARKER, [MARKER], {"method": MARKER}, {"method": "psk", "psk": [MARKER]},
     {"method": "psk", "psk": {MARKER: MARKER}},
