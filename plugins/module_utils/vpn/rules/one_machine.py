@@ -11,7 +11,7 @@ from .. import hardware
 from ..algorithms import Authentication, Strength
 from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
-from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, TUNNEL, Broken
+from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, SITE, TUNNEL, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 _ENGINE = "ikeengine of this version negotiates"
@@ -22,6 +22,14 @@ _KEY_GROUPS = [str(row.number) for row in hardware.FIREWARE_KEY_GROUPS if row.st
 
 def _by_ikeengine(side: SiteSettings) -> bool:
     return side.managed and side.platform.is_linux
+
+
+@SITE.rule("managed-needs-linux", ERROR, OWN, member="site.managed")
+def managed_needs_linux(side: Side) -> Iterator[Broken]:
+    """ikeengine manages Linux sites only."""
+    if side.managed and not side.platform.is_linux:
+        yield Broken("managed", "it is true", f"platform is {side.platform.model}", "ikeengine runs on Linux only",
+                     "Set site.managed to false", "site.managed", "site.platform")
 
 
 @PHASE1.rule("hardware-phase1-sha2", ERROR, SEED, member="transforms")

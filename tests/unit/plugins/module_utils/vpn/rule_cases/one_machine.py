@@ -15,6 +15,12 @@ def firmware(version):
 
 
 CASES = (
+    Case("managed-needs-linux", {"hq site": {"name": "hq", "platform": "Firebox T45", "managed": True}},
+         "site hq: managed: it is true, platform is Firebox T45: ikeengine runs on Linux only. Set site.managed to "
+         "false.",
+         "site.managed", "site.platform",
+         (FIREBOX, {"hq site": {"name": "hq", "platform": "Firebox T45", "managed": False}},
+          {"hq site.managed": True}, {"hq site.managed": False})),
     Case("hardware-phase1-sha2", XTM,
          "gateway hq/branch: phase 1 authentication: transform p1 has SHA2-256, hq's platform is XTM 505: this model's "
          "cryptographic hardware has no SHA-2. Set transforms[p1].authentication to SHA1 at both ends.",
