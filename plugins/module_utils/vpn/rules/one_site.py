@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from ..model import Side
 from .book import ERROR, OWN, SITE, WARNING, Broken
-from .route_overlaps import NamedRoute, overlaps
+from .route_overlaps import NamedRoute, Overlaps, overlaps
 
 
 @SITE.rule("routes-overlap", ERROR, OWN, member="tunnels")
 def routes_overlap(side: Side) -> Iterator[Broken]:
     """No two tunnel routes of a site overlap, unless one is inside the other."""
-    for one, other in _overlaps(side, "ambiguous"):
+    for one, other in (pair for found in _overlaps(side) for pair in found.ambiguous):
         if one.tunnel == other.tunnel and one.route == other.route:
             continue  # which has a rule of its own
         yield Broken("tunnel routes", f"tunnel {one.tunnel} has {one.route}",
@@ -28,20 +27,18 @@ def routes_overlap(side: Side) -> Iterator[Broken]:
 @SITE.rule("routes-nested", WARNING, OWN, member="tunnels")
 def routes_nested(side: Side) -> Iterator[Broken]:
     """No tunnel route of a site is inside another: the narrower has its traffic, whether its tunnel is up or not."""
-    inside: dict[NamedRoute, list[NamedRoute]] = {}
-    for wide, narrow in _overlaps(side, "nested"):
-        inside.setdefault(wide, []).append(narrow)
-    for wide, (first, *more) in inside.items():
-        others = f", and {len(more)} more" if more else ""
+    for wide, narrow, more in (nested for found in _overlaps(side) for nested in found.nested):
+        others = f", and {more} more" if more else ""
         yield Broken("tunnel routes", f"tunnel {wide.tunnel} has {wide.route}",
-                     f"tunnel {first.tunnel} has {first.route}{others}",
+                     f"tunnel {narrow.tunnel} has {narrow.route}{others}",
                      "the narrower one has its traffic, whether its tunnel is up or not",
-                     "Keep it so where that is meant, or make them disjoint", wide.path, first.path)
+                     "Keep it so where that is meant, or make them disjoint", wide.path, narrow.path)
 
 
-def _overlaps(side: Side, kind: Literal["ambiguous", "nested"]) -> Iterator[tuple[NamedRoute, NamedRoute]]:
+def _overlaps(side: Side) -> Iterator[Overlaps]:
+    """Of each address family."""
     routes = [NamedRoute(route, tunnel.name, index)
               for tunnel in side.tunnels for index, route in enumerate(tunnel.routes)]
     for version in (4, 6):
-        yield from getattr(overlaps([named for named in routes if named.route.local.version
-                                     == named.route.remote.version == version]), kind)
+        yield overlaps([named for named in routes
+                        if named.route.local.version == named.route.remote.version == version])

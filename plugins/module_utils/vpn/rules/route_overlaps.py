@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from bisect import bisect
+from collections.abc import Sequence
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from ..model import Route
@@ -24,58 +25,84 @@ class NamedRoute(NamedTuple):
         return f"tunnels[{self.tunnel}].routes[{self.place}]"
 
 
+class Nested(NamedTuple):
+    """A route, one of those inside it, and how many more there are."""
+
+    wide: NamedRoute
+    narrow: NamedRoute
+    more: int
+
+
 class Overlaps(NamedTuple):
-    """``ambiguous`` pairs have addresses in common and neither is the narrower; ``nested`` are (wide, narrow)."""
+    """``ambiguous`` pairs have addresses in common and neither is the narrower."""
 
     ambiguous: list[tuple[NamedRoute, NamedRoute]]
-    nested: list[tuple[NamedRoute, NamedRoute]]
-
-
-Bounds = Callable[[NamedRoute], tuple[int, int]]
-_remote: Bounds = attrgetter("route.remote.low", "route.remote.high")
-_local: Bounds = attrgetter("route.local.low", "route.local.high")
+    nested: list[Nested]
 
 
 def overlaps(routes: Sequence[NamedRoute]) -> Overlaps:
-    """The overlaps of routes of one family, in the order of the routes.
+    """The overlaps of routes of one family, each route as the wider one at most once.
 
-    A route found ambiguous with an earlier one is set aside, so what overlaps only that one shows when it is mended.
-    A sweep along whichever side is open to fewer routes at once: n log n, times how many those are.
+    A route found ambiguous with another is set aside, so what overlaps only that one shows when it is mended. A sweep
+    along the remote side, the wider first: of those that are open at once, any two are apart on the local side or one
+    is inside the other. So whatever holds the next one's local start holds that of the open one before it, too, and
+    stands on the way out from there.
     """
-    found = Overlaps([], [])
-    depths = {side: _depth(routes, side) for side in (_remote, _local)}
-    side = min(depths, key=depths.__getitem__)
-    if depths[side] < 2:
-        return found
-    open_routes: list[tuple[int, int, NamedRoute]] = []
-    for low, high, position, named in sorted((*side(named), position, named) for position, named in enumerate(routes)):
-        open_routes = [one for one in open_routes if one[0] >= low]
-        if not any(_compare(found, *one[1:], position, named) for one in open_routes):
-            open_routes.append((high, position, named))
-    return found
+    sweep = _Sweep()
+    ambiguous = []
+    for route, position in sorted(zip(routes, range(len(routes)), strict=True), key=_order):
+        clash = sweep.add(route, position)
+        if clash is not None:
+            ambiguous.append((route, clash[0]) if position < clash[1] else (clash[0], route))
+    return Overlaps(ambiguous, sweep.nested())
 
 
-def _depth(routes: Sequence[NamedRoute], side: Bounds) -> int:
-    """How many routes have an address in common on one side, at most."""
-    bounds = list(map(side, routes))
-    opened, closed = sorted(low for low, _high in bounds), sorted(high for _low, high in bounds)
-    deepest = done = 0
-    for count, low in enumerate(opened, 1):
-        while closed[done] < low:
-            done += 1
-        deepest = max(deepest, count - done)
-    return deepest
+def _order(entry: tuple[NamedRoute, int]) -> tuple[int, int, int, int, int]:
+    route, position = entry[0].route, entry[1]
+    return route.remote.low, -route.remote.high, route.local.low, -route.local.high, position
 
 
-def _compare(found: Overlaps, position: int, one: NamedRoute, others_position: int, other: NamedRoute) -> bool:
-    """Note how two routes overlap. Whether they are ambiguous."""
-    left, right = one.route, other.route
-    if not (left.local.overlaps(right.local) and left.remote.overlaps(right.remote)):
-        return False
-    inside = left.local.contains(right.local) and left.remote.contains(right.remote)
-    around = right.local.contains(left.local) and right.remote.contains(left.remote)
-    if inside is around:
-        found.ambiguous.append((one, other) if position < others_position else (other, one))
-        return True
-    found.nested.append((one, other) if inside else (other, one))
-    return False
+class _Sweep:
+    """Routes by number, in the order of the sweep; ``around`` has the narrowest one that each is inside of."""
+
+    def __init__(self) -> None:
+        self._routes: list[tuple[NamedRoute, int]] = []
+        self._around: list[int | None] = []
+        self._open: list[tuple[int, int, int]] = []
+        """Sorted by their local sides, the wider first."""
+        self._closing: list[tuple[int, tuple[int, int, int]]] = []
+
+    def add(self, named: NamedRoute, position: int) -> tuple[NamedRoute, int] | None:
+        """Where it is ambiguous with another, that one; else it is open from now on."""
+        local, remote = named.route.local, named.route.remote
+        while self._closing and self._closing[0][0] < remote.low:
+            self._open.pop(bisect(self._open, heappop(self._closing)[1]) - 1)
+        key = local.low, -local.high, len(self._routes)
+        place = bisect(self._open, key)
+        around = self._open[place - 1][2] if place else None
+        while around is not None and self._routes[around][0].route.local.high < local.low:
+            around = self._around[around]
+        if place < len(self._open) and self._open[place][0] <= local.high:
+            return self._routes[self._open[place][2]]
+        if around is not None and not _is_inside(named.route, self._routes[around][0].route):
+            return self._routes[around]
+        self._routes.append((named, position))
+        self._around.append(around)
+        self._open.insert(place, key)
+        heappush(self._closing, (remote.high, key))
+        return None
+
+    def nested(self) -> list[Nested]:
+        """Each route that others are inside of."""
+        inside = [0] * len(self._routes)
+        first: dict[int, int] = {}
+        for number, around in reversed(list(enumerate(self._around))):
+            if around is not None:
+                inside[around] += inside[number] + 1
+                first[around] = number
+        return [Nested(self._routes[wide][0], self._routes[first[wide]][0], inside[wide] - 1) for wide in sorted(first)]
+
+
+def _is_inside(narrow: Route, wide: Route) -> bool:
+    return ((narrow.local, narrow.remote) != (wide.local, wide.remote)
+            and wide.local.contains(narrow.local) and wide.remote.contains(narrow.remote))
