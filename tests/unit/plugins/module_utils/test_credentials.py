@@ -4,7 +4,13 @@
 """Keys leave the gateways before Ansible can print them; what might be one in the wrong place is not quoted."""
 
 import pytest
-from ansible_collections.tandem.vpn.plugins.module_utils.credentials import MalformedGateway, apart, check, with_key
+from ansible_collections.tandem.vpn.plugins.module_utils.credentials import (
+    MalformedGateway,
+    apart,
+    check,
+    check_options,
+    with_key,
+)
 
 MARKER = "marker-that-must-appear-nowhere"
 PEM = "-----BEGIN {0}-----\nMAA=\n-----END {0}-----\n"
@@ -53,6 +59,7 @@ def test_what_names_only_what_changes_is_let_through(gateway):
     ([{"name": "a", "psk": MARKER}], r"gateways\[a\]\.psk is unknown"),
     ([{"name": "a", "endpoints": [{"local": {}, "remote": {"psk": MARKER}}]}], r"remote\.psk is unknown"),
     ([{"name": "a", "endpoints": [MARKER]}], r"endpoints\[0\] is text"),
+    ([{"name": "a", f"psk:{MARKER}": None}], r"gateways\[a\] has an unknown field, number 2: the fields here are"),
 ])
 def test_a_key_in_the_wrong_place_is_refused_and_not_quoted(gateways, message):
     with pytest.raises(MalformedGateway, match=message) as caught:
@@ -65,3 +72,11 @@ def test_a_key_that_yaml_takes_for_something_else_is_not_guessed(key):
     with pytest.raises(MalformedGateway, match=r"credential\.psk is no text: a pre-shared key is text\. Write it as "
                                                "text, in quotes"):
         check({"name": "a", "credential": {"method": "hex-psk", "psk": key}}, "")
+
+
+@pytest.mark.parametrize(("given", "named"), [({f"psk:{MARKER}": None}, "number 2"), ({"psk": MARKER}, "psk")])
+def test_an_option_that_is_none_is_named_only_where_it_looks_like_one(given, named):
+    with pytest.raises(MalformedGateway) as caught:
+        check_options("ipsec_gateway", {"name": "a", **given}, ("name", "credential"))
+    assert str(caught.value) == f"ipsec_gateway has no option {named}. Remove it, or write one of credential, name"
+    check_options("ipsec_gateway", {"name": "a"}, ("name", "credential"))
