@@ -14,10 +14,13 @@ from .route_overlaps import NamedRoute, Overlaps, overlaps
 
 @SITE.rule("routes-overlap", ERROR, OWN, member="tunnels")
 def routes_overlap(side: Side) -> Iterator[Broken]:
-    """No two tunnel routes of a site overlap, unless one is inside the other."""
+    """No two tunnel routes of a site overlap, unless one is inside the other or their interfaces' metrics differ."""
+    metrics = {tunnel.name: tunnel.interface.metric or 0 for tunnel in side.tunnels if tunnel.interface is not None}
     for one, other in (pair for found in _overlaps(side) for pair in found.ambiguous):
         if one.tunnel == other.tunnel and one.route == other.route:
             continue  # which has a rule of its own
+        if {one.tunnel, other.tunnel} <= metrics.keys() and metrics[one.tunnel] != metrics[other.tunnel]:
+            continue
         yield Broken("tunnel routes", f"tunnel {one.tunnel} has {one.route}",
                      f"tunnel {other.tunnel} has {other.route}",
                      "they overlap, so traffic could go into either", "Make them disjoint, or keep one of the two",

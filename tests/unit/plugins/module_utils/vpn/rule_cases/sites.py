@@ -110,5 +110,7 @@ CASES = (
          "10.2.0.128/25: they overlap, so traffic could go into either. Make them disjoint, or keep one of the two.",
          "tunnels[lan].routes[0]", "tunnels[voice].routes[0]",
          ({"hq tunnels.+": voice("10.1.0.0/24", "10.2.1.0/24")},
-          {"hq tunnels.+": voice("10.1.1.0/24", "10.2.0.0/24")})),
+          {"hq tunnels.+": voice("10.1.1.0/24", "10.2.0.0/24")},
+          {"hq site.managed": False, "hq tunnels.0.interface": {"name": "vpn0", "metric": 10},
+           "hq tunnels.+": {**voice("10.1.0.0/24", "10.2.0.0/24"), "interface": {"name": "vpn1", "metric": 20}}})),
 )
