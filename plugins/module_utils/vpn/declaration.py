@@ -221,9 +221,11 @@ def _key(credential: Fields, gateway: str, method: CredentialMethod, keys: _Keys
         credential.report(field, Misfit(f"a gateway with method {method.value} needs its key", f"Set {field}",
                                         code="missing-field", state="is missing"))
         return None
-    if kept.take("method", reading.choice(CredentialMethod), method, required=True) is not method:
-        kept.report("method", Misfit(f"the declaration says {method.value}", "Write both files together",
-                                     state="is another"))
+    of = kept.take("method", reading.choice(CredentialMethod), method, required=True)
+    if of is not method:
+        credential.report(field, Misfit(f"the method is {method.value}, and the key that is kept is one of {of.value}",
+                                        f"Set {field}, or the method to {of.value}", code="missing-field",
+                                        state="is missing"))
         return None
     return kept.take(field, key_parser(method), None, required=True)
 

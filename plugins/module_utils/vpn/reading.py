@@ -195,6 +195,8 @@ def shown(value: object) -> str:
 
 
 def _kind(value: object) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "yes or no"
     if isinstance(value, str):

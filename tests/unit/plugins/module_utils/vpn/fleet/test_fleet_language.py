@@ -172,7 +172,7 @@ def test_a_name_written_as_a_number_and_as_text_is_one_name(data):
     assert refused(data) == [
         "ipsec_fleet.sites has '1' again: names are unique in it. Rename one of the two.",
         "ipsec_fleet.links[2].ends has 1 again: names are unique in it. Rename one of the two.",
-        "ipsec_fleet.links[2].ends is a NoneType: text is needed here. Write it as text, in quotes."]
+        "ipsec_fleet.links[2].ends is null: text is needed here. Write it as text, in quotes."]
 
 
 def test_two_dynamic_sites_cannot_be_joined(data):
