@@ -235,8 +235,8 @@ def test_without_secrets_a_key_is_unknown_and_with_secrets_it_must_be_there(hq):
         "hq: gateways[branch].credential.psk is missing: a gateway with method psk needs its key. Set psk."]
     secrets["gateways"]["branch"] = {"method": "hex-psk", "psk": "ab"}
     assert refused(written, secrets=secrets) == [
-        "hq: gateways[branch].credential.psk is missing: the method is psk, and the key that is kept is one of hex-psk. "
-        "Set psk, or the method to hex-psk."]
+        "hq: gateways[branch].credential.psk is missing: the method is psk, and the key that is kept is one of "
+        "hex-psk. Set psk, or the method to hex-psk."]
 
 
 def test_digest_ignores_the_order_of_fields_and_nothing_else(hq):
