@@ -114,8 +114,8 @@ def _vary_field(value: Any, draw: random.Random) -> Any:
     names = [field.name for field in fields(value) if field.init and field.name not in _NAMES]
     name = draw.choice(names)
     kind, old = type(value), getattr(value, name)
-    if name == "address":
-        return replace(value, address=draw.choice((None, *_ADDRESSES)))
+    if name in {"address", "public_address"}:
+        return replace(value, **{name: draw.choice((None, *_ADDRESSES))})
     if name in {"ca", "chain", "crl"}:
         return replace(value, **{name: () if old else ("a certificate",)})
     if (kind, name) in _ABSENT and (old is None or draw.random() < 0.3):

@@ -139,10 +139,19 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One end of an endpoint pair. ``address`` is None where it is dynamic."""
+    """One end of an endpoint pair. ``address`` is None where it is dynamic.
+
+    ``public_address`` is what a NAT before it shows to the outside, where that is declared.
+    """
 
     address: Address | None
     identity: Identity
+    public_address: Address | None = None
+
+    @property
+    def reached(self) -> Address | None:
+        """What peers reach for, None where none can."""
+        return self.public_address or self.address
 
 
 @dataclass(frozen=True, slots=True)

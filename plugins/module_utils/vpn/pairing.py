@@ -76,7 +76,7 @@ class _Numbers:
 
 
 def _address(endpoint: Endpoint) -> Hashable:
-    return endpoint.address
+    return endpoint.reached
 
 
 def _identity(endpoint: Endpoint) -> Hashable:
@@ -84,7 +84,7 @@ def _identity(endpoint: Endpoint) -> Hashable:
 
 
 def _both(endpoint: Endpoint) -> Hashable:
-    return endpoint.address, identities.key(endpoint.identity)
+    return endpoint.reached, identities.key(endpoint.identity)
 
 
 def _whatever(_endpoint: Endpoint) -> Hashable:
@@ -210,7 +210,7 @@ class _Matching:
             return ()
         owner: dict[Address, Side] = {}
         for side, gateway in zip(self._side_of, self.gateways, strict=True):
-            address = gateway.endpoints[0].local.address
+            address = gateway.endpoints[0].local.reached
             if address is not None:
                 owner.setdefault(address, side)
         return tuple(Leftover(self._side_of[end], self.gateways[end], self._claimed(end, owner)) for end in ends)

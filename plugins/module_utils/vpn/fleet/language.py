@@ -291,9 +291,8 @@ def _endpoint(fields: Fields) -> tuple[Endpoint, Endpoint]:
     local = declaration.read_endpoint(fields)
     if public is None:
         return local, local
-    if "identifier" not in fields:
-        local = Endpoint(local.address, identities.of_address(public))
-    return local, Endpoint(public, local.identity)
+    identity = local.identity if "identifier" in fields else identities.of_address(public)
+    return Endpoint(local.address, identity, public), Endpoint(public, identity)
 
 
 def _by_name(fields: Fields, name: str, *, required: bool = False) -> Iterator[tuple[str, object]]:

@@ -33,13 +33,13 @@ def far_end(side: Side, gateway: str, platform: Platform | None = None) -> Side:
 def _reached(pair: EndpointPair) -> Endpoint:
     """The near end as the far one has to reach for it: it cannot where the NAT's address is not declared."""
     local, remote = pair.local, pair.remote
-    if local.address is None or remote.address is None or not nat.between(local.address, remote.address):
-        return local
+    if local.reached is None or remote.address is None or not nat.between(local.reached, remote.address):
+        return Endpoint(local.reached, local.identity)
     if local.identity.kind is IdentityKind.IP_ADDRESS:
         known = ipaddress.ip_address(local.identity.value)
         if not nat.between(known, remote.address):
-            return replace(local, address=known)
-    return replace(local, address=None)
+            return Endpoint(known, local.identity)
+    return Endpoint(None, local.identity)
 
 
 def _mirrored(tunnel: Tunnel, gateway: str) -> Tunnel:

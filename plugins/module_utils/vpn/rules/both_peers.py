@@ -50,12 +50,29 @@ class _Mirror:
     remote: Endpoint
     leftwards: bool
 
-    def broken(self, field: str, has: str, takes: str, rule: str, fix: str, member: str) -> Broken:
-        """``has`` is what the one end has, ``takes`` what the other takes it for; the left end's stands first."""
-        here = (has, self.at_local(member))
+    @property
+    def fit(self) -> nat.Fit:
+        return nat.fit(self.local, self.remote)
+
+    @property
+    def own_address(self) -> str:
+        """The field that holds what peers are to reach for."""
+        return "address" if self.local.public_address is None else "public_address"
+
+    def broken(self, field: str, has: str, takes: str, rule: str, fix: str, member: str, own: str = "") -> Broken:
+        """``has`` is what the one end has, ``takes`` what the other takes it for; the left end's stands first.
+
+        ``own`` is the one end's field where it is another than the other's, ``member``.
+        """
+        here = (has, self.at_local(own or member))
         there = (takes, self.at_remote(member))
         (left, left_path), (right, right_path) = (there, here) if self.leftwards else (here, there)
         return Broken(field, left, right, rule, fix, left_path, right_path)
+
+    def broken_address(self, rule: str, fix: str) -> Broken:
+        return self.broken("endpoint address", f"{self.side.name} has {self.local.reached}",
+                           f"{self.peer.name} reaches for {self.remote.address}", rule, fix, "address",
+                           self.own_address)
 
     def at_local(self, member: str) -> str:
         return f"gateways[{self.gateway.name}].endpoints[{self.index}].local.{member}"
@@ -102,26 +119,22 @@ def _identity(identity: Identity) -> str:
 def address_does_not_mirror(pair: Pair) -> Iterator[Broken]:
     """The address of one end is the one that the other end reaches for."""
     for mirror in _mirrors(pair):
-        local, remote = mirror.local.address, mirror.remote.address
-        if local is not None and remote is not None and local != remote and not nat.between(local, remote):
-            yield mirror.broken("endpoint address", f"{mirror.side.name} has {local}",
-                                f"{mirror.peer.name} reaches for {remote}",
-                                "they do not mirror, so the peers never meet",
-                                f"Set {mirror.at_remote('address')} of {mirror.peer.name} to {local}, or "
-                                f"{mirror.at_local('address')} of {mirror.side.name} to {remote}", "address")
+        if mirror.fit is nat.Fit.APART:
+            yield mirror.broken_address("they do not mirror, so the peers never meet",
+                                        f"Set {mirror.at_remote('address')} of {mirror.peer.name} to "
+                                        f"{mirror.local.reached}, or {mirror.at_local(mirror.own_address)} of "
+                                        f"{mirror.side.name} to {mirror.remote.address}")
 
 
 @GATEWAYS.rule("endpoint-behind-nat", WARNING, "RFC 7296 §2.23", member="endpoints")
 def endpoint_behind_nat(pair: Pair) -> Iterator[Broken]:
-    """The address of one end is not private where the other end reaches for a public one."""
+    """The address of one end is not private where the other end reaches for one of another range."""
     for mirror in _mirrors(pair):
-        local, remote = mirror.local.address, mirror.remote.address
-        if local is not None and remote is not None and local != remote and nat.between(local, remote):
-            yield mirror.broken("endpoint address", f"{mirror.side.name} has {local}",
-                                f"{mirror.peer.name} reaches for {remote}",
-                                "that is right only if a NAT translates the one to the other",
-                                f"Check that UDP ports 500 and 4500 of {remote} lead to {mirror.side.name}, or set "
-                                f"{mirror.at_local('address')} to {remote} there", "address")
+        if mirror.fit is nat.Fit.TRANSLATED:
+            remote = mirror.remote.address
+            yield mirror.broken_address("that is right only if a NAT translates the one to the other",
+                                        f"Check that UDP ports 500 and 4500 of {remote} lead to {mirror.side.name}, or "
+                                        f"set {mirror.at_local('address')} to {remote} there")
 
 
 @GATEWAYS.rule("ah-through-nat", ERROR, "RFC 3715 §2.1; RFC 3948", member="endpoints")
@@ -130,13 +143,13 @@ def ah_through_nat(pair: Pair) -> Iterator[Broken]:
     if nat.pair_behind(pair.left_gateway) is not None or nat.pair_behind(pair.right_gateway) is not None:
         return  # which each end shows by itself
     for mirror in _mirrors(pair):
-        local, remote = mirror.local.address, mirror.remote.address
-        if local is None or remote is None or local == remote or not nat.between(local, remote):
+        if mirror.fit is not nat.Fit.TRANSLATED:
             continue
         for tunnels in pair.tunnels:
             if any(proposal.protocol is Protocol.AH for end in tunnels for proposal in end.proposals):
-                yield mirror.broken("phase 2 protocol", f"{mirror.side.name} has {local}",
-                                    f"{mirror.peer.name} reaches for {remote} with AH in tunnel {tunnels.left.name}",
+                yield mirror.broken("phase 2 protocol", f"{mirror.side.name} has {mirror.local.address}",
+                                    f"{mirror.peer.name} reaches for {mirror.remote.address} with AH in tunnel "
+                                    f"{tunnels.left.name}",
                                     "AH protects the addresses that the NAT between them changes",
                                     "Set protocol to ESP in the proposals of both ends", "address")
 

@@ -18,10 +18,10 @@ from typing import NamedTuple, TypeVar
 from .. import identities
 from ..model import Credential, CredentialMethod, Endpoint, EndpointPair, IdentityKind, Side
 from ..pairing import Pair, TunnelPair
-from ..selectors import Address
+from ..selectors import Address, Network
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
-_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
 _LONG = 64
 """Characters or octets from which no rule asks how long a key is."""
 
@@ -29,9 +29,9 @@ Likeness = Hashable
 _Parts = tuple[object, ...]
 
 
-def is_private(address: Address) -> bool:
-    """Whether only a NAT shows it to the outside (RFC 1918, RFC 6598)."""
-    return any(address in network for network in _PRIVATE)
+def private_range(address: Address) -> Network | None:
+    """Of the addresses that only a NAT shows to the outside (RFC 1918, RFC 4193, RFC 6598) the range that has it."""
+    return next((network for network in _PRIVATE if address in network), None)
 
 
 def _parts(settings: type) -> Callable[[object], _Parts]:
@@ -162,9 +162,10 @@ class Likenesses:
         for name, endpoint in {id(endpoint): endpoint for endpoint in endpoints}.items():
             if name not in self._endpoints:
                 address, identity = endpoint.address, endpoint.identity
-                traits = (address and address.version, address and is_private(address), identity.kind,
+                traits = (address and address.version, address and private_range(address) is not None, identity.kind,
                           identity.kind is IdentityKind.IP_ADDRESS and identity.value == str(address))
-                self._endpoints[name] = _End(number(address), number(identities.key(identity)), number(traits),
+                reached = address if endpoint.reached == address else endpoint  # what is translated mirrors nothing
+                self._endpoints[name] = _End(number(reached), number(identities.key(identity)), number(traits),
                                              -1 if address is None else int(address))
 
     def _number(self, value: Hashable) -> int:

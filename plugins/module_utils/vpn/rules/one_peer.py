@@ -176,5 +176,5 @@ def nat_traversal_off_behind_nat(side: Side, gateway: Gateway) -> Iterator[Broke
     if index is not None:
         pair, path = gateway.endpoints[index], _path(gateway, "nat_traversal.enabled")
         yield Broken("NAT traversal", "it is off", f"the endpoints are {pair.local.address} and {pair.remote.address}",
-                     "a NAT lies between a private address and a public one, and ESP does not pass it without",
+                     "a NAT lies between the two, and ESP does not pass it without",
                      f"Set {path} to true at both ends", path, _path(gateway, f"endpoints[{index}].local.address"))

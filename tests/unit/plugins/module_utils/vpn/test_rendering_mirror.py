@@ -4,7 +4,7 @@
 """The far end that a side means agrees with it."""
 
 import pytest
-from ikeengine.vpn import declaration, rules
+from ikeengine.vpn import declaration, fleet, rules
 from ikeengine.vpn.model import Platform
 from ikeengine.vpn.rendering import firebox, swanctl
 from ikeengine.vpn.rendering.mirror import far_end
@@ -41,6 +41,17 @@ def test_a_near_end_behind_a_nat_is_not_reached_for_by_its_private_address(hq, i
         reached, identifier["value"])
     assert rules.validate([side, far]).errors == ()
     assert f"remote_addrs = {reached or '%any'}" in swanctl.render(far).files["swanctl.conf"]
+
+
+def test_a_near_end_behind_a_nat_is_reached_for_by_the_address_that_it_declares():
+    definition = fleet.read({"sites": {"a": {"address": "10.0.0.2", "public_address": "203.0.113.9",
+                                             "networks": ["10.1.0.0/24"]},
+                                       "b": {"address": "198.51.100.1", "networks": ["10.2.0.0/24"]}},
+                             "links": [{"pair": ["a", "b"]}], "gateway": {"credential": {"method": "psk"}}})
+    side = fleet.side(definition, "a", {"a<->b": "correct horse battery staple"})
+    far = far_end(side, "b")
+    assert str(far.gateways[0].endpoints[0].remote.address) == "203.0.113.9"
+    assert rules.validate([side, far]).findings == ()
 
 
 def test_a_gateway_that_is_not_there(hq):

@@ -8,12 +8,14 @@ import itertools
 import os
 import random
 import sys
+from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 from ikeengine.vpn import declaration, fleet, rules
 from ikeengine.vpn.declaration import GATEWAY, DeclarationError
 from ikeengine.vpn.fleet import expansion
-from ikeengine.vpn.model import Direction, IdentityKind, KeepAlive, Mode, Start
+from ikeengine.vpn.model import Direction, Endpoint, EndpointPair, IdentityKind, KeepAlive, Mode, Start
 from ikeengine.vpn.pairing import pair
 
 
@@ -197,7 +199,33 @@ def test_behind_a_nat_the_peers_know_the_public_address(three):
     assert (str(own.local.address), str(theirs.remote.address)) == ("10.9.0.2", "198.51.100.1")
     assert own.local.identity == theirs.remote.identity
     assert (own.local.identity.kind, str(own.local.identity)) == (IdentityKind.IP_ADDRESS, "198.51.100.1")
-    assert {finding.code for finding in rules.validate(list(sides.values())).findings} == {"endpoint-behind-nat"}
+    assert rules.validate(list(sides.values())).findings == ()
+
+
+@pytest.mark.parametrize(("address", "public"), [
+    ("192.168.7.2", "10.9.0.9"), ("10.9.0.2", "10.9.0.9"), ("198.51.100.2", "203.0.113.5"), ("10.0.0.2", "192.0.2.1")])
+def test_a_nat_that_the_definition_states_is_none_to_guess(three, address, public):
+    three["sites"]["hq"]["address"] = "10.9.0.1" if public != "192.0.2.1" else "203.0.113.7"
+    three["sites"]["east"] |= {"address": address, "public_address": public}
+    sides = unfolded(three)
+    assert rules.validate(list(sides.values())).findings == ()
+    elsewhere = replace(sides["hq"], gateways=tuple(
+        replace(gateway, endpoints=(EndpointPair(gateway.endpoints[0].local, Endpoint(
+            ip_address("203.0.113.77"), gateway.endpoints[0].remote.identity)),)) if gateway.name == "east" else gateway
+        for gateway in sides["hq"].gateways))
+    (finding,) = rules.validate([elsewhere, sides["east"], sides["west"]]).findings
+    assert finding.message == (
+        f"gateway hq<->east: endpoint address: hq reaches for 203.0.113.77, east has {public}: they do not mirror, so "
+        f"the peers never meet. Set gateways[east].endpoints[0].remote.address of hq to {public}, or "
+        "gateways[hq].endpoints[0].local.public_address of east to 203.0.113.77.")
+
+
+def test_ah_does_not_pass_a_nat_that_the_definition_states(three):
+    three["sites"]["east"] |= {"address": "198.51.100.2", "public_address": "203.0.113.5", "managed": False}
+    three["sites"]["hq"]["managed"] = False
+    three |= {"proposals": [{"name": "ah", "protocol": "AH"}], "tunnel": {"proposals": ["ah"]}}
+    assert [finding.where for finding in rules.validate(list(unfolded(three).values())).findings
+            if finding.code == "ah-behind-nat"] == ["tunnel east/hq"]
 
 
 def test_several_addresses_are_pairs_in_the_same_order_at_both_ends(three):

@@ -111,12 +111,36 @@ CASES = (
          "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
          ({"branch gateways.0.endpoints.0.local.address": "dynamic"},
           {"branch gateways.0.endpoints.0.local.address": "10.9.0.1"})),
+    Case("endpoint-address-does-not-mirror", {"hq gateways.0.endpoints.0.remote.address": "10.9.0.10",
+                                              "branch gateways.0.endpoints.0.local.address": "10.9.0.1"},
+         "gateway hq<->branch: endpoint address: hq reaches for 10.9.0.10, branch has 10.9.0.1: they do not mirror, so "
+         "the peers never meet. Set gateways[branch].endpoints[0].remote.address of hq to 10.9.0.1, or "
+         "gateways[hq].endpoints[0].local.address of branch to 10.9.0.10.",
+         "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
+         ({"hq gateways.0.endpoints.0.remote.address": "10.9.0.10",
+           "branch gateways.0.endpoints.0.local.address": "192.168.7.2"},)),
     Case("endpoint-behind-nat", {"branch gateways.0.endpoints.0.local.address": "10.9.0.1"},
          "gateway hq<->branch: endpoint address: hq reaches for 198.51.100.1, branch has 10.9.0.1: that is right only "
          "if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 198.51.100.1 lead to branch, "
          "or set gateways[hq].endpoints[0].local.address to 198.51.100.1 there.",
          "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
          ({}, {"branch gateways.0.endpoints.0.local.address": "dynamic"})),
+    Case("endpoint-behind-nat", {"hq gateways.0.endpoints.0.remote.address": "10.9.0.9",
+                                 "branch gateways.0.endpoints.0.local.address": "192.168.7.2"},
+         "gateway hq<->branch: endpoint address: hq reaches for 10.9.0.9, branch has 192.168.7.2: that is right only "
+         "if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 10.9.0.9 lead to branch, or "
+         "set gateways[hq].endpoints[0].local.address to 10.9.0.9 there.",
+         "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
+         ({"hq gateways.0.endpoints.0.remote.address": "10.9.0.9",
+           "branch gateways.0.endpoints.0.local.address": "10.9.0.1"},)),
+    Case("endpoint-behind-nat", {"hq gateways.0.endpoints.0.remote.address": "2001:db8::9",
+                                 "branch gateways.0.endpoints.0.local.address": "fd00::2"},
+         "gateway hq<->branch: endpoint address: hq reaches for 2001:db8::9, branch has fd00::2: that is right only if "
+         "a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 2001:db8::9 lead to branch, or "
+         "set gateways[hq].endpoints[0].local.address to 2001:db8::9 there.",
+         "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
+         ({"hq gateways.0.endpoints.0.remote.address": "2001:db8::9",
+           "branch gateways.0.endpoints.0.local.address": "2001:db8::2"},)),
     Case("ah-through-nat", {**AH, "branch gateways.0.endpoints.0.local.address": "10.9.0.1",
                             "branch gateways.0.endpoints.0.remote.address": "dynamic"},
          "gateway hq<->branch: phase 2 protocol: hq reaches for 198.51.100.1 with AH in tunnel lan, branch has "

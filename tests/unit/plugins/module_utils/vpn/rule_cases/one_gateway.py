@@ -168,8 +168,7 @@ CASES = (
           {**IKEV1, "both gateways.0.nat_traversal": {"keep_alive": "30s"}})),
     Case("nat-traversal-off-behind-nat", {**IKEV1, **BEHIND_NAT, "both gateways.0.nat_traversal.enabled": False},
          "gateway hq/branch: NAT traversal: it is off, the endpoints are 10.9.0.1 and 198.51.100.1: a NAT lies between "
-         "a private address and a public one, and ESP does not pass it without. Set "
-         "gateways[branch].nat_traversal.enabled to true at both ends.",
+         "the two, and ESP does not pass it without. Set gateways[branch].nat_traversal.enabled to true at both ends.",
          "gateways[branch].nat_traversal.enabled", "gateways[branch].endpoints[0].local.address",
          ({**IKEV1, **BEHIND_NAT}, {**IKEV1, "both gateways.0.nat_traversal.enabled": False},
           {**IKEV1, **BEHIND_NAT, "both gateways.0.nat_traversal.enabled": False,
