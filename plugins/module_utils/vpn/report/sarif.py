@@ -20,8 +20,6 @@ from .judgement import Judgement, Locate, Position, counted, ends
 
 MOST = 5_000
 """Results that are listed, errors first: as many as GitHub shows of one run."""
-MOST_ENDS = 10
-"""Of one result: a rule over all sites may have hundreds."""
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 _RFC = re.compile(r"RFC (\d+)(?: §([\d.]+))?")
@@ -72,7 +70,7 @@ def _rule(code: str, sentence: str, level: str, source: str, chapter: str) -> di
 
 def _result(finding: Finding, index: int, seen: Counter[str], locate: Locate) -> dict[str, Any]:
     """At the first end that is written in a file; the other ends are related locations."""
-    places = [(site, path, locate(site, path)) for site, path in ends(finding)[:MOST_ENDS]]
+    places = [(site, path, locate(site, path)) for site, path in ends(finding)]
     first = next((place for place in places if place[2] is not None), places[0])
     others = [place for place in places if place is not first]
     result: dict[str, Any] = {

@@ -33,7 +33,8 @@ ERROR, WARNING = Severity.ERROR, Severity.WARNING
 class Broken:
     """How a rule is broken: the field, what each end has, the rule in these values' words, and what would mend it.
 
-    ``left_path`` and ``right_path`` are where ``left`` and ``right`` are declared.
+    ``left_path`` and ``right_path`` are where ``left`` and ``right`` are declared. ``ends`` are the sites that it is
+    about, each with the path in its declaration, where these are not the chapter's whole subject.
     """
 
     field: str
@@ -43,6 +44,7 @@ class Broken:
     fix: str
     left_path: str
     right_path: str = ""
+    ends: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,10 @@ class Chapter(Generic[P]):
 
     def _finding(self, rule: Rule[P], broken: Broken, *args: P.args, **kwargs: P.kwargs) -> Finding:
         where, sites, paths = self._place(*args, **kwargs)
+        ends = broken.ends or tuple((site, _below(path, rule.member))
+                                    for site, path in zip(sites, paths, strict=True))
         return Finding(rule.code, rule.severity, broken.field, broken.left, broken.right, broken.rule, broken.fix,
-                       where, sites, tuple(_below(path, rule.member) for path in paths),
+                       where, tuple(site for site, _path in ends), tuple(path for _site, path in ends),
                        broken.left_path, broken.right_path, rule.source)
 
 
@@ -133,9 +137,8 @@ def _tunnels(pair: PairSettings, tunnels: TunnelPairSettings) -> Place:
     return where, (left, right), (_tunnel_path(tunnels.left), _tunnel_path(tunnels.right))
 
 
-def _sites(sides: Sequence[Side]) -> Place:
-    names = tuple(sorted({side.name for side in sides}))
-    return "all sites", names, ("",) * len(names)
+def _sites(_sides: Sequence[Side]) -> Place:
+    return "all sites", (), ()  # each rule says which of them it is about
 
 
 def _far_end(leftover: Leftover) -> Place:

@@ -14,13 +14,13 @@ from ..pairing import Leftover
 from .book import ERROR, FAR_END, OWN, SITES, WARNING, Broken
 
 
-@SITES.rule("site-declared-twice", ERROR, OWN, member="site.name")
+@SITES.rule("site-declared-twice", ERROR, OWN)
 def site_declared_twice(sides: Sequence[Side]) -> Iterator[Broken]:
     """Each site has its own name."""
     for name, count in Counter(side.name for side in sides).items():
         if count > 1:
             yield Broken("site.name", f"{count} sites are called {name}", "", "findings could not tell them apart",
-                         "Give each site its own name", "site.name", "site.name")
+                         "Give each site its own name", "site.name", "site.name", ((name, "site.name"),))
 
 
 @SITES.rule("identity-of-two-sites", WARNING, "RFC 7296 §2.15")
@@ -33,10 +33,11 @@ def identity_of_two_sites(sides: Sequence[Side]) -> Iterator[Broken]:
         for key, local in {identities.key(local.identity): local for local in reversed(own)}.items():
             other, others = first.setdefault(key, (side, local))
             if other is not side:
+                here, there = _local(other, others), _local(side, local)
                 yield Broken("phase 1 identifier", f"{other.name} presents {others.identity}",
                              f"{side.name} presents {local.identity}", "a peer of both could not tell them apart",
-                             "Give one of the two sites another local identifier", _local(other, others),
-                             _local(side, local))
+                             "Give one of the two sites another local identifier", here, there,
+                             ((other.name, here), (side.name, there)))
 
 
 def _local(side: Side, endpoint: Endpoint) -> str:

@@ -3,8 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a finding says of itself, wherever it comes from."""
 
+import copy
+from dataclasses import replace
+
 import pytest
-from ikeengine.vpn import declaration
+from ikeengine.vpn import declaration, rules
 from ikeengine.vpn.declaration import DeclarationError
 
 
@@ -46,3 +49,26 @@ def test_keys_of_as_many_octets_and_fewer_characters_are_told_apart(hq, branch, 
     hq["gateways"][0]["endpoints"][0] = {"local": {"address": "192.0.2.1"}, "remote": {"address": "198.51.100.1"}}
     branch["gateways"][0]["endpoints"][0] = {"local": {"address": "198.51.100.1"}, "remote": {"address": "192.0.2.1"}}
     assert [finding.where for finding in findings() if finding.code == "psk-short"] == ["gateway hq/second"]
+
+
+def three(hq, branch):
+    third = copy.deepcopy(branch)
+    third["site"]["name"] = "third"
+    third["gateways"][0]["endpoints"][0]["local"]["address"] = "198.51.100.3"
+    return [declaration.read(data) for data in (hq, branch, third)]
+
+
+def test_of_all_sites_the_two_that_present_one_identifier_are_named(hq, branch):
+    (finding,) = [finding for finding in rules.validate(three(hq, branch)).findings
+                  if finding.code == "identity-of-two-sites"]
+    path = "gateways[hq].endpoints[0].local.identifier"
+    assert (finding.where, finding.sites, finding.paths) == ("all sites", ("branch", "third"), (path, path))
+    assert (finding.left_path, finding.right_path) == (path, path)
+    assert finding.left.startswith("branch presents ")
+
+
+def test_of_all_sites_the_one_that_is_declared_twice_is_named(hq, branch):
+    first, second, third = three(hq, branch)
+    (finding,) = [finding for finding in rules.validate([first, second, replace(third, name="branch")]).findings
+                  if finding.code == "site-declared-twice"]
+    assert (finding.where, finding.sites, finding.paths) == ("all sites", ("branch",), ("site.name",))
