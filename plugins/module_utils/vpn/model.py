@@ -8,6 +8,8 @@ Durations are seconds, traffic is kilobytes (1024 octets, RFC 2407 §4.5), every
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -136,6 +138,11 @@ class Identity:
     def __str__(self) -> str:
         return self.value
 
+    @property
+    def as_yaml(self) -> str:
+        """As a declaration has it, in one line."""
+        return f"{{type: {self.kind.value}, value: {_scalar(self.value)}}}"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -231,6 +238,12 @@ class Route:
     def mirrored(self) -> Route:
         return Route(self.remote, self.local, self.direction.mirrored)
 
+    @property
+    def as_yaml(self) -> str:
+        """As a declaration has it, in one line; a direction that is the usual one need not be said."""
+        direction = "" if self.direction is Direction.BOTH else f", direction: {self.direction.value}"
+        return f"{{local: {_scalar(str(self.local))}, remote: {_scalar(str(self.remote))}{direction}}}"
+
     def __str__(self) -> str:
         arrow = {Direction.BOTH: "<->", Direction.LOCAL_TO_REMOTE: "->", Direction.REMOTE_TO_LOCAL: "<-"}
         return f"{self.local} {arrow[self.direction]} {self.remote}"
@@ -311,6 +324,15 @@ class Side:
 
     def tunnels_of(self, gateway: str) -> tuple[Tunnel, ...]:
         return tuple(tunnel for tunnel in self.tunnels if tunnel.gateway == gateway)
+
+
+_PLAIN = re.compile(r"([a-z][\w/@-]*|\w[\w/@-]*\.[\w/@-]+)(\.[\w/@-]+)+", re.ASCII | re.IGNORECASE)
+"""With a letter first or two dots it is no number, and no character means anything to YAML."""
+
+
+def _scalar(text: str) -> str:
+    """The text in flow YAML, in quotes where it would be taken for something else."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 __all__ = [

@@ -105,9 +105,8 @@ def identity_does_not_mirror(pair: Pair) -> Iterator[Broken]:
         yield mirror.broken("phase 1 identifier", f"{mirror.side.name} presents {_identity(given)}",
                             f"{mirror.peer.name} expects {_identity(expected)}",
                             f"they do not mirror; {mirror.peer.name} would answer AUTHENTICATION_FAILED",
-                            f"Set {mirror.at_remote('identifier')} of {mirror.peer.name} to "
-                            f"{{type: {given.kind.value}, value: {given.value}}}, or {mirror.at_local('identifier')} "
-                            f"of {mirror.side.name} to {{type: {expected.kind.value}, value: {expected.value}}}",
+                            f"Set {mirror.at_remote('identifier')} of {mirror.peer.name} to {given.as_yaml}, or "
+                            f"{mirror.at_local('identifier')} of {mirror.side.name} to {expected.as_yaml}",
                             "identifier")
 
 
@@ -242,7 +241,7 @@ def _add(tunnel: Tunnel, side: Side, peer: Side, gateway: Gateway) -> tuple[str,
     if tunnel.interface is not None:
         what = "with an interface"
     else:
-        what = f"with routes {listed(f'{{local: {route.remote}, remote: {route.local}}}' for route in tunnel.routes)}"
+        what = f"with routes {listed(route.mirrored.as_yaml for route in tunnel.routes)}"
     return (f"{peer.name} would answer TS_UNACCEPTABLE",
             f"Add a tunnel to {peer.name} under gateway {gateway.name} {what}, or remove tunnels[{tunnel.name}] from "
             f"{side.name}")

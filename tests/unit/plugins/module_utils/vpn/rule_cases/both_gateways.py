@@ -104,6 +104,16 @@ CASES = (
          "gateways[hq].endpoints[0].local.identifier of branch to {type: domain-name, value: branch.example}.",
          "gateways[branch].endpoints[0].remote.identifier", "gateways[hq].endpoints[0].local.identifier",
          ({"branch gateways.0.endpoints.0.local.identifier.value": "Branch.EXAMPLE"},)),
+    Case("identity-does-not-mirror", {"branch gateways.0.endpoints.0.local.identifier": {
+        "type": "x500-name", "value": "CN=branch, O=Example"}},
+         "gateway hq<->branch: phase 1 identifier: hq expects branch.example (domain-name), branch presents CN=branch, "
+         "O=Example (x500-name): they do not mirror; hq would answer AUTHENTICATION_FAILED. Set "
+         "gateways[branch].endpoints[0].remote.identifier of hq to {type: x500-name, value: \"CN=branch, O=Example\"}, "
+         "or gateways[hq].endpoints[0].local.identifier of branch to {type: domain-name, value: branch.example}.",
+         "gateways[branch].endpoints[0].remote.identifier", "gateways[hq].endpoints[0].local.identifier",
+         ({"hq gateways.0.endpoints.0.remote.identifier": {"type": "x500-name", "value": "CN=branch, O=Example"},
+           "branch gateways.0.endpoints.0.local.identifier": {"type": "x500-name", "value": "CN=branch, O=Example"}},
+          )),
     Case("endpoint-address-does-not-mirror", {"hq gateways.0.endpoints.0.remote.address": "198.51.100.10"},
          "gateway hq<->branch: endpoint address: hq reaches for 198.51.100.10, branch has 198.51.100.1: they do not "
          "mirror, so the peers never meet. Set gateways[branch].endpoints[0].remote.address of hq to 198.51.100.1, or "
@@ -177,4 +187,13 @@ CASES = (
          ({"hq tunnels.+": VOICE, "branch tunnels.+": {
              "name": "telephones", "gateway": "hq", "proposals": ["p2"],
              "routes": [{"local": "10.2.9.0/24", "remote": "10.1.9.0/24"}]}},)),
+    Case("tunnel-without-counterpart", {"branch tunnels.+": {
+        "name": "voice", "gateway": "hq", "proposals": ["p2"],
+        "routes": [{"local": "10.2.9.0/24", "remote": "10.1.9.0/24", "direction": "local-to-remote"},
+                   {"local": "fd00:2::/64", "remote": "::/0"}]}},
+         "gateway hq<->branch: tunnel: hq declares no counterpart, branch declares tunnel voice: hq would answer "
+         "TS_UNACCEPTABLE. Add a tunnel to hq under gateway branch with routes {local: 10.1.9.0/24, remote: "
+         "10.2.9.0/24, direction: remote-to-local} and {local: \"::/0\", remote: \"fd00:2::/64\"}, or remove "
+         "tunnels[voice] from branch.",
+         "gateways[branch]", "tunnels[voice]", ({},)),
 )
