@@ -11,23 +11,27 @@ from dataclasses import replace
 
 from .. import identities
 from ..durations import format_duration
-from ..model import CredentialMethod, EndpointPair, Gateway, IkeVersion, Mode, Secret, Side, Transform
+from ..model import Credential, CredentialMethod, EndpointPair, Gateway, IkeVersion, Mode, Secret, Side, Transform
 from .book import ERROR, FIREWARE, OWN, SEED, SITE, WARNING, Broken
 
 
 @SITE.rule("duplicate-identity", ERROR, "RFC 7296 §2.15", member="gateways")
 def duplicate_identity(side: Side) -> Iterator[Broken]:
-    """Each peer of a site has its own Phase 1 identifier: by it the site chooses the peer's key."""
+    """Gateways that expect one Phase 1 identifier have one credential, which it chooses, and differ in addresses."""
     first: dict[object, tuple[Gateway, int]] = {}
     for gateway in side.gateways:
         for index, pair in enumerate(gateway.endpoints):
             other, at = first.setdefault(identities.key(pair.remote.identity), (gateway, index))
             if other is gateway or _alike(other.endpoints[at], pair):
                 continue
+            apart = _apart(other.endpoints[at], pair)
+            if apart and _same_credential(other.credential, gateway.credential):
+                continue
             yield Broken("remote identifier",
                          f"gateways {other.name} and {gateway.name} both expect {pair.remote.identity}", "",
-                         "a peer that presents it could be either",
-                         f"Give the peers different identifiers, or join the two gateways' tunnels under {other.name}",
+                         "a peer that presents it could be either", "Give the peers different identifiers, or " + (
+                             "both gateways the same credential" if apart else
+                             f"join the two gateways' tunnels under {other.name}"),
                          f"gateways[{other.name}].endpoints[{at}].remote.identifier",
                          f"gateways[{gateway.name}].endpoints[{index}].remote.identifier")
             break
@@ -45,7 +49,8 @@ def gateway_declared_twice(side: Side) -> Iterator[Broken]:
                 yield Broken("endpoints",
                              f"gateways {other.name} and {gateway.name} both join {local} and {remote}", "",
                              "nothing tells the two apart",
-                             f"Put {gateway.name}'s tunnels under {other.name}, and remove gateways[{gateway.name}]",
+                             "Give the peers different identifiers where they are two; where they are one, put "
+                             f"{gateway.name}'s tunnels under {other.name} and remove gateways[{gateway.name}]",
                              f"gateways[{other.name}].endpoints[{at}]", f"gateways[{gateway.name}].endpoints[{index}]")
                 break
 
@@ -53,6 +58,17 @@ def gateway_declared_twice(side: Side) -> Iterator[Broken]:
 def _alike(one: EndpointPair, other: EndpointPair) -> bool:
     return all(mine.address == its.address and identities.same(mine.identity, its.identity)
                for mine, its in ((one.local, other.local), (one.remote, other.remote)))
+
+
+def _apart(one: EndpointPair, other: EndpointPair) -> bool:
+    """Whether static addresses tell the two apart."""
+    return any(mine.address is not None and its.address is not None and mine.address != its.address
+               for mine, its in ((one.local, other.local), (one.remote, other.remote)))
+
+
+def _same_credential(one: Credential, other: Credential) -> bool:
+    """As far as both are known."""
+    return replace(one, secret=None) == replace(other, secret=None) and not _keys_differ(one.secret, other.secret)
 
 
 @SITE.rule("main-mode-keys-differ", ERROR, "RFC 2409 §5.4", member="gateways")

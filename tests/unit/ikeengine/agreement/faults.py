@@ -487,9 +487,10 @@ def sites_of_one_name(draw: random.Random, both: Both, end: Data) -> None:
 
 @_fault("duplicate-identity", None)
 def two_peers_of_one_identifier(draw: random.Random, both: Both, end: Data) -> None:
-    """The other one is at another address, and its far end is not among the declarations."""
+    """The other one has another key and another address, and its far end is not among the declarations."""
     gateway = _gateway(end)
     (pair,) = gateway["endpoints"]
     pair = copy.deepcopy(pair)
     pair["remote"]["address"] = "2001:db8:9::9" if ":" in pair["local"]["address"] else "203.0.113.9"
-    end["gateways"].append({**gateway, "name": "namesake", "endpoints": [pair], "start": "answer"})
+    end["gateways"].append({**gateway, "name": "namesake", "endpoints": [pair], "start": "answer",
+                            "credential": declarations.credential(draw)})

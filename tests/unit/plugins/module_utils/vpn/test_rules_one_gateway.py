@@ -201,8 +201,10 @@ def test_two_gateways_that_expect_the_same_identity(hq, messages):
         {"local": {"address": "192.0.2.1"},
          "remote": {"address": "203.0.113.1", "identifier": {"type": "domain-name", "value": "BRANCH.example"}}}]}
     hq["gateways"].append(other)
+    assert messages("duplicate-identity") == []
+    other["credential"] = {"method": "psk", "psk": "another-planted-marker-of-good-length"}
     assert messages("duplicate-identity") == [
         "site hq: remote identifier: gateways branch and branch-2 both expect BRANCH.example: a peer that presents it "
-        "could be either. Give the peers different identifiers, or join the two gateways' tunnels under branch."]
+        "could be either. Give the peers different identifiers, or both gateways the same credential."]
     other["endpoints"][0]["remote"]["identifier"]["value"] = "branch-2.example"
     assert messages("duplicate-identity") == []

@@ -9,6 +9,7 @@ SHARED = {"hq gateways.+": dynamic("mobile"), "hq shared_transforms": ["p1"]}
 FAST = {"name": "fast", "key_group": 19}
 OTHER_KEY = {"method": "psk", "psk": "another-planted-marker-of-good-length"}
 TWIN = gateway("twin", endpoints=[endpoints("192.0.2.1", "hq.example", "198.51.100.1", "twin.example")])
+ELSEWHERE = endpoints("192.0.2.1", "hq.example", "203.0.113.1", "BRANCH.example")
 THIRD = site("third", "fourth", "203.0.113.3", "203.0.113.4", "10.3.0.0/24", "10.4.0.0/24")
 
 
@@ -18,18 +19,28 @@ def voice(local, remote, **fields):
 
 
 CASES = (
-    Case("duplicate-identity", {"hq gateways.+": gateway("second", endpoints=[
-        endpoints("192.0.2.1", "hq.example", "203.0.113.1", "BRANCH.example")])},
+    Case("duplicate-identity", {"hq gateways.+": gateway("second", credential=OTHER_KEY, endpoints=[ELSEWHERE])},
+         "site hq: remote identifier: gateways branch and second both expect BRANCH.example: a peer that presents it "
+         "could be either. Give the peers different identifiers, or both gateways the same credential.",
+         "gateways[branch].endpoints[0].remote.identifier", "gateways[second].endpoints[0].remote.identifier",
+         ({"hq gateways.+": gateway("second", credential=OTHER_KEY)},
+          {"hq gateways.+": gateway("second", endpoints=[ELSEWHERE])},
+          {"hq gateways.+": gateway("second", credential={"method": "psk"}, endpoints=[ELSEWHERE])},
+          {"hq gateways.+": gateway("second", endpoints=[endpoints(
+              "192.0.2.2", "hq2.example", "198.51.100.1", "branch.example")])},
+          {"hq gateways.0.endpoints.+": endpoints("192.0.2.2", "hq.example", "198.51.100.1", "branch.example")})),
+    Case("duplicate-identity", {"hq gateways.+": gateway("second", endpoints=[endpoints(
+        "192.0.2.1", "hq.example", "dynamic", "BRANCH.example")])},
          "site hq: remote identifier: gateways branch and second both expect BRANCH.example: a peer that presents it "
          "could be either. Give the peers different identifiers, or join the two gateways' tunnels under branch.",
          "gateways[branch].endpoints[0].remote.identifier", "gateways[second].endpoints[0].remote.identifier",
-         ({"hq gateways.+": gateway("second")}, {"hq gateways.0.endpoints.+": endpoints(
-             "192.0.2.2", "hq.example", "198.51.100.1", "branch.example")})),
+         ({"hq gateways.+": gateway("second", endpoints=[endpoints(
+             "192.0.2.1", "hq.example", "dynamic", "second.example")])},)),
     Case("gateway-declared-twice", {"hq gateways.+": gateway("second", endpoints=[
         endpoints("192.0.2.1", "hq.example", "198.51.100.1", "branch.example")])},
          "site hq: endpoints: gateways branch and second both join 192.0.2.1 (hq.example) and 198.51.100.1 "
-         "(branch.example): nothing tells the two apart. Put second's tunnels under branch, and remove "
-         "gateways[second].",
+         "(branch.example): nothing tells the two apart. Give the peers different identifiers where they are two; "
+         "where they are one, put second's tunnels under branch and remove gateways[second].",
          "gateways[branch].endpoints[0]", "gateways[second].endpoints[0]",
          ({"hq gateways.+": TWIN},)),
     Case("shared-transforms-differ", {**SHARED, "hq transforms.+": FAST, "hq gateways.1.transforms": ["fast"]},
