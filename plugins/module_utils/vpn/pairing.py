@@ -40,11 +40,15 @@ class Pair(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """A gateway without a far end. ``claimed`` is the side that has the address it wants to reach, if one does."""
+    """A gateway without a far end.
+
+    ``claimed`` is the side that has an address it wants to reach, if one does, and ``at`` the endpoint pair in which.
+    """
 
     side: Side
     gateway: Gateway
     claimed: Side | None
+    at: int = 0
 
 
 _Key = Callable[[Endpoint], Hashable]
@@ -98,10 +102,11 @@ def _said(local: Iterable[int], remote: Iterable[int]) -> list[int]:
 
 _STEPS: tuple[tuple[_Key, _Key], ...] = (
     (_both, _both), (_both, _address), (_address, _both), (_address, _address), (_both, _identity),
-    (_identity, _both), (_identity, _identity))
+    (_identity, _both), (_identity, _identity), (_address, _identity), (_identity, _address))
 """By what is said of the own end and of the peer's: by all, then by less and less."""
 _LAST_STEPS: tuple[tuple[_Key, _Key], ...] = ((_whatever, _both), (_whatever, _address), (_whatever, _identity))
-"""Only one end points at the other: taken where exactly one gateway does and exactly one could be meant."""
+"""Only one end points at the other: taken where exactly one gateway does, exactly one could be meant, and that one
+has the other's name or a route that mirrors one of its."""
 
 
 def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]:
@@ -136,6 +141,8 @@ class _Matching:
         self._side_of = [side for side in sides for _gateway in side.gateways]
         self._peers: list[int | None] = [None] * len(self.gateways)
         self._numbers: dict[_Key, _Numbers] = {key: _Numbers(key) for key in (_address, _identity, _both, _whatever)}
+        self._tunnels: dict[int, dict[str, tuple[Tunnel, ...]]] = {
+            id(side): side.tunnels_by_gateway() for side in sides}
 
     def alone(self, claims: _Claims) -> _Claims:
         """The claims of ends that have no peer."""
@@ -187,15 +194,24 @@ class _Matching:
                 peer = others[0]
             elif peers[peer] is not None:
                 continue
-            if callers is not None and callers[key] > 1:
+            if callers is not None and (callers[key] > 1 or not self._means(end, peer)):
                 continue
             if side_of[peer] is not side_of[end]:
                 peers[end], peers[peer] = peer, end
 
+    def _means(self, end: int, peer: int) -> bool:
+        """Whether an end that points at no declared one means that peer, by the peer's name or a route of its."""
+        if self.gateways[end].name == self._side_of[peer].name:
+            return True
+        mirrored = {(route.remote, route.local) for tunnel in self._tunnels_of(peer) for route in tunnel.routes}
+        return any((route.local, route.remote) in mirrored for tunnel in self._tunnels_of(end)
+                   for route in tunnel.routes)
+
+    def _tunnels_of(self, end: int) -> tuple[Tunnel, ...]:
+        return self._tunnels[id(self._side_of[end])].get(self.gateways[end].name, ())
+
     def pairs(self) -> tuple[Pair, ...]:
-        tunnels: dict[int, dict[str, tuple[Tunnel, ...]]] = {
-            id(side): side.tunnels_by_gateway() for side in self._sides}
-        found = []
+        found, tunnels = [], self._tunnels
         for end, peer in enumerate(self._peers):
             if peer is not None and end < peer:
                 left, right = self._side_of[end], self._side_of[peer]
@@ -210,15 +226,18 @@ class _Matching:
             return ()
         owner: dict[Address, Side] = {}
         for side, gateway in zip(self._side_of, self.gateways, strict=True):
-            address = gateway.endpoints[0].local.reached
-            if address is not None:
-                owner.setdefault(address, side)
-        return tuple(Leftover(self._side_of[end], self.gateways[end], self._claimed(end, owner)) for end in ends)
+            for endpoints in gateway.endpoints:
+                if endpoints.local.reached is not None:
+                    owner.setdefault(endpoints.local.reached, side)
+        return tuple(self._leftover(self._side_of[end], self.gateways[end], owner) for end in ends)
 
-    def _claimed(self, end: int, owner: dict[Address, Side]) -> Side | None:
-        address = self.gateways[end].endpoints[0].remote.address
-        claimed = None if address is None else owner.get(address)
-        return None if claimed is self._side_of[end] else claimed
+    def _leftover(self, side: Side, gateway: Gateway, owner: dict[Address, Side]) -> Leftover:
+        for at, endpoints in enumerate(gateway.endpoints):
+            address = endpoints.remote.address
+            claimed = None if address is None else owner.get(address)
+            if claimed is not None and claimed is not side:
+                return Leftover(side, gateway, claimed, at)
+        return Leftover(side, gateway, None)
 
 
 def pair_tunnels(left: Sequence[Tunnel], right: Sequence[Tunnel],

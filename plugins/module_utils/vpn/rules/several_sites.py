@@ -50,18 +50,19 @@ def _local(side: Side, endpoint: Endpoint) -> str:
 def far_end_has_no_gateway(leftover: Leftover) -> Iterator[Broken]:
     """Where the far end's site is declared, it has a gateway back."""
     if leftover.claimed is not None:
-        there, back = leftover.claimed.name, leftover.gateway.endpoints[0].local.address
-        yield Broken("far end", f"{leftover.side.name} reaches for {leftover.gateway.endpoints[0].remote.address}",
+        there, endpoints = leftover.claimed.name, leftover.gateway.endpoints[leftover.at]
+        yield Broken("far end", f"{leftover.side.name} reaches for {endpoints.remote.address}",
                      f"that is {there}, which has no gateway back",
                      f"{there} would answer AUTHENTICATION_FAILED",
-                     f"Add a gateway to {there} with remote address {back or 'dynamic'}", _remote(leftover))
+                     f"Add a gateway to {there} with remote address {endpoints.local.reached or 'dynamic'}",
+                     _remote(leftover))
 
 
 @FAR_END.rule("far-end-declared-nowhere", WARNING, OWN, member="endpoints")
 def far_end_declared_nowhere(leftover: Leftover) -> Iterator[Broken]:
     """The far end of every gateway is declared."""
     if leftover.claimed is None:
-        address = leftover.gateway.endpoints[0].remote.address or "a dynamic address"
+        address = leftover.gateway.endpoints[leftover.at].remote.address or "a dynamic address"
         yield Broken("far end", f"{leftover.side.name} reaches for {address}", "no declared site has it",
                      "only one end is known, so nothing can be held against the other",
                      "Declare the far end too, with managed: false where somebody else configures it",
@@ -69,4 +70,4 @@ def far_end_declared_nowhere(leftover: Leftover) -> Iterator[Broken]:
 
 
 def _remote(leftover: Leftover) -> str:
-    return f"gateways[{leftover.gateway.name}].endpoints[0].remote.address"
+    return f"gateways[{leftover.gateway.name}].endpoints[{leftover.at}].remote.address"

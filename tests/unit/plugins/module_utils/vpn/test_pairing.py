@@ -36,11 +36,52 @@ HQ = ("x", "192.0.2.1", "hq.example", "198.51.100.1", "b.example")
     ("y", "198.51.100.1", "other.example", "192.0.2.1", "other2.example"),
     ("y", "198.51.100.1", "other.example", "192.0.2.1", "hq.example"),
     ("y", "203.0.113.7", "b.example", "203.0.113.8", "hq.example"),
-    ("y", "203.0.113.7", "other.example", "192.0.2.1", "hq.example"),
-    ("hq", "203.0.113.7", "other.example", "192.0.2.1", "other2.example"),
-], ids=["all mirrors", "addresses", "addresses and one identity", "identities", "one end points here", "one address"])
+    ("y", "203.0.113.7", "b.example", "192.0.2.1", "other.example"),
+    ("y", "198.51.100.1", "other.example", "203.0.113.7", "hq.example"),
+], ids=["all mirrors", "addresses", "addresses and one identity", "identities", "identity and address",
+        "address and identity"])
 def test_near_misses_still_pair(back):
     assert names([side("hq", HQ), side("b", back)]) == ([("hq", "x", "b", back[0])], [])
+
+
+POINTS_HERE = ("y", "203.0.113.7", "other.example", "192.0.2.1", "hq.example")
+ROUTE = ("lan", "x", "10.1.0.0/24", "10.2.0.0/24")
+
+
+@pytest.mark.parametrize("back", [POINTS_HERE, ("y", "203.0.113.7", "other.example", "192.0.2.1", "other2.example"),
+                                  ("y", "203.0.113.7", "other.example", "203.0.113.8", "hq.example")],
+                         ids=["address and identity", "address", "identity"])
+def test_where_one_end_points_at_the_other_that_one_has_its_name_or_a_route_of_its(back):
+    named, unnamed = side("hq", ("b", *HQ[1:])), side("hq", HQ)
+    assert names([named, side("b", back)]) == ([("hq", "b", "b", "y")], [])
+    assert names([side("b", back), named]) == ([("b", "y", "hq", "b")], [])
+    assert names([side("hq", HQ, tunnels=[ROUTE]), side("b", back, tunnels=[("t", "y", *ROUTE[:1:-1])])])[1] == []
+    assert names([side("hq", HQ, tunnels=[ROUTE]), side("b", back, tunnels=[("t", "y", *ROUTE[2:])])])[0] == []
+    assert names([unnamed, side("b", back)]) == ([], [("hq", "x"), ("b", "y")])
+    assert names([unnamed, side("b", ("hq", *back[1:]))]) == ([], [("hq", "x"), ("b", "hq")])
+
+
+def test_a_gateway_to_somebody_else_is_none_back():
+    elsewhere = side("b", ("z", "198.51.100.1", "b.example", "203.0.113.9", "z.example"))
+    findings = rules.validate([side("hq", ("b", *HQ[1:])), elsewhere]).findings
+    assert [(finding.code, finding.where) for finding in findings] == [
+        ("far-end-has-no-gateway", "gateway hq/b"), ("far-end-declared-nowhere", "gateway b/z")]
+
+
+def test_the_far_end_is_known_by_any_of_its_addresses():
+    second = {"local": {"address": "192.0.2.2"}, "remote": {"address": "198.51.100.2"}}
+    gateways = {
+        "hq": [{"local": {"address": "192.0.2.1"}, "remote": {"address": "203.0.113.1"}}, second],
+        "b": [{"local": {"address": "198.51.100.7"}, "remote": {"address": "203.0.113.2"}},
+              {"local": {"address": "198.51.100.2"}, "remote": {"address": "203.0.113.3"}}]}
+    sides = [declaration.read({"site": {"name": name}, "gateways": [
+        {"name": "x", "credential": {"method": "psk"}, "endpoints": pairs}]}) for name, pairs in gateways.items()]
+    findings = rules.validate(sides).findings
+    (finding,) = [finding for finding in findings if finding.code == "far-end-has-no-gateway"]
+    assert finding.message == (
+        "gateway hq/x: far end: hq reaches for 198.51.100.2, that is b, which has no gateway back: b would answer "
+        "AUTHENTICATION_FAILED. Add a gateway to b with remote address 192.0.2.2.")
+    assert finding.left_path == "gateways[x].endpoints[1].remote.address"
 
 
 def test_names_crosswise_pair_when_nothing_else_does():
