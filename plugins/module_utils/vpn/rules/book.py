@@ -10,7 +10,7 @@ keys and routes. On what sites and links may differ in and yet be alike (``liken
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Generic, ParamSpec
 
 from ..findings import Finding, Severity
@@ -44,6 +44,7 @@ class Broken:
     fix: str
     left_path: str
     right_path: str = ""
+    _: KW_ONLY
     ends: tuple[tuple[str, str], ...] = ()
 
 

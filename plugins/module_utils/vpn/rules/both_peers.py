@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hmac
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -167,37 +166,39 @@ def endpoint_pairs_differ(pair: Pair) -> Iterator[Broken]:
 @GATEWAYS.rule("endpoint-order-differs", ERROR, FIREWARE, member="endpoints")
 def endpoint_order_differs(pair: Pair) -> Iterator[Broken]:
     """Both ends have their endpoint pairs in the same order."""
-    if not _in_another_order(pair):
+    ordered = _in_another_order(pair)
+    if not ordered:
         return
     left, right = pair.left_gateway.endpoints, pair.right_gateway.endpoints
-    index, *_others = (index for index, (one, other) in enumerate(zip(left, right, strict=True))
-                       if _addresses(one) != _mirrored(other))
-    position, wanted = index + 1, ", ".join(_joined(*_mirrored(one)) for one in left)
-    yield Broken("endpoints", f"{pair.left.name} has {_joined(*_addresses(left[index]))} as number {position}",
-                 f"{pair.right.name} has {_joined(*_addresses(right[index]))}",
+    index = next(index for index, (one, other) in enumerate(zip(right, ordered, strict=True)) if one is not other)
+    yield Broken("endpoints", f"{pair.left.name} has {_joined(left[index])} as number {index + 1}",
+                 f"{pair.right.name} has {_joined(right[index])}",
                  "failover needs the same pairs in the same order at both ends",
                  f"Order gateways[{pair.right_gateway.name}].endpoints of {pair.right.name} as {pair.left.name} has "
-                 f"them: {wanted}", *_paths(pair, f"endpoints[{index}]"))
+                 f"them: {', '.join(map(_joined, ordered))}", *_paths(pair, f"endpoints[{index}]"))
 
 
-def _in_another_order(pair: Pair) -> bool:
+def _in_another_order(pair: Pair) -> list[EndpointPair]:
+    """The right end's endpoint pairs in the left one's order, where all would meet and fit better; else none."""
     left, right = pair.left_gateway.endpoints, pair.right_gateway.endpoints
     if len(left) == 1 or len(left) != len(right):
-        return False
-    here, there = list(map(_addresses, left)), list(map(_mirrored, right))
-    return here != there and Counter(here) == Counter(there)
+        return []
+    rest, ordered = list(right), []
+    for one in left:
+        ordered.append(max(rest, key=lambda other: _fit(one, other)))
+        rest.remove(ordered[-1])
+    before, after = (list(map(_fit, left, others)) for others in (right, ordered))
+    return ordered if min(after) > 0 and (min(before) == 0 or sum(after) > sum(before)) else []
 
 
-def _addresses(pair: EndpointPair) -> tuple[object, object]:
-    return pair.local.address, pair.remote.address
+def _fit(one: EndpointPair, other: EndpointPair) -> int:
+    """How well the addresses of two ends' pairs fit: the more the better, 0 where they do not meet."""
+    fits = nat.fit(one.local, other.remote), nat.fit(other.local, one.remote)
+    return 0 if nat.Fit.APART in fits else sum(fits)
 
 
-def _mirrored(pair: EndpointPair) -> tuple[object, object]:
-    return pair.remote.address, pair.local.address
-
-
-def _joined(local: object, remote: object) -> str:
-    return f"{local or 'dynamic'}<->{remote or 'dynamic'}"
+def _joined(pair: EndpointPair) -> str:
+    return f"{pair.local.address or 'dynamic'}<->{pair.remote.address or 'dynamic'}"
 
 
 @GATEWAYS.rule("nobody-initiates", ERROR, OWN, member="start")

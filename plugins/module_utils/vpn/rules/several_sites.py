@@ -20,7 +20,7 @@ def site_declared_twice(sides: Sequence[Side]) -> Iterator[Broken]:
     for name, count in Counter(side.name for side in sides).items():
         if count > 1:
             yield Broken("site.name", f"{count} sites are called {name}", "", "findings could not tell them apart",
-                         "Give each site its own name", "site.name", "site.name", ((name, "site.name"),))
+                         "Give each site its own name", "site.name", "site.name", ends=((name, "site.name"),))
 
 
 @SITES.rule("identity-of-two-sites", WARNING, "RFC 7296 §2.15")
@@ -37,7 +37,7 @@ def identity_of_two_sites(sides: Sequence[Side]) -> Iterator[Broken]:
                 yield Broken("phase 1 identifier", f"{other.name} presents {others.identity}",
                              f"{side.name} presents {local.identity}", "a peer of both could not tell them apart",
                              "Give one of the two sites another local identifier", here, there,
-                             ((other.name, here), (side.name, there)))
+                             ends=((other.name, here), (side.name, there)))
 
 
 def _local(side: Side, endpoint: Endpoint) -> str:

@@ -173,6 +173,30 @@ CASES = (
          "gateways[branch].endpoints[0]", "gateways[hq].endpoints[0]",
          ({"hq gateways.0.endpoints": [FIRST["hq"], SECOND["hq"]],
            "branch gateways.0.endpoints": [FIRST["branch"], SECOND["branch"]]},)),
+    Case("endpoint-order-differs", {
+        "hq gateways.0.endpoints": [endpoints(local, "hq.example", "203.0.113.1", "branch.example")
+                                    for local in ("192.0.2.1", "192.0.2.2")],
+        "branch gateways.0.endpoints": [endpoints("10.0.0.2", "branch.example", remote, "hq.example")
+                                        for remote in ("192.0.2.2", "192.0.2.1")]},
+         "gateway hq<->branch: endpoints: hq has 192.0.2.1<->203.0.113.1 as number 1, branch has 10.0.0.2<->192.0.2.2: "
+         "failover needs the same pairs in the same order at both ends. Order gateways[hq].endpoints of branch as hq "
+         "has them: 10.0.0.2<->192.0.2.1, 10.0.0.2<->192.0.2.2.",
+         "gateways[branch].endpoints[0]", "gateways[hq].endpoints[0]",
+         ({"hq gateways.0.endpoints": [endpoints(local, "hq.example", "203.0.113.1", "branch.example")
+                                       for local in ("192.0.2.1", "192.0.2.2")],
+           "branch gateways.0.endpoints": [endpoints("10.0.0.2", "branch.example", remote, "hq.example")
+                                           for remote in ("192.0.2.1", "192.0.2.2")]},
+          {"hq gateways.0.endpoints": [FIRST["hq"], SECOND["hq"]],
+           "branch gateways.0.endpoints": [SECOND["branch"], {**FIRST["branch"], "local": {"address": "198.51.100.9"}}],
+           })),
+    Case("endpoint-order-differs", {
+        "hq gateways.0.endpoints": [FIRST["hq"], endpoints("192.0.2.2", "hq.example", "dynamic", "branch.example")],
+        "branch gateways.0.endpoints": [endpoints("dynamic", "branch.example", "192.0.2.2", "hq.example"),
+                                        FIRST["branch"]]},
+         "gateway hq<->branch: endpoints: hq has 192.0.2.2<->198.51.100.2 as number 1, branch has dynamic<->192.0.2.2: "
+         "failover needs the same pairs in the same order at both ends. Order gateways[hq].endpoints of branch as hq "
+         "has them: 198.51.100.2<->192.0.2.2, dynamic<->192.0.2.2.",
+         "gateways[branch].endpoints[0]", "gateways[hq].endpoints[0]", ({},)),
     Case("nobody-initiates", {"both gateways.0.start": "answer"},
          "gateway hq<->branch: start: hq only answers, branch only answers: nobody initiates, so the tunnel never "
          "comes up. Set gateways[branch].start of hq to boot, with a static remote address.",
