@@ -222,6 +222,17 @@ def _reaches(gateway: Gateway) -> bool:
     return any(endpoints.remote.address is not None for endpoints in gateway.endpoints)
 
 
+@GATEWAYS.rule("gateway-without-tunnel", WARNING, OWN)
+def gateway_without_tunnel(pair: Pair) -> Iterator[Broken]:
+    """A gateway has a tunnel at one end at least."""
+    if not (pair.tunnels or pair.left_only or pair.right_only):
+        left, right = (f"gateways[{gateway.name}]" for gateway in (pair.left_gateway, pair.right_gateway))
+        yield Broken("tunnel", f"{pair.left.name} declares none", f"{pair.right.name} declares none",
+                     "the gateway carries nothing",
+                     f"Add a tunnel under {left} of {pair.left.name} and its mirror under {right} of "
+                     f"{pair.right.name}, or remove both gateways", left, right)
+
+
 @GATEWAYS.rule("tunnel-without-counterpart", ERROR, SEED)
 def tunnel_without_counterpart(pair: Pair) -> Iterator[Broken]:
     """Each tunnel of one end has its counterpart at the other."""

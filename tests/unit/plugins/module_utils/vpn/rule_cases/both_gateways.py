@@ -203,6 +203,10 @@ CASES = (
          "gateways[branch].start", "gateways[hq].start",
          ({"hq gateways.0.start": "answer"}, {"branch gateways.0.start": "answer", "hq gateways.0.start": "traffic"},
           {"hq gateways.0.endpoints.0.remote.address": "dynamic"})),
+    Case("gateway-without-tunnel", {"both tunnels": []},
+         "gateway hq<->branch: tunnel: hq declares none, branch declares none: the gateway carries nothing. Add a "
+         "tunnel under gateways[branch] of hq and its mirror under gateways[hq] of branch, or remove both gateways.",
+         "gateways[branch]", "gateways[hq]", ({"hq tunnels": []}, {"branch tunnels": []})),
     Case("tunnel-without-counterpart", {"hq tunnels.+": VOICE},
          "gateway hq<->branch: tunnel: hq declares tunnel voice, branch declares no counterpart: branch would answer "
          "TS_UNACCEPTABLE. Add a tunnel to branch under gateway hq with routes {local: 10.2.9.0/24, remote: "
