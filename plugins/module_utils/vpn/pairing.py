@@ -11,13 +11,13 @@ gateways and tunnels, not with its square.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import compress
 from operator import add
 from typing import NamedTuple
 
 from . import identities
-from .model import Address, Endpoint, EndpointPair, Gateway, Side, Tunnel
+from .model import Address, Endpoint, EndpointPair, Gateway, Selector, Side, Tunnel
 
 
 class TunnelPair(NamedTuple):
@@ -37,6 +37,30 @@ class Pair(NamedTuple):
     tunnels: tuple[TunnelPair, ...] = ()
     left_only: tuple[Tunnel, ...] = ()
     right_only: tuple[Tunnel, ...] = ()
+
+    @property
+    def left_tunnels(self) -> tuple[Tunnel, ...]:
+        return *(tunnels.left for tunnels in self.tunnels), *self.left_only
+
+    @property
+    def right_tunnels(self) -> tuple[Tunnel, ...]:
+        return *(tunnels.right for tunnels in self.tunnels), *self.right_only
+
+    def strays(self) -> Iterator[tuple[TunnelPair, list[tuple[int, int]]]]:
+        """Two tunnels that are no counterparts and have mirrored routes all the same, and these by their places."""
+        counterparts = {tunnels.left.name: tunnels.right.name for tunnels in self.tunnels}
+        mirrors: dict[tuple[Selector, Selector], dict[str, tuple[Tunnel, int]]] = {}
+        for tunnel in self.right_tunnels:
+            for index, route in enumerate(tunnel.routes):
+                mirrors.setdefault((route.remote, route.local), {})[tunnel.name] = tunnel, index
+        for tunnel in self.left_tunnels:
+            found: dict[str, tuple[TunnelPair, list[tuple[int, int]]]] = {}
+            for index, route in enumerate(tunnel.routes):
+                others = mirrors.get((route.local, route.remote), {})
+                if others and counterparts.get(tunnel.name) not in others:
+                    name, (other, at) = next(iter(others.items()))
+                    found.setdefault(name, (TunnelPair(tunnel, other), []))[1].append((index, at))
+            yield from found.values()
 
 
 class Leftover(NamedTuple):

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .. import identities
-from ..model import CredentialMethod, Endpoint, EndpointPair, Gateway, Identity, Protocol, Side, Start, Tunnel
+from ..model import CredentialMethod, Endpoint, EndpointPair, Gateway, Identity, Protocol, Route, Side, Start, Tunnel
 from ..pairing import Pair
 from . import nat
 from .book import ERROR, FIREWARE, GATEWAYS, OWN, SEED, WARNING, Broken
@@ -236,24 +236,59 @@ def gateway_without_tunnel(pair: Pair) -> Iterator[Broken]:
 @GATEWAYS.rule("tunnel-without-counterpart", ERROR, SEED)
 def tunnel_without_counterpart(pair: Pair) -> Iterator[Broken]:
     """Each tunnel of one end has its counterpart at the other."""
-    for tunnel in pair.left_only:
+    for tunnel, routes in _alone(pair.left_only, pair.right_tunnels):
         yield Broken("tunnel", f"{pair.left.name} declares tunnel {tunnel.name}",
                      f"{pair.right.name} declares no counterpart",
-                     *_add(tunnel, pair.left, pair.right, pair.right_gateway),
+                     *_add(tunnel, routes, pair.left, pair.right, pair.right_gateway),
                      f"tunnels[{tunnel.name}]", f"gateways[{pair.right_gateway.name}]")
-    for tunnel in pair.right_only:
+    for tunnel, routes in _alone(pair.right_only, pair.left_tunnels):
         yield Broken("tunnel", f"{pair.left.name} declares no counterpart",
                      f"{pair.right.name} declares tunnel {tunnel.name}",
-                     *_add(tunnel, pair.right, pair.left, pair.left_gateway),
+                     *_add(tunnel, routes, pair.right, pair.left, pair.left_gateway),
                      f"gateways[{pair.left_gateway.name}]", f"tunnels[{tunnel.name}]")
 
 
-def _add(tunnel: Tunnel, side: Side, peer: Side, gateway: Gateway) -> tuple[str, str]:
+def _alone(tunnels: Iterable[Tunnel], peers: Iterable[Tunnel]) -> Iterator[tuple[Tunnel, list[Route]]]:
+    """The tunnels, and of each the routes that no tunnel of the peer's mirrors; none that has only others."""
+    mirrored = {(route.remote, route.local) for peer in peers for route in peer.routes}
+    for tunnel in tunnels:
+        routes = [route for route in tunnel.routes if (route.local, route.remote) not in mirrored]
+        if routes or not tunnel.routes:
+            yield tunnel, routes
+
+
+def _add(tunnel: Tunnel, routes: Sequence[Route], side: Side, peer: Side, gateway: Gateway) -> tuple[str, str]:
     """The rule, and how the peer gets its counterpart."""
     if tunnel.interface is not None:
         what = "with an interface"
     else:
-        what = f"with routes {listed(route.mirrored.as_yaml for route in tunnel.routes)}"
+        what = f"with routes {_written(route.mirrored for route in routes)}"
     return (f"{peer.name} would answer TS_UNACCEPTABLE",
             f"Add a tunnel to {peer.name} under gateway {gateway.name} {what}, or remove tunnels[{tunnel.name}] from "
             f"{side.name}")
+
+
+@GATEWAYS.rule("route-in-another-tunnel", ERROR, OWN)
+def route_in_another_tunnel(pair: Pair) -> Iterator[Broken]:
+    """A tunnel route and its mirror are under tunnels that are each other's counterparts."""
+    at_left = {tunnels.right.name: tunnels.left.name for tunnels in pair.tunnels}
+    at_right = {tunnels.left.name: tunnels.right.name for tunnels in pair.tunnels}
+    for (left, right), places in pair.strays():
+        here, there = [left.routes[index] for index, _at in places], [right.routes[at] for _index, at in places]
+        left_path, right_path = f"tunnels[{left.name}]", f"tunnels[{right.name}]"
+        yield Broken("tunnel routes", f"{pair.left.name} has {listed(map(str, here))} in tunnel {left.name}",
+                     f"{pair.right.name} has {listed(map(str, there))} in tunnel {right.name}",
+                     "what the ends agree on is compared tunnel by tunnel",
+                     f"Move {_written(here)} of {pair.left.name} from {left_path} to "
+                     f"{_tunnel(at_left.get(right.name))}, or {_written(there)} of {pair.right.name} from {right_path} "
+                     f"to {_tunnel(at_right.get(left.name))}",
+                     f"{left_path}.routes[{places[0][0]}]", f"{right_path}.routes[{places[0][1]}]",
+                     ends=((pair.left.name, left_path), (pair.right.name, right_path)))
+
+
+def _tunnel(name: str | None) -> str:
+    return "a tunnel of its own" if name is None else f"tunnels[{name}]"
+
+
+def _written(routes: Iterable[Route]) -> str:
+    return listed(route.as_yaml for route in routes)

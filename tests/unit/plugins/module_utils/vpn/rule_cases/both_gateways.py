@@ -13,6 +13,8 @@ SECOND = {"hq": endpoints("192.0.2.1", "hq.example", "198.51.100.1", "branch.exa
           "branch": endpoints("198.51.100.1", "branch.example", "192.0.2.1", "hq.example")}
 VOICE = {"name": "voice", "gateway": "branch", "proposals": ["p2"],
          "routes": [{"local": "10.1.9.0/24", "remote": "10.2.9.0/24"}]}
+FAR_VOICE = {**VOICE, "gateway": "hq", "routes": [{"local": "10.2.9.0/24", "remote": "10.1.9.0/24"}]}
+DEALT_OUT = {"hq tunnels.0.routes.+": VOICE["routes"][0], "branch tunnels.+": FAR_VOICE}
 
 CASES = (
     Case("ike-version-differs", {"branch gateways.0.ike_version": 1},
@@ -224,4 +226,27 @@ CASES = (
          "10.2.9.0/24, direction: remote-to-local} and {local: \"::/0\", remote: \"fd00:2::/64\"}, or remove "
          "tunnels[voice] from branch.",
          "gateways[branch]", "tunnels[voice]", ({},)),
+    Case("tunnel-without-counterpart", {**DEALT_OUT, "branch tunnels.1.routes.+": {
+        "local": "10.2.8.0/24", "remote": "10.1.8.0/24"}},
+         "gateway hq<->branch: tunnel: hq declares no counterpart, branch declares tunnel voice: hq would answer "
+         "TS_UNACCEPTABLE. Add a tunnel to hq under gateway branch with routes {local: 10.1.8.0/24, remote: "
+         "10.2.8.0/24}, or remove tunnels[voice] from branch.",
+         "gateways[branch]", "tunnels[voice]", (DEALT_OUT,)),
+    Case("route-in-another-tunnel", DEALT_OUT,
+         "gateway hq<->branch: tunnel routes: hq has 10.1.9.0/24 <-> 10.2.9.0/24 in tunnel lan, branch has 10.2.9.0/24 "
+         "<-> 10.1.9.0/24 in tunnel voice: what the ends agree on is compared tunnel by tunnel. Move {local: "
+         "10.1.9.0/24, remote: 10.2.9.0/24} of hq from tunnels[lan] to a tunnel of its own, or {local: 10.2.9.0/24, "
+         "remote: 10.1.9.0/24} of branch from tunnels[voice] to tunnels[lan].",
+         "tunnels[lan].routes[1]", "tunnels[voice].routes[0]",
+         ({"hq tunnels.+": VOICE, "branch tunnels.+": FAR_VOICE},)),
+    Case("route-in-another-tunnel", {
+        "hq tunnels.0.routes.+": {"local": "10.1.8.0/24", "remote": "10.2.8.0/24"},
+        "hq tunnels.+": VOICE, "branch tunnels.+": FAR_VOICE,
+        "branch tunnels.1.routes.+": {"local": "10.2.8.0/24", "remote": "10.1.8.0/24"}},
+         "gateway hq<->branch: tunnel routes: hq has 10.1.8.0/24 <-> 10.2.8.0/24 in tunnel lan, branch has 10.2.8.0/24 "
+         "<-> 10.1.8.0/24 in tunnel voice: what the ends agree on is compared tunnel by tunnel. Move {local: "
+         "10.1.8.0/24, remote: 10.2.8.0/24} of hq from tunnels[lan] to tunnels[voice], or {local: 10.2.8.0/24, "
+         "remote: 10.1.8.0/24} of branch from tunnels[voice] to tunnels[lan].",
+         "tunnels[lan].routes[1]", "tunnels[voice].routes[1]",
+         ({"both tunnels.0.routes.+": {"local": "10.1.8.0/24", "remote": "10.2.8.0/24"}},)),
 )
