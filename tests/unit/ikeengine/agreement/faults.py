@@ -144,9 +144,9 @@ def another_case_of_the_user(draw: random.Random, both: Both, end: Data) -> None
     _endpoint(end, "local")["identifier"]["value"] = "GW@example.net"
 
 
-@_fault("identity-does-not-mirror", "identif")
+@_fault("identity-does-not-mirror", "identif", "far-end-has-no-gateway")
 def identifiers_exchanged(draw: random.Random, both: Both, end: Data) -> None:
-    """Both ends say the same of local and remote."""
+    """Both ends say the same of local and remote: beside further peers nothing may tell which is meant behind a NAT."""
     for row in both.ends:
         for place in ("local", "remote"):
             _endpoint(row, place)["identifier"] = {"type": "domain-name", "value": f"{place}.example.net"}
