@@ -222,8 +222,8 @@ class Gateway:
 
     @property
     def shares_transforms(self) -> bool:
-        """Whether its Phase 1 transforms are those that a site's IKEv2 peers with dynamic addresses share."""
-        return self.version is IkeVersion.V2 and all(pair.remote.address is None for pair in self.endpoints)
+        """Whether its Phase 1 transforms are those that a site's IKEv2 peers with a dynamic address share."""
+        return self.version is IkeVersion.V2 and any(pair.remote.address is None for pair in self.endpoints)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,9 +123,10 @@ def end(fleet: Fleet, link: Link, own: Site, peer: Site, shape: Profile,
 def profile(fleet: Fleet, link: Link, own: Site, peer: Site) -> Profile:
     """What the end of a link at ``own`` shares with others."""
     said = own.name if own.own is not None or own.name in link.way.ends else ""
-    key: tuple[object, ...] = (id(link), said, own.is_dynamic, peer.is_dynamic)
+    shared = own.shares_transforms or peer.shares_transforms
+    key: tuple[object, ...] = (id(link), said, shared, peer.is_dynamic)
     if fleet.overrides_of or fleet.overrides_between:
-        key = (*map(id, fleet.layers(link, own.name, peer.name)), own.is_dynamic, peer.is_dynamic)
+        key = (*map(id, fleet.layers(link, own.name, peer.name)), shared, peer.is_dynamic)
     found = fleet.profiles.get(key)
     if found is None:
         found = fleet.profiles[key] = _read_profile(fleet, fleet.layers(link, own.name, peer.name), own, peer)
@@ -135,7 +136,7 @@ def profile(fleet: Fleet, link: Link, own: Site, peer: Site) -> Profile:
 def _read_profile(fleet: Fleet, layers: Sequence[Settings], own: Site, peer: Site) -> Profile:
     # Both ends of a link to a dynamic site take the shared transforms, so both are read as the one that does.
     usual = {"name": "peer", "credential": {"method": "psk"}, "start": "answer" if peer.is_dynamic else "boot",
-             "endpoints": [_DYNAMIC if own.is_dynamic or peer.is_dynamic else _NOBODY]}
+             "endpoints": [_DYNAMIC if own.shares_transforms or peer.shares_transforms else _NOBODY]}
     return Profile(
         declaration.read_gateway(Layers(Fields(usual, fleet.path, GATEWAY, fleet.misfits),
                                         *(settings.gateway for settings in layers), choices=CHOICES),

@@ -147,7 +147,8 @@ class _Reader:
             own = self._settings(fields, own=True) if "gateway" in fields or "tunnel" in fields else None
             self._sites[name] = Site(name, local, remote, fields.each("networks", _NETWORK), platform,
                                      fields.take("managed", reading.flag, platform.is_linux), own, position,
-                                     all(endpoint.address is None for endpoint in remote))
+                                     all(endpoint.address is None for endpoint in remote),
+                                     any(endpoint.address is None for endpoint in remote))
 
     def _endpoints(self, fields: Fields) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
         """A site's endpoints as it has them, and as its peers reach for them."""

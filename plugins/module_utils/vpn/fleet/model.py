@@ -33,7 +33,8 @@ class Site:
     """One site.
 
     ``local`` and ``remote`` are its endpoints, in order, as it sees them itself and as its peers do. It is dynamic
-    where no peer knows an address of it. ``own`` is what is said of its ends alone.
+    where no peer knows an address of it, and shares transforms where a peer does not know one. ``own`` is what is said
+    of its ends alone.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Site:
     own: Settings | None
     position: int
     is_dynamic: bool
+    shares_transforms: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

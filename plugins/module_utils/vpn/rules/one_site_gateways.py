@@ -97,7 +97,7 @@ def _keys_differ(one: Secret | None, other: Secret | None) -> bool:
 
 @SITE.rule("shared-transforms-differ", ERROR, f"{SEED}; {FIREWARE}", member="gateways")
 def shared_transforms_differ(side: Side) -> Iterator[Broken]:
-    """All IKEv2 gateways of a site whose remote end is dynamic share their Phase 1 transforms."""
+    """All IKEv2 gateways of a site with a dynamic remote end share their Phase 1 transforms."""
     holder, path, shared = "shared_transforms", "shared_transforms", side.shared_transforms
     for gateway in side.gateways:
         if not gateway.shares_transforms:

@@ -257,6 +257,20 @@ def test_a_dynamic_site_begins_and_its_peer_answers_with_the_shared_transforms(t
     assert [item.name for item in sides["hq"].shared_transforms] == ["shared"]
 
 
+def test_a_site_that_has_a_dynamic_address_too_has_the_shared_transforms_and_is_reached_for(three):
+    three["transforms"].append({"name": "shared", "key_group": 31})
+    three["shared_transforms"] = ["shared"]
+    del three["gateway"], three["sites"]["east"]["address"]
+    three["sites"]["east"] |= {"addresses": ["198.51.100.1", "dynamic"], "managed": False}
+    three["sites"]["hq"]["managed"] = False
+    sides = unfolded(three)
+    at_hq, at_east = sides["hq"].gateway("east"), sides["east"].gateway("hq")
+    assert (at_hq.start, at_east.start) == (Start.BOOT, Start.BOOT)
+    assert [item.name for item in (*at_hq.transforms, *at_east.transforms)] == ["shared", "shared"]
+    assert [item.name for item in sides["hq"].gateway("west").transforms] == ["default"]
+    assert rules.validate(list(sides.values())).errors == ()
+
+
 def test_routes_and_directions_are_mirrored(three):
     three["links"] = [{"pair": ["east", "hq"], "direction": "local-to-remote"}, {"pair": ["hq", "west"]}]
     three["overrides"] = [{"between": ["west", "hq"], "routes": [

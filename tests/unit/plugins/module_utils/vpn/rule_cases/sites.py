@@ -10,6 +10,8 @@ FAST = {"name": "fast", "key_group": 19}
 OTHER_KEY = {"method": "psk", "psk": "another-planted-marker-of-good-length"}
 TWIN = gateway("twin", endpoints=[endpoints("192.0.2.1", "hq.example", "198.51.100.1", "twin.example")])
 ELSEWHERE = endpoints("192.0.2.1", "hq.example", "203.0.113.1", "BRANCH.example")
+STATIC_THEN_DYNAMIC = gateway("vehicle", endpoints=[
+    endpoints("192.0.2.1", "hq.example", remote, "vehicle.example") for remote in ("203.0.113.1", "dynamic")])
 THIRD = site("third", "fourth", "203.0.113.3", "203.0.113.4", "10.3.0.0/24", "10.4.0.0/24")
 
 
@@ -59,6 +61,16 @@ CASES = (
          "gateways[vehicle].transforms", "gateways[mobile].transforms",
          ({"hq gateways": [dynamic("mobile"), dynamic("vehicle", transforms=["same"])], "hq tunnels": [],
            "hq transforms.+": {"name": "same"}},)),
+    Case("shared-transforms-differ", {
+        "hq gateways": [dynamic("mobile"), {**STATIC_THEN_DYNAMIC, "transforms": ["fast"]}], "hq tunnels": [],
+        "hq transforms.+": FAST},
+         "site hq: phase 1 transforms: gateway vehicle has fast (AES-256, SHA2-256, group 19, 24h), gateway mobile has "
+         "p1 (AES-256, SHA2-256, group 14, 24h): all IKEv2 gateways with a dynamic remote end share theirs. Set "
+         "gateways[vehicle].transforms to [p1], or name the transforms of all of them in shared_transforms.",
+         "gateways[vehicle].transforms", "gateways[mobile].transforms",
+         ({"hq gateways": [dynamic("mobile"), STATIC_THEN_DYNAMIC], "hq tunnels": []},
+          {"hq gateways": [dynamic("mobile"), gateway("vehicle", transforms=["fast"])], "hq tunnels": [],
+           "hq transforms.+": FAST})),
     Case("same-addresses-transforms-differ", {"hq transforms.+": FAST,
                                               "hq gateways.+": {**TWIN, "transforms": ["fast"]}},
          "site hq: phase 1 transforms: gateway twin has fast (AES-256, SHA2-256, group 19, 24h), gateway branch has p1 "
