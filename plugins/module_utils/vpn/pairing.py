@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import compress
 from operator import add
 from typing import NamedTuple
@@ -165,8 +166,10 @@ class _Matching:
         self._side_of = [side for side in sides for _gateway in side.gateways]
         self._peers: list[int | None] = [None] * len(self.gateways)
         self._numbers: dict[_Key, _Numbers] = {key: _Numbers(key) for key in (_address, _identity, _both, _whatever)}
-        self._tunnels: dict[int, dict[str, tuple[Tunnel, ...]]] = {
-            id(side): side.tunnels_by_gateway() for side in sides}
+
+    @cached_property
+    def _tunnels(self) -> dict[int, dict[str, tuple[Tunnel, ...]]]:
+        return {id(side): side.tunnels_by_gateway() for side in self._sides}
 
     def alone(self, claims: _Claims) -> _Claims:
         """The claims of ends that have no peer."""
