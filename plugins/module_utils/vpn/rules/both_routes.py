@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..model import Route, Side, Tunnel
@@ -33,7 +33,7 @@ def missing_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """Each tunnel route of one end has its mirror at the other."""
     if not _comparable(tunnels):
         return
-    left, right = _unmatched(tunnels)
+    _nearby, left, right = _matching(pair, tunnels)
     for index in left:
         route = tunnels.left.routes[index]
         yield Broken("tunnel route", f"{pair.left.name} has {route}", f"{pair.right.name} has no mirror of it",
@@ -59,7 +59,7 @@ def _add(route: Route, side: Side, tunnel: Tunnel, peer: Side, peers: Tunnel) ->
 @TUNNELS.rule("route-narrower", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
 def narrower(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """No tunnel route is narrower than its mirror at the other end."""
-    for near in _near(tunnels):
+    for near in _near(pair, tunnels):
         if near.right_is_narrower:
             yield near.broken(pair, tunnels, f"{pair.right.name}'s is narrower, so the rest of {pair.left.name}'s "
                               "traffic would find no tunnel")
@@ -71,7 +71,7 @@ def narrower(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
 @TUNNELS.rule("route-overlaps", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
 def overlaps(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     """No tunnel route overlaps its mirror at the other end in part only."""
-    for near in _near(tunnels):
+    for near in _near(pair, tunnels):
         if not near.right_is_narrower and not near.left_is_narrower:
             yield near.broken(pair, tunnels, "they only overlap, so the rest of either's traffic would find no tunnel")
 
@@ -110,15 +110,16 @@ def _comparable(tunnels: TunnelPair) -> bool:
     return left.interface is not None and right.interface is not None and bool(left.routes) and bool(right.routes)
 
 
-def _without_mirror(tunnel: Tunnel, peers: Tunnel) -> list[int]:
-    mirrors = {(route.remote, route.local) for route in peers.routes}
+def _without_mirror(tunnel: Tunnel, peers: Iterable[Tunnel]) -> list[int]:
+    """The routes that no tunnel of the peer's mirrors: that a mirror is under another one is said of the gateways."""
+    mirrors = {(route.remote, route.local) for other in peers for route in other.routes}
     return [index for index, route in enumerate(tunnel.routes) if (route.local, route.remote) not in mirrors]
 
 
-def _matching(tunnels: TunnelPair) -> tuple[list[_Near], list[int], list[int]]:
+def _matching(pair: Pair, tunnels: TunnelPair) -> tuple[list[_Near], list[int], list[int]]:
     """The routes without mirrors: those that come near one of the other end's, and those left at either."""
-    right, near, alone = _without_mirror(tunnels.right, tunnels.left), [], []
-    for index in _without_mirror(tunnels.left, tunnels.right):
+    right, near, alone = _without_mirror(tunnels.right, pair.left_tunnels), [], []
+    for index in _without_mirror(tunnels.left, pair.right_tunnels):
         route = tunnels.left.routes[index]
         at = next((at for at in right if _touch(route, tunnels.right.routes[at])), None)
         if at is None:
@@ -129,12 +130,8 @@ def _matching(tunnels: TunnelPair) -> tuple[list[_Near], list[int], list[int]]:
     return near, alone, right
 
 
-def _near(tunnels: TunnelPair) -> list[_Near]:
-    return _matching(tunnels)[0] if _comparable(tunnels) else []
-
-
-def _unmatched(tunnels: TunnelPair) -> tuple[list[int], list[int]]:
-    return _matching(tunnels)[1:]
+def _near(pair: Pair, tunnels: TunnelPair) -> list[_Near]:
+    return _matching(pair, tunnels)[0] if _comparable(tunnels) else []
 
 
 def _touch(route: Route, other: Route) -> bool:

@@ -470,7 +470,7 @@ def no_tunnel_at_all(draw: random.Random, both: Both, end: Data) -> None:
     end["tunnels"].clear()
 
 
-@_fault("route-in-another-tunnel", None, "route-missing-mirror")
+@_fault("route-in-another-tunnel", None)
 def routes_dealt_out_otherwise(draw: random.Random, both: Both, end: Data) -> None:
     """One tunnel at one end is two at the other, each with one of its routes."""
     row, _mirror, tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
