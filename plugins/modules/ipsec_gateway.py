@@ -66,7 +66,7 @@ options:
   endpoints:
     description:
       - Pairs of C(local) and C(remote), each with C(address) and C(identifier), an identifier with C(type) and
-        C(value).
+        C(value); a local one behind a NAT has the C(public_address) that peers reach for, too.
       - Given, the list replaces the one on the host.
     type: list
     elements: dict

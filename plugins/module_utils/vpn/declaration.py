@@ -53,8 +53,8 @@ from .selectors import Address, Selector
 from .writing import VERSION, joined, write
 
 __all__ = [
-    "DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "GATEWAY", "PROPOSAL", "TRANSFORM", "TUNNEL", "VERSION",
-    "DeclarationError", "digest", "key_parser", "keyed_digest", "read", "read_endpoint", "read_gateway",
+    "DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "ENDPOINT", "GATEWAY", "PROPOSAL", "TRANSFORM", "TUNNEL",
+    "VERSION", "DeclarationError", "digest", "key_parser", "keyed_digest", "read", "read_endpoint", "read_gateway",
     "read_platform", "read_proposal", "read_route", "read_transform", "read_tunnel", "referred", "write",
 ]
 
@@ -69,6 +69,7 @@ TRANSFORM = ("name", "authentication", "encryption", "sa_life", "key_group", "ad
 PROPOSAL = ("name", "protocol", "authentication", "encryption", "force_key_expiration")
 GATEWAY = ("name", "ike_version", "mode", "credential", "endpoints", "transforms", "nat_traversal",
            "dead_peer_detection", "ike_keep_alive", "start")
+ENDPOINT = ("address", "public_address", "identifier")
 _CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl")
 TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "dataplane", "interface")
 
@@ -86,6 +87,8 @@ _ENCRYPTION = reading.row(algorithms.encryption, [row.name for row in algorithms
 _KEY_GROUP = reading.row(algorithms.key_group, [str(row.number) for row in algorithms.KEY_GROUPS], "key group")
 _KEY_ENCAPSULATION = reading.or_none(reading.row(
     algorithms.key_encapsulation, [row.name for row in algorithms.KEY_ENCAPSULATIONS], "additional key exchange"))
+
+_PUBLIC = reading.sentence(identities.parse_address, "Write the address that the NAT shows to the outside")
 
 _Item = TypeVar("_Item", Transform, Proposal)
 _T = TypeVar("_T")
@@ -287,21 +290,23 @@ def _keep_alive(fields: Fields) -> KeepAlive | None:
 
 
 def _endpoint_pair(fields: Fields) -> EndpointPair:
-    known = ("address", "identifier")
-    return EndpointPair(read_endpoint(fields.section("local", known)), read_endpoint(fields.section("remote", known)))
+    return EndpointPair(read_endpoint(fields.section("local", ENDPOINT)),
+                        read_endpoint(fields.section("remote", ("address", "identifier"))))
 
 
 def read_endpoint(fields: Fields) -> Endpoint:
-    """The fields ``address`` and ``identifier``."""
+    """The fields of ENDPOINT. Without an identifier it is the address that peers reach for."""
     address = fields.take("address", _address, _UNREAD_ADDRESS, required=True)
-    if address is not None and "identifier" not in fields:
-        return Endpoint(address, identities.of_address(address))
+    public = fields.take("public_address", _PUBLIC, None)
+    reached = public or address
+    if reached is not None and "identifier" not in fields:
+        return Endpoint(address, identities.of_address(reached), public)
     identifier = fields.section("identifier", ("type", "value"))
     kind = identifier.take("type", reading.choice(IdentityKind), None, required=True)
     if kind is None:
-        return Endpoint(address, _UNREAD_IDENTITY)
+        return Endpoint(address, _UNREAD_IDENTITY, public)
     parse = reading.sentence(lambda text: identities.parse(kind, text), f"Write an identifier of type {kind.value}")
-    return Endpoint(address, identifier.take("value", parse, _UNREAD_IDENTITY, required=True))
+    return Endpoint(address, identifier.take("value", parse, _UNREAD_IDENTITY, required=True), public)
 
 
 def _address(value: object) -> Address | None:

@@ -89,8 +89,10 @@ def _write_gateway(gateway: Gateway) -> dict[str, object]:
 
 
 def _write_endpoint(endpoint: Endpoint) -> dict[str, object]:
-    return {"address": "dynamic" if endpoint.address is None else str(endpoint.address),
-            "identifier": {"type": endpoint.identity.kind.value, "value": endpoint.identity.value}}
+    public = endpoint.public_address
+    return _plain(address="dynamic" if endpoint.address is None else str(endpoint.address),
+                  public_address=None if public is None else str(public),
+                  identifier={"type": endpoint.identity.kind.value, "value": endpoint.identity.value})
 
 
 def _write_tunnel(tunnel: Tunnel) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 
-from .. import declaration, identities, reading
+from .. import declaration, reading
 from ..declaration import (
     DEFAULT_PROPOSAL,
     DEFAULT_TRANSFORM,
@@ -32,8 +32,7 @@ _BOTH_TUNNEL = tuple(name for name in TUNNEL if name not in ("name", "gateway", 
 _OWN_GATEWAY = ("credential", "nat_traversal", "dead_peer_detection", "ike_keep_alive", "start")
 _OWN_TUNNEL = ("dataplane", "interface")
 """What the two ends need not agree on, so that one may have it of its own."""
-_ENDPOINT = ("address", "public_address", "identifier")
-_SITE = (*_ENDPOINT, "addresses", "networks", "platform", "firmware", "managed", "gateway", "tunnel")
+_SITE = (*declaration.ENDPOINT, "addresses", "networks", "platform", "firmware", "managed", "gateway", "tunnel")
 _ENDS = ("gateway", "tunnel", "ends", "routes", "direction")
 _LINKS = {"pair": ("pair", *_ENDS), "hub": ("hub", "spokes", "through_hub", "gateway", "tunnel", "direction"),
           "mesh": ("mesh", "gateway", "tunnel")}
@@ -161,8 +160,8 @@ class _Reader:
         both = []
         for index, element in enumerate(fields.listed("addresses", required=True)):
             data = {"address": element} if isinstance(element, str) else element
-            both.append(_endpoint(Layers(fields, Fields(data, f"{fields.path}.addresses[{index}]", _ENDPOINT,
-                                                        self._misfits))))
+            path = f"{fields.path}.addresses[{index}]"
+            both.append(_endpoint(Layers(fields, Fields(data, path, declaration.ENDPOINT, self._misfits))))
         return tuple(local for local, _remote in both), tuple(remote for _local, remote in both)
 
     def _settings(self, fields: Fields, *, own: bool = False) -> Settings:
@@ -283,17 +282,13 @@ class _Reader:
 
 _NETWORK: Callable[[object], Selector] = reading.sentence(
     Selector.parse, "Write a host, a network or a range, such as 10.1.0.0/24")
-_PUBLIC = reading.sentence(identities.parse_address, "Write the address that the NAT shows to the outside")
 
 
 def _endpoint(fields: Fields) -> tuple[Endpoint, Endpoint]:
     """What a site and its peers take for its endpoint; behind a NAT the two have different addresses."""
-    public = fields.take("public_address", _PUBLIC, None)
     local = declaration.read_endpoint(fields)
-    if public is None:
-        return local, local
-    identity = local.identity if "identifier" in fields else identities.of_address(public)
-    return Endpoint(local.address, identity, public), Endpoint(public, identity)
+    public = local.public_address
+    return local, local if public is None else Endpoint(public, local.identity)
 
 
 def _by_name(fields: Fields, name: str, *, required: bool = False) -> Iterator[tuple[str, object]]:

@@ -179,6 +179,15 @@ def test_a_peers_declaration_is_had_from_a_host_of_its_fleet(project):
         sides.of_host(hq, project.loader, ["gateways"], check_mode=False, of=nobody)
 
 
+def test_a_nat_that_the_fleet_states_is_known_beside_lists_of_the_hosts_own(project):
+    behind = {"address": "198.51.100.1", "public_address": "203.0.113.5", "networks": ["10.2.0.0/24"]}
+    project.write("group_vars/all.yml", {"ipsec_fleet": {**FLEET, "sites": {**FLEET["sites"], "east": behind}},
+                                         "ipsec_psk_file": "psk.yml"})
+    project.write("host_vars/east.yml", {"ipsec_proposals": [{"name": "spare"}]})
+    read, findings = project.everyone()
+    assert (findings, rules.validate(list(read.values())).findings) == ([], ())
+
+
 def test_hosts_without_a_fleet_declare_by_their_own_lists_alone(project):
     project.write("group_vars/all.yml", {"ipsec_transforms": [{"name": "{{ 'p' ~ 1 }}"}]})
     assert project.of_host("hq") == {

@@ -100,6 +100,17 @@ def test_canonical_form_holds_every_default_and_no_secret(hq):
     assert key not in json.dumps(written)
 
 
+def test_the_identifier_of_an_endpoint_behind_a_nat_is_the_address_that_peers_reach_for(hq):
+    ends = hq["gateways"][0]["endpoints"][0]
+    ends["local"] = {"address": "10.0.0.1", "public_address": "192.0.2.1"}
+    local = declaration.read(hq).gateways[0].endpoints[0].local
+    assert (str(local.address), str(local.reached), local.identity.value) == ("10.0.0.1", "192.0.2.1", "192.0.2.1")
+    assert declaration.read(declaration.write(declaration.read(hq))[0]).gateways[0].endpoints[0].local == local
+    ends["remote"] |= {"public_address": "192.0.2.9"}
+    with pytest.raises(declaration.DeclarationError, match=r"endpoints\[0\]\.remote\.public_address is unknown"):
+        declaration.read(hq)
+
+
 @pytest.mark.parametrize("credential", [{"method": "psk", "psk": "schlüssel mit umlaut"},
                                         {"method": "hex-psk", "psk": "0xC0FFEE00"}, CERTIFICATE])
 def test_read_is_the_inverse_of_write(hq, credential):
