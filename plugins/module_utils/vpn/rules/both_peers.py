@@ -10,7 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .. import identities
-from ..model import CredentialMethod, Endpoint, EndpointPair, Gateway, Identity, Protocol, Route, Side, Start, Tunnel
+from ..model import (
+    CredentialMethod,
+    Endpoint,
+    EndpointPair,
+    Gateway,
+    Identity,
+    IkeVersion,
+    Mode,
+    Protocol,
+    Route,
+    Side,
+    Start,
+    Tunnel,
+)
 from ..pairing import Pair
 from . import nat
 from .book import ERROR, FIREWARE, GATEWAYS, OWN, SEED, WARNING, Broken
@@ -92,6 +105,24 @@ def _mirrors(pair: Pair) -> Iterator[_Mirror]:
         if left.remote is not right.local:
             yield _Mirror(index, pair.right, pair.right_gateway, right.local, pair.left, pair.left_gateway, left.remote,
                           leftwards=True)
+
+
+@GATEWAYS.rule("main-mode-agreed-needs-static-peer", ERROR, f"{SEED}; RFC 2409 §5.4", member="mode")
+def main_mode_agreed_needs_static_peer(pair: Pair) -> Iterator[Broken]:
+    """Both ends have static addresses where one has Main Mode and the other would fall back from it."""
+    ends = ((pair.left, pair.left_gateway), (pair.right, pair.right_gateway))
+    modes = {gateway.mode for _side, gateway in ends}
+    if modes != {Mode.MAIN, Mode.MAIN_FALLBACK_AGGRESSIVE} \
+            or any(gateway.version is not IkeVersion.V1 for _side, gateway in ends):
+        return
+    dynamic = [side.name for side, gateway in ends if gateway.mode is Mode.MAIN_FALLBACK_AGGRESSIVE and any(
+        end.address is None for endpoints in gateway.endpoints for end in (endpoints.local, endpoints.remote))]
+    if dynamic:
+        left, right = (f"{side.name} has {gateway.mode.value if gateway.mode else ''}" + (
+            " and a dynamic address" if side.name in dynamic else "") for side, gateway in ends)
+        yield Broken("mode", left, right, "they agree on main, which needs static addresses at both ends",
+                     "Set ike_version to 2 at both ends, with no mode, or mode to aggressive at both ends",
+                     *_paths(pair, "mode"))
 
 
 @GATEWAYS.rule("identity-does-not-mirror", ERROR, f"{SEED}; RFC 7296 §2.15", member="endpoints")

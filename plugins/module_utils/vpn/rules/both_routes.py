@@ -51,9 +51,8 @@ def _add(route: Route, side: Side, tunnel: Tunnel, peer: Side, peers: Tunnel) ->
     answer = f"{peer.name} would answer TS_UNACCEPTABLE"
     if tunnel.interface is not None:
         answer = f"{peer.name} would send nothing back through its interface"
-    return (answer, f"Add {{local: {route.remote}, remote: {route.local}}} to the routes of {peer.name}'s tunnel "
-            f"{peers.name}, or remove {{local: {route.local}, remote: {route.remote}}} from {side.name}'s tunnel "
-            f"{tunnel.name}")
+    return (answer, f"Add {route.mirrored.as_yaml} to the routes of {peer.name}'s tunnel {peers.name}, or remove "
+            f"{route.as_yaml} from {side.name}'s tunnel {tunnel.name}")
 
 
 @TUNNELS.rule("route-narrower", ERROR, f"{SEED}; RFC 7296 §2.9", member="routes")
@@ -96,8 +95,8 @@ class _Near:
     def broken(self, pair: Pair, tunnels: TunnelPair, rule: str) -> Broken:
         return Broken("tunnel route", f"{pair.left.name} has {self.route}", f"{pair.right.name} has {self.other}", rule,
                       f"Set the route of {pair.right.name}'s tunnel {tunnels.right.name} to "
-                      f"{{local: {self.route.remote}, remote: {self.route.local}}}, or that of {pair.left.name}'s "
-                      f"tunnel {tunnels.left.name} to {{local: {self.other.remote}, remote: {self.other.local}}}",
+                      f"{self.route.mirrored.as_yaml}, or that of {pair.left.name}'s tunnel {tunnels.left.name} to "
+                      f"{self.other.mirrored.as_yaml}",
                       f"tunnels[{tunnels.left.name}].routes[{self.left}]",
                       f"tunnels[{tunnels.right.name}].routes[{self.right}]")
 

@@ -126,7 +126,7 @@ class Likenesses:
         left, right = tunnels
         if len(left.routes) != len(right.routes):
             return None
-        families = []
+        families, by_interface = [], left.interface is not None or right.interface is not None
         for route, far_route in zip(left.routes, right.routes, strict=True):
             local, remote = route.local, route.remote
             if ((local is not far_route.remote and local != far_route.remote)
@@ -134,7 +134,9 @@ class Likenesses:
                     or route.direction.mirrored is not far_route.direction
                     or local.version != remote.version or (local.low <= remote.high and remote.low <= local.high)
                     or local.is_range or remote.is_range
-                    or (local.low <= here.number <= local.high and remote.low <= there.number <= remote.high)):
+                    or (local.low <= here.number <= local.high and remote.low <= there.number <= remote.high)
+                    or (by_interface and (local.low <= here.number <= local.high
+                                          or remote.low <= there.number <= remote.high))):
                 return None
             families.append((local.version, id(route.direction)))
         if len(families) > 1 and len({(route.local, route.remote) for route in left.routes}) < len(families):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..algorithms import Use
 from ..model import DataPlaneChoice, Gateway, IkeVersion, Protocol, Side, Tunnel
-from ..selectors import Selector
+from ..selectors import Address, Selector
 from . import nat
 from .book import ERROR, FIREWARE, OWN, PHASE2, SEED, TUNNEL, WARNING, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
@@ -194,14 +194,37 @@ def route_contains_endpoints(side: Side, gateway: Gateway, tunnel: Tunnel) -> It
     for pair in gateway.endpoints:
         if pair.local.address is None or pair.remote.address is None:
             continue
-        local = Selector(pair.local.address, pair.local.address)
-        remote = Selector(pair.remote.address, pair.remote.address)
+        local, remote = pair.local.address, pair.remote.address
         for index, route in enumerate(tunnel.routes):
-            if route.local.contains(local) and route.remote.contains(remote):
+            if _holds(route.local, local) and _holds(route.remote, remote):
                 yield Broken("tunnel route", f"{route.local} contains {local}", f"{route.remote} contains {remote}",
                              "the tunnel's own packets would go into the tunnel",
                              f"Leave the endpoints out of tunnels[{tunnel.name}].routes[{index}]",
                              *_ends(tunnel, index))
+
+
+@TUNNEL.rule("interface-route-contains-peer", WARNING, OWN, member="routes")
+def interface_route_contains_peer(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
+    """No route into a virtual interface contains the address of its gateway's peer."""
+    if tunnel.interface is None:
+        return
+    for pair in gateway.endpoints:
+        local, remote = pair.local.address, pair.remote.address
+        if remote is None:
+            continue
+        for index, route in enumerate(tunnel.routes):
+            if not _holds(route.remote, remote) or (local is not None and _holds(route.local, local)):
+                continue  # or it has a rule of its own
+            path = f"tunnels[{tunnel.name}].routes[{index}].remote"
+            yield Broken("tunnel route", f"remote is {route.remote}, into {tunnel.interface.name}",
+                         f"the peer is {remote}",
+                         "the tunnel's own packets would go into the tunnel, unless a narrower route leads to the peer",
+                         f"Leave {remote} out of {path}, or give {side.name} a route of its own to it", path,
+                         f"gateways[{gateway.name}].endpoints")
+
+
+def _holds(selector: Selector, address: Address) -> bool:
+    return selector.contains(Selector(address, address))
 
 
 @TUNNEL.rule("route-declared-twice", ERROR, OWN, member="routes")

@@ -99,6 +99,16 @@ CASES = (
          (KEEP_ALIVE, {**KEEP_ALIVE, "both site.managed": True},
           {**KEEP_ALIVE, "hq site.platform": "XTM 330", "branch site.platform": "Firebox T45"},
           {**IKEV1, "branch site.platform": "Firebox T45"})),
+    Case("main-mode-agreed-needs-static-peer", {
+        **IKEV1, "hq gateways.0.mode": "main-fallback-aggressive",
+        "hq gateways.0.endpoints.0.remote.address": "dynamic"},
+         "gateway hq<->branch: mode: hq has main-fallback-aggressive and a dynamic address, branch has main: they "
+         "agree on main, which needs static addresses at both ends. Set ike_version to 2 at both ends, with no mode, "
+         "or mode to aggressive at both ends.",
+         "gateways[branch].mode", "gateways[hq].mode",
+         ({**IKEV1, "hq gateways.0.mode": "main-fallback-aggressive"},
+          {**IKEV1, "both gateways.0.mode": "main-fallback-aggressive",
+           "hq gateways.0.endpoints.0.remote.address": "dynamic"})),
     Case("identity-does-not-mirror", {"branch gateways.0.endpoints.0.local.identifier.value": "filial.example"},
          "gateway hq<->branch: phase 1 identifier: hq expects branch.example (domain-name), branch presents "
          "filial.example (domain-name): they do not mirror; hq would answer AUTHENTICATION_FAILED. Set "

@@ -78,6 +78,13 @@ CASES = (
          ({"hq tunnels.0.routes.+": MORE,
            "branch tunnels.0.routes.+": {"local": MORE["remote"], "remote": "10.1.9.0-10.1.9.255"}},
           {**ROUTE_BASED, "hq tunnels.0.routes": []})),
+    Case("route-missing-mirror", {"hq tunnels.0.routes.+": {**MORE, "direction": "local-to-remote"},
+                                  "both site.managed": False},
+         "tunnel lan of hq<->branch: tunnel route: hq has 10.1.9.0/24 -> 10.2.9.0/24, branch has no mirror of it: "
+         "branch would answer TS_UNACCEPTABLE. Add {local: 10.2.9.0/24, remote: 10.1.9.0/24, direction: "
+         "remote-to-local} to the routes of branch's tunnel lan, or remove {local: 10.1.9.0/24, remote: 10.2.9.0/24, "
+         "direction: local-to-remote} from hq's tunnel lan.",
+         "tunnels[lan].routes[1]", "tunnels[lan].routes", ({},)),
     Case("route-narrower", {"branch tunnels.0.routes.0.remote": "10.1.0.0/25"},
          "tunnel lan of hq<->branch: tunnel route: hq has 10.1.0.0/24 <-> 10.2.0.0/24, branch has 10.2.0.0/24 <-> "
          "10.1.0.0/25: branch's is narrower, so the rest of hq's traffic would find no tunnel. Set the route of "

@@ -85,6 +85,15 @@ CASES = (
          "tunnels[lan].routes[0].local", "tunnels[lan].routes[0].remote",
          ({"hq tunnels.0.routes.0.remote": "0.0.0.0/0"},
           {"hq tunnels.0.routes.0": {"local": "192.0.2.2-192.0.2.9", "remote": "198.51.100.1"}})),
+    Case("interface-route-contains-peer", {
+        "both site.managed": False, "both tunnels.0.interface": {"name": "vpn0"},
+        "hq tunnels.0.routes.0.remote": "0.0.0.0/0", "branch tunnels.0.routes.0.local": "0.0.0.0/0"},
+         "tunnel hq/lan: tunnel route: remote is 0.0.0.0/0, into vpn0, the peer is 198.51.100.1: the tunnel's own "
+         "packets would go into the tunnel, unless a narrower route leads to the peer. Leave 198.51.100.1 out of "
+         "tunnels[lan].routes[0].remote, or give hq a route of its own to it.",
+         "tunnels[lan].routes[0].remote", "gateways[branch].endpoints",
+         ({"hq tunnels.0.routes.0.remote": "0.0.0.0/0"},
+          {"both site.managed": False, "both tunnels.0.interface": {"name": "vpn0"}})),
     Case("route-declared-twice", {"hq tunnels.0.routes.+": {"local": "10.1.0.0-10.1.0.255", "remote": "10.2.0.0/24"}},
          "tunnel hq/lan: tunnel route: routes[0] is 10.1.0.0/24 <-> 10.2.0.0/24, routes[1] is the same: each would "
          "have SAs of its own for one traffic. Remove tunnels[lan].routes[1].",
