@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import sides
+from ..plugin_utils import options, sides
 
 
 class ActionModule(ActionBase):
@@ -18,7 +18,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _validated, options = self.validate_argument_spec({"hosts": {"type": "list", "elements": "str"}})
+        given = options.given(self, {"hosts": {"type": "list", "elements": "str"}})
         variables = task_vars or {}
-        hosts = variables["ansible_play_hosts_all"] if options["hosts"] is None else options["hosts"]
-        return result | sides.make_keys(variables["hostvars"], hosts, self._loader, check_mode=self._task.check_mode)
+        hostvars, hosts = variables["hostvars"], variables["ansible_play_hosts_all"]
+        if given["hosts"] is not None:
+            hosts = options.hosts(given["hosts"], variables["groups"], hostvars)
+        return result | sides.make_keys(hostvars, hosts, self._loader, check_mode=self._task.check_mode)

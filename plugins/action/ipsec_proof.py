@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import proof, sides
+from ..module_utils.vpn import reading
+from ..plugin_utils import options, proof, sides
+from ..plugin_utils.fleets import Variables
 
 
 class ActionModule(ActionBase):
@@ -18,20 +22,30 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _validated, options = self.validate_argument_spec({
+        given = options.given(self, {
             "observed": {"type": "str", "required": True},
             "final": {"type": "bool", "default": True},
         })
         variables = task_vars or {}
-        read, _findings = sides.read(sides.declared(variables["hostvars"], variables["groups"]["all"]))
-        proofs = proof.prove(read, {host: variables["hostvars"][host].get(options["observed"]) or {}
+        hostvars = variables["hostvars"]
+        read, _findings = sides.read(sides.declared(hostvars, variables["groups"]["all"]))
+        proofs = proof.prove(read, {host: _observed(Variables.of(hostvars, host), given["observed"])
                                     for host in variables["ansible_play_hosts_all"]})
         failures = [judged.failure for judged in proofs if judged.failure]
         result |= {"changed": False, "tunnels": [judged.as_dict() for judged in proofs], "unproved": failures}
-        if failures and not options["final"]:
+        if failures and not given["final"]:
             return result
         for line in proof.table(proofs) if proofs else ["No tunnel is declared, so there is nothing to prove."]:
             self._display.display(line)
         if failures:
             result |= {"failed": True, "msg": "Not every tunnel is there:\n" + "\n".join(f"- {f}" for f in failures)}
         return result
+
+
+def _observed(variables: Variables, name: str) -> Mapping[str, Any]:
+    """What a host's variable of that name holds of ipsec_info; nothing where there is none."""
+    try:
+        return reading.mapping(variables.get(name) or {})
+    except reading.Misfit as misfit:
+        raise AnsibleError(f"observed is {name!r}: {variables.host}'s variable of that name {misfit.state}, and not "
+                           "what ipsec_info returns. Write the name that ipsec_info was registered under") from None

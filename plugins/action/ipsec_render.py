@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.vpn import declaration
 from ..module_utils.vpn.declaration import DeclarationError
 from ..module_utils.vpn.model import Side
 from ..module_utils.vpn.rendering.mirror import far_end
-from ..plugin_utils import rendered, sides
+from ..plugin_utils import options, rendered, sides
 from ..plugin_utils.fleets import Variables
 
 
@@ -25,26 +25,27 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _validated, options = self.validate_argument_spec({
+        given = options.given(self, {
             "site": {"type": "str"},
             "gateway": {"type": "str"},
             "format": {"type": "str", "choices": [rendered.AUTO, *rendered.RENDERERS], "default": rendered.AUTO},
             "dest": {"type": "path", "required": True},
         })
-        side = self._side(options["site"], task_vars or {})
-        if options["gateway"] is not None:
+        side = self._side(given["site"], task_vars or {})
+        if given["gateway"] is not None:
             try:
-                side = far_end(side, options["gateway"])
+                side = far_end(side, given["gateway"])
             except KeyError:
-                raise AnsibleActionFail(f"gateway: {side.name} declares no gateway {options['gateway']}; it declares "
-                                        f"{', '.join(gateway.name for gateway in side.gateways) or 'none'}") from None
-        folder = Path(self._loader.path_dwim(options["dest"]))
+                names = [gateway.name for gateway in side.gateways]
+                raise AnsibleError(f"gateway is {given['gateway']!r}: {side.name} declares no gateway of that name. "
+                                   f"{options.instead(given['gateway'], names)}.") from None
+        folder = Path(self._loader.path_dwim(given["dest"]))
         try:
-            return result | rendered.write(rendered.render(side, options["format"]), folder,
+            return result | rendered.write(rendered.render(side, given["format"]), folder,
                                            check_mode=self._task.check_mode)
         except OSError as error:
-            raise AnsibleActionFail(f"dest {folder} cannot be written: {error.strerror}. Name a folder that the "
-                                    "controller's user may write") from error
+            raise AnsibleError(f"dest {folder} cannot be written: {error.strerror}. Name a folder that the "
+                               "controller's user may write") from None
 
     def _side(self, site: str | None, variables: dict[str, Any]) -> Side:
         """The side of the task's host, of another, or of a site of its fleet that is no host."""
@@ -57,4 +58,4 @@ class ActionModule(ActionBase):
         try:
             return declaration.read(found, site_name=name)
         except DeclarationError as error:
-            raise AnsibleActionFail(str(error)) from None
+            raise AnsibleError(str(error)) from None

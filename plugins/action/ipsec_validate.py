@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.vpn.report import FORMATS, Judgement, render
-from ..plugin_utils import sides, validation
+from ..plugin_utils import options, sides, validation
 from ..plugin_utils.origins import Origins
 
 
@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _validated, options = self.validate_argument_spec({
+        given = options.given(self, {
             "sides": {"type": "dict", "no_log": True},
             "hosts": {"type": "list", "elements": "str"},
             "fail_on_findings": {"type": "bool", "default": True},
@@ -32,15 +32,16 @@ class ActionModule(ActionBase):
             }},
         })
         variables = task_vars or {}
-        declarations = options["sides"]
+        declarations = given["sides"]
         if declarations is None:
-            hosts = options["hosts"] if options["hosts"] is not None else variables["groups"]["all"]
-            declarations = sides.declared_by_all(variables["hostvars"], hosts, self._loader)
+            groups, hostvars = variables["groups"], variables["hostvars"]
+            wanted = ["all"] if given["hosts"] is None else given["hosts"]
+            declarations = sides.declared_by_all(hostvars, options.hosts(wanted, groups, hostvars), self._loader)
         judgement = validation.judge(declarations)
         origins = Origins(declarations, lambda: sides.definition(declarations))
-        changed = self._report(options["reports"], judgement, origins)
+        changed = self._report(given["reports"], judgement, origins)
         result |= validation.as_result(judgement) | {"changed": changed, "sides": sorted(declarations)}
-        if judgement.errors and options["fail_on_findings"]:
+        if judgement.errors and given["fail_on_findings"]:
             errors = validation.sentences([finding.message for finding in judgement.errors], "error")
             result |= {"failed": True, "msg": "The sides do not fit together, and no host was touched:\n"
                        + "\n".join(f"- {error}" for error in errors)}
@@ -55,6 +56,6 @@ class ActionModule(ActionBase):
             try:
                 changed |= validation.write(path, text, check_mode=self._task.check_mode)
             except OSError as error:
-                raise AnsibleActionFail(f"reports[{index}].path {path} cannot be written: {error.strerror}. "
-                                        "Name a file that the controller's user may write") from error
+                raise AnsibleError(f"reports[{index}].path {path} cannot be written: {error.strerror}. Name a file "
+                                   "that the controller's user may write") from None
         return changed

@@ -36,7 +36,8 @@ attributes:
     description: Runs on the controller.
 options:
   hosts:
-    description: Hosts of the inventory whose fleets count. Without it, those of the play.
+    description: Hosts and groups of the inventory whose fleets count. A group stands for its hosts. Without it, the
+      hosts of the play.
     type: list
     elements: str
 """
@@ -48,7 +49,7 @@ EXAMPLES = r"""
 
 - name: Also for the hosts of another play
   tandem.vpn.ipsec_keys:
-    hosts: "{{ groups['all'] }}"
+    hosts: all
   run_once: true
 """
 

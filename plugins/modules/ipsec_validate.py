@@ -37,7 +37,8 @@ options:
     description: Declarations by host. Without it they come from the C(ipsec_*) variables of O(hosts).
     type: dict
   hosts:
-    description: Hosts of the inventory to read; those that declare nothing are left out. Without it, all.
+    description: Hosts and groups of the inventory to read; those that declare nothing are left out. A group stands for
+      its hosts. Without it, all.
     type: list
     elements: str
   fail_on_findings:

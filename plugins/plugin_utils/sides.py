@@ -25,6 +25,7 @@ from ..module_utils.vpn.model import Side
 from ..module_utils.vpn.reading import Misfit, Misfits
 from .fleets import FILE, FLEET, Fleets, KnownFleet, Variables, no_file
 from .keyring import Keyring
+from .options import instead
 
 LISTS = ("transforms", "proposals", "gateways", "tunnels")
 FIELDS = ("site", "policy", "shared_transforms", *LISTS)
@@ -92,7 +93,9 @@ def of_host(variables: Variables, loader: DataLoader, wanted: Iterable[str] = FI
             raise DeclarationError(known.findings)
         if known is None or known.fleet is None or of.host not in known.fleet.sites:
             if not own and of is not variables:
-                raise AnsibleError(f"{of.host} is no site of {FLEET}, and declares nothing of its own")
+                names = list(known.fleet.sites) if known is not None and known.fleet is not None else []
+                raise AnsibleError(f"site is {of.host!r}: it is no site of {FLEET}, and no host of that name declares "
+                                   f"anything. {instead(of.host, names)}.")
             return _combined(base, own)
         keys: Mapping[str, str] = {}
         if "gateways" in wanted:

@@ -74,8 +74,8 @@ def test_the_page_on_peers_is_true(nowhere: Site):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"site": "nowhere", "dest": "x"}, "nowhere is no site of ipsec_fleet, and declares nothing of its own"),
-    ({"gateway": "partner", "dest": "x"}, "gateway: hq declares no gateway partner; it declares branch"),
+    ({"site": "nowhere", "dest": "x"}, "site is 'nowhere': it is no site of ipsec_fleet, and no host of that name"),
+    ({"gateway": "partner", "dest": "x"}, "gateway is 'partner': hq declares no gateway of that name. Write one of"),
     ({"dest": "/proc/x"}, "dest /proc/x cannot be written"),
 ])
 def test_what_cannot_be_rendered_is_said(nowhere: Site, options: dict[str, str], message: str):

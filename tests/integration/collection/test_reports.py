@@ -98,8 +98,8 @@ def test_findings_are_returned_where_they_do_not_fail_the_task(unreachable: Site
 
 
 @pytest.mark.parametrize(("report", "words"), [
-    ({"format": "html", "path": "x"}, "value of format must be one of: text, json, markdown, sarif, got: html"),
-    ({"format": "text"}, "missing required arguments: path found in reports"),
+    ({"format": "html", "path": "x"}, "reports[0].format is 'html': it is none of text, json, markdown, sarif."),
+    ({"format": "text"}, "reports[0].path is missing: this field is required."),
     ({"format": "text", "path": "/proc/ipsec.txt"}, "reports[0].path /proc/ipsec.txt cannot be written: "),
 ])
 def test_a_report_that_cannot_be_is_refused_by_name(report, words, unreachable: Site):

@@ -175,7 +175,8 @@ def test_a_peers_declaration_is_had_from_a_host_of_its_fleet(project):
     assert (found["site"]["name"], found["site"]["managed"]) == ("partner", False)
     assert found["gateways"][0]["credential"] == ours["credential"]
     nobody = Variables("nobody", {}, lambda name: None)
-    with pytest.raises(AnsibleError, match="nobody is no site of ipsec_fleet, and declares nothing of its own"):
+    with pytest.raises(AnsibleError, match=r"site is 'nobody': it is no site of ipsec_fleet, and no host of that name "
+                                           r"declares anything\. Write one of east, hq, partner\."):
         sides.of_host(hq, project.loader, ["gateways"], check_mode=False, of=nobody)
 
 
