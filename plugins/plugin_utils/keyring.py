@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, VaultSecret, match_encrypt_secret, parse_vaulttext_envelope
 
+from ..module_utils.vpn.fleet import pair_name
+from ..module_utils.vpn.reading import NAME
 from . import files
 
 _OCTETS = 32  # of entropy, as the keys of the strongest algorithms have (RFC 7296 §2.15)
@@ -46,7 +48,7 @@ class Keyring:
     """
 
     def __init__(self, path: Path, vault: VaultLib, vault_id: str | None = None) -> None:
-        self.path, self._vault, self._vault_id = path.resolve(), vault, vault_id
+        self.path, self._vault, self.vault_id = path.resolve(), vault, vault_id
 
     def keys(self) -> dict[str, str]:
         """Every key that is kept. Raises KeyringError."""
@@ -59,7 +61,7 @@ class Keyring:
         pipeline's that validates, need not open the file: something stands in for every key. Raises KeyringError,
         also where a key that is missing could not be made.
         """
-        if to_compare and not self._vault.secrets and (self._vault_id is not None or self._is_encrypted()):
+        if to_compare and not self._vault.secrets and (self.vault_id is not None or self._is_encrypted()):
             return {name: stand_in(name) for name in names}
         kept = self._load()
         keys = {name: kept.keys.get(name) or stand_in(name) for name in names}
@@ -98,14 +100,14 @@ class Keyring:
 
     def _encryption(self, kept: _Kept) -> tuple[str | None, VaultSecret | None]:
         """The vault id and secret to write with; None where the file is plain."""
-        if self._vault_id is None or self._vault_id == kept.vault_id:
+        if self.vault_id is None or self.vault_id == kept.vault_id:
             return kept.vault_id, kept.secret
         try:
-            vault_id, secret = match_encrypt_secret(self._vault.secrets, self._vault_id)
+            vault_id, secret = match_encrypt_secret(self._vault.secrets, self.vault_id)
         except AnsibleError:
             known = ", ".join(sorted({name for name, _secret in self._vault.secrets or ()})) or "none"
-            raise KeyringError(f"ipsec_psk_vault_id is {self._vault_id!r}: this run has no vault secret of that id; "
-                               f"it has {known}. Run with --vault-id {self._vault_id}@prompt or a file") from None
+            raise KeyringError(f"ipsec_psk_vault_id is {self.vault_id!r}: this run has no vault secret of that id; "
+                               f"it has {known}. Run with --vault-id {self.vault_id}@prompt or a file") from None
         return vault_id, secret
 
     def _load(self) -> _Kept:
@@ -142,14 +144,36 @@ class Keyring:
             raise KeyringError(f"the keys' file {self.path} holds no mapping of pairs to keys; mend it by hand")
         for name, key in data.items():
             if not isinstance(name, str) or not isinstance(key, str) or not key:
-                raise KeyringError(f"the keys' file {self.path} has something else than text for {name}; write the key "
-                                   "in quotes")
+                raise KeyringError(f"the keys' file {self.path} has something else than text for "
+                                   f"{_pair(name) or 'what names no pair of sites'}; write the key in quotes")
+        wrong = misnamed(data)
+        if wrong:
+            raise KeyringError(f"the keys' file {self.path} has {wrong}")
         return {str(name): str(key) for name, key in data.items()}
 
     def _save(self, keys: Mapping[str, str], vault_id: str | None, secret: VaultSecret | None) -> None:
         text = _HEADING + yaml.dump(dict(keys), Dumper=_DUMPER, default_style='"', width=2**20)
         octets = text.encode() if secret is None else self._vault.encrypt(text, secret, vault_id)
         files.replace(self.path, octets, 0o600)
+
+
+def _pair(name: object) -> str | None:
+    """How the pair is called that is meant, its names in whatever order; None for what names no pair of sites."""
+    one, _arrow, other = (part.strip() for part in str(name).partition("<->"))
+    return pair_name(one, other) if NAME.fullmatch(one) and NAME.fullmatch(other) else None
+
+
+def misnamed(names: Collection[str]) -> str:
+    """What is wrong with the first that names a pair in another way than keys are looked for; empty where none does."""
+    for name in names:
+        pair = _pair(name)
+        if pair is not None and pair in names and name != pair:
+            return (f"{name!r} beside {pair}: a pair has one key, under its names in order. Remove {name}, or put its "
+                    "key in the place of the other.")
+        if pair is not None and name != pair:
+            return (f"{name!r}: the names of a pair stand in order, so that no site would have that key. Rename it "
+                    f"{pair}.")
+    return ""
 
 
 def stand_in(name: str) -> str:

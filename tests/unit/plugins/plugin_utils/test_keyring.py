@@ -113,6 +113,43 @@ def test_a_file_of_another_shape_is_refused_and_stays(path, text, message):
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize(("text", "message"), [
+    ("b<->a: marker",
+     "'b<->a': the names of a pair stand in order, so that no site would have that key. Rename it a<->b"),
+    ("a <-> b: marker",
+     "'a <-> b': the names of a pair stand in order, so that no site would have that key. Rename it a<->b"),
+    ("b<->a: marker\na<->b: other marker",
+     "'b<->a' beside a<->b: a pair has one key, under its names in order. Remove b<->a, or put its key in the place of "
+     "the other"),
+])
+def test_a_pair_that_is_named_in_another_way_is_no_other_pair(path, text, message):
+    path.parent.mkdir()
+    path.write_text(text)
+    ring = Keyring(path, PLAIN)
+    for use in (ring.keys, lambda: ring.make(["a<->b"]), lambda: ring.make(["a<->b"], check_mode=True),
+                lambda: ring.with_stand_ins(["a<->b"]), lambda: ring.with_stand_ins(["a<->b"], to_compare=True)):
+        with pytest.raises(KeyringError) as caught:
+            use()
+        assert str(caught.value) == f"the keys' file {path} has {message}."
+    assert path.read_text() == text
+
+
+def test_what_may_be_a_key_in_the_place_of_a_name_is_not_shown(path):
+    path.parent.mkdir()
+    path.write_text("{a<->b:marker}")
+    with pytest.raises(KeyringError, match="has something else than text") as caught:
+        Keyring(path, PLAIN).keys()
+    assert "marker" not in str(caught.value)
+
+
+def test_what_names_no_pair_stays_in_the_file(path):
+    path.parent.mkdir()
+    path.write_text("of something else: text\n")
+    ring = Keyring(path, PLAIN)
+    ring.make(["a<->b"])
+    assert ring.keys()["of something else"] == "text"
+
+
 def test_a_key_that_the_user_wrote_is_kept_as_it_is(path):
     path.parent.mkdir()
     path.write_text(yaml.safe_dump({"a<->b": 'quoted "\\ and\nbroken ü: 1'}))
