@@ -13,14 +13,16 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
-from ..module_utils.vpn import fleet
+from ..module_utils.vpn import fleet, reading
 from ..module_utils.vpn.declaration import DeclarationError
-from ..module_utils.vpn.findings import Finding
+from ..module_utils.vpn.findings import Finding, Severity
 from ..module_utils.vpn.fleet import Fleet
 from ..module_utils.vpn.reading import Misfit, Misfits
 from .keyring import Keyring
 from .vaulted import decrypted
 
+_Place = tuple[str | None, str | None]
+_NOWHERE: _Place = (None, None)
 FLEET, FILE, VAULT_ID = "ipsec_fleet", "ipsec_psk_file", "ipsec_psk_vault_id"
 
 
@@ -79,6 +81,7 @@ class Fleets:
         self.known: list[KnownFleet] = []
         self._keyrings: dict[tuple[Path, str | None], Keyring] = {}
         self._keys: dict[tuple[int, int], dict[str, str]] = {}
+        self._places: dict[int, dict[_Place, str]] = {}  # by fleet, with the first site that has each
 
     def of(self, variables: Variables) -> KnownFleet | None:
         """The fleet that a host's variables define, or None."""
@@ -98,24 +101,35 @@ class Fleets:
         return self.known[-1]
 
     def keyring(self, variables: Variables) -> Keyring | None:
-        """The keyring that a host's variables name, or None."""
-        file = variables.get(FILE)
-        if not file or self._loader is None:
+        """The keyring that a host's variables name, or None. Raises DeclarationError where they have no text for it."""
+        file, vault_id = _text(variables, FILE), _text(variables, VAULT_ID)
+        if file is None or self._loader is None:
             return None
-        vault_id = variables.get(VAULT_ID) or None
-        at = Path(self._loader.path_dwim(str(file))), vault_id
+        at = Path(self._loader.path_dwim(file)), vault_id
         if at not in self._keyrings:
             # The loader has the run's vault secrets, and nothing public of it gives them to whoever is to encrypt.
             self._keyrings[at] = Keyring(at[0], self._loader._vault, vault_id)
         return self._keyrings[at]
 
-    def keys_with_stand_ins(self, known: KnownFleet, variables: Variables) -> dict[str, str]:
-        """All keys of a fleet for its validation. Raises KeyringError, and DeclarationError where no file is named."""
-        if not known.key_names:
-            return {}
+    def keyring_of(self, known: KnownFleet, variables: Variables) -> Keyring:
+        """The same for a fleet's keys. Raises DeclarationError where there is none, or not that of its other sites."""
         keyring = self.keyring(variables)
+        if known.fleet is not None and variables.host in known.fleet.sites:
+            place = _NOWHERE if keyring is None else (str(keyring.path), keyring.vault_id)
+            hosts = self._places.setdefault(id(known), {})
+            hosts.setdefault(place, variables.host)
+            first = next(iter(hosts))
+            if place != first:
+                raise DeclarationError((_elsewhere((hosts[first], hosts[place]), first, place),))
         if keyring is None:
             raise DeclarationError((no_file(known),))
+        return keyring
+
+    def keys_with_stand_ins(self, known: KnownFleet, variables: Variables) -> dict[str, str]:
+        """All keys of a fleet for its validation. Raises KeyringError, and DeclarationError as ``keyring_of`` does."""
+        if not known.key_names:
+            return {}
+        keyring = self.keyring_of(known, variables)
         at = id(known), id(keyring)
         if at not in self._keys:
             self._keys[at] = keyring.with_stand_ins(known.key_names, to_compare=True)
@@ -131,6 +145,30 @@ def no_file(known: KnownFleet) -> Finding:
         f"Set {FILE} to the file that is to hold them, and {VAULT_ID} to have it encrypted, or give every link a "
         "credential", code="missing-field"), "is missing")
     return misfits.findings[0]
+
+
+def _text(variables: Variables, name: str) -> str | None:
+    """A variable's text, or None where it is not set. Raises DeclarationError for anything else."""
+    value = variables.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return reading.text(value)
+    except Misfit as misfit:
+        misfits = Misfits(variables.host)
+        misfits.add(name, misfit, misfit.state)
+        raise DeclarationError(tuple(misfits.findings)) from None
+
+
+def _elsewhere(hosts: tuple[str, str], one: _Place, other: _Place) -> Finding:
+    """That two sites of a fleet would keep its keys in two places, or encrypted in two ways."""
+    index = 0 if one[0] != other[0] else 1
+    name, values = (FILE, VAULT_ID)[index], (one[index], other[index])
+    left, right = (f"{host} has {value or 'none'}" for host, value in zip(hosts, values, strict=True))
+    fixes = [f"of {host} to {value}" for host, value in zip(hosts[::-1], values, strict=True) if value]
+    return Finding("declaration-invalid-value", Severity.ERROR, name, left, right,
+                   "the sites of a fleet keep their keys in one place", f"Set {name} {', or that '.join(fixes)}",
+                   where=FLEET, left_path=name, right_path=name)
 
 
 def _is_constant(value: object) -> bool:

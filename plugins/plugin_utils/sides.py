@@ -117,9 +117,10 @@ def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, check_
         known = fleets.of(variables)
         if known is None or not known.key_names:
             continue
-        keyring = fleets.keyring(variables)
-        if keyring is None:
-            raise AnsibleError(str(no_file(known)))
+        try:
+            keyring = fleets.keyring_of(known, variables)
+        except DeclarationError as error:
+            raise AnsibleError(str(error)) from None
         wanted.setdefault(keyring, set()).update(known.key_names)
     outcomes = {keyring: keyring.make(names, check_mode=check_mode) for keyring, names in wanted.items()}
     return {"changed": any(changed for _made, changed in outcomes.values()),

@@ -125,6 +125,61 @@ def test_without_a_file_for_its_keys_a_fleet_is_an_error_that_says_so(project):
     assert project.of_host("east")["gateways"][0]["credential"]["psk"] == "a key that the definition gives"
 
 
+@pytest.mark.parametrize("name", ["ipsec_psk_file", "ipsec_psk_vault_id"])
+@pytest.mark.parametrize(("value", "state"), [(["a"], "is a list"), ({"a": 1}, "is a mapping"), (5, "is a number"),
+                                              (True, "is yes or no")])
+def test_what_is_no_text_is_named_with_its_host_and_nothing_is_made(project, name, value, state):
+    project.write("host_vars/east.yml", {name: value})
+    message = f"east: {name} {state}: text is needed here. Write it as text, in quotes."
+    assert [str(finding) for finding in project.everyone()[1]] == [message]
+    for use in (project.make, lambda: project.of_host("east")):
+        with pytest.raises(AnsibleError) as caught:
+            use()
+        assert str(caught.value) == message
+    assert [path.name for path in project.folder.iterdir() if path.is_file()] == ["inventory.yml"]
+
+
+@pytest.mark.parametrize(("of_hq", "message"), [
+    ({"ipsec_psk_file": "other.yml"},
+     "ipsec_psk_file: east has {folder}/psk.yml, hq has {folder}/other.yml: the sites of a fleet keep their keys in "
+     "one place. Set ipsec_psk_file of hq to {folder}/psk.yml, or that of east to {folder}/other.yml."),
+    ({"ipsec_psk_file": None},
+     "ipsec_psk_file: east has {folder}/psk.yml, hq has none: the sites of a fleet keep their keys in one place. Set "
+     "ipsec_psk_file of hq to {folder}/psk.yml."),
+    ({"ipsec_psk_vault_id": "vpn"},
+     "ipsec_psk_vault_id: east has none, hq has vpn: the sites of a fleet keep their keys in one place. Set "
+     "ipsec_psk_vault_id of east to vpn."),
+])
+def test_sites_of_a_fleet_that_would_keep_its_keys_in_two_places_are_an_error(project, of_hq, message):
+    project.write("host_vars/hq.yml", of_hq)
+    message = "ipsec_fleet: " + message.format(folder=project.folder)
+    _read, findings = project.everyone()
+    assert [str(finding) for finding in findings] == [message]
+    with pytest.raises(AnsibleError) as caught:
+        project.make()
+    assert str(caught.value) == message
+    assert [path.name for path in project.folder.iterdir() if path.is_file()] == ["inventory.yml"]
+
+
+def test_one_file_may_have_two_names_and_a_host_that_is_no_site_none(project):
+    project.write("inventory.yml", {"all": {"hosts": {"hq": None, "east": None, "runner": None}}})
+    (project.folder / "link.yml").symlink_to(project.folder / "psk.yml")
+    project.write("host_vars/east.yml", {"ipsec_psk_file": "link.yml"})
+    project.write("host_vars/runner.yml", {"ipsec_psk_file": "none.yml"})
+    assert project.everyone()[1] == []
+
+
+def test_many_sites_that_keep_keys_elsewhere_are_one_finding_for_each_place(project):
+    names = [f"s{number:02}" for number in range(20)]
+    project.write("inventory.yml", {"all": {"hosts": dict.fromkeys(names)}})
+    project.write("group_vars/all.yml", {"ipsec_psk_file": "psk.yml", "ipsec_fleet": {
+        "sites": {name: {"address": f"192.0.2.{number + 1}", "networks": [f"10.{number}.0.0/24"]}
+                  for number, name in enumerate(names)}, "links": [{"hub": "s00", "spokes": "all"}]}})
+    project.write("host_vars/s00.yml", {"ipsec_psk_file": "own.yml"})
+    (finding,) = project.everyone()[1]
+    assert (finding.left, finding.right) == (f"s00 has {project.folder}/own.yml", f"s01 has {project.folder}/psk.yml")
+
+
 def test_keys_are_encrypted_under_the_vault_id_and_an_unfit_secret_is_found_at_validation(project):
     project.write("group_vars/all.yml", {"ipsec_fleet": FLEET, "ipsec_psk_file": "keys/psk.yml",
                                          "ipsec_psk_vault_id": "vpn"})
