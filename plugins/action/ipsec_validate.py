@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         judgement = validation.judge(declarations)
         origins = Origins(declarations, lambda: sides.definition(declarations))
         changed = self._report(given["reports"], judgement, origins)
-        result |= validation.as_result(judgement) | {"changed": changed, "sides": sorted(declarations)}
+        result |= validation.as_result(judgement) | {"changed": changed, "sides": sorted(map(str, declarations))}
         if judgement.errors and given["fail_on_findings"]:
             errors = validation.sentences([finding.message for finding in judgement.errors], "error")
             result |= {"failed": True, "msg": "The sides do not fit together, and no host was touched:\n"

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible.errors import AnsibleError, AnsibleFilterError
 
 from ..module_utils.vpn.report import FORMATS, render
-from ..plugin_utils import validation
+from ..plugin_utils import options, validation
 from ..plugin_utils.origins import Origins
 
 DOCUMENTATION = r"""
@@ -56,9 +56,12 @@ def ipsec_report(declarations: object, format: str = "text") -> str:
     """Raises AnsibleFilterError where the input is no mapping of declarations, or there is no such format."""
     if not isinstance(declarations, Mapping):
         raise AnsibleFilterError("ipsec_report takes a mapping of declarations by host")
-    if format not in FORMATS:
-        raise AnsibleFilterError(f"ipsec_report: format {format!r} is none of {', '.join(FORMATS)}")
-    return render(format, validation.judge(declarations), Origins(declarations).locate)
+    spec = {"format": {"type": "str", "choices": list(FORMATS), "required": True}}
+    try:
+        form = options.check({"format": format}, spec)["format"]
+    except AnsibleError as error:
+        raise AnsibleFilterError(str(error)) from None
+    return render(form, validation.judge(declarations), Origins(declarations).locate)
 
 
 class FilterModule:

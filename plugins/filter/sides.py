@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible.errors import AnsibleError, AnsibleFilterError
 
 from ..module_utils.vpn import fleet
 from ..module_utils.vpn.declaration import DeclarationError
+from ..plugin_utils import keyring, options
 from ..plugin_utils.sides import plain
+from ..plugin_utils.vaulted import decrypted
 
 DOCUMENTATION = r"""
 name: sides
@@ -75,16 +77,27 @@ _value:
 
 
 def sides(definition: object, keys: Mapping[str, str] | None = None, site: str | None = None) -> dict[str, Any]:
-    """Raises AnsibleFilterError with every error of the definition."""
+    """Raises AnsibleFilterError with every error of the definition, or of the options."""
+    given = _options(keys, site)
     try:
         read = fleet.read(definition)
-        if site is None:
-            return {side.name: plain(side) for side in fleet.sides(read, keys)}
-        return plain(fleet.side(read, site, keys))
+        if given["site"] is None:
+            return {side.name: plain(side) for side in fleet.sides(read, given["keys"])}
+        return plain(fleet.side(read, given["site"], given["keys"]))
     except DeclarationError as error:
         raise AnsibleFilterError(f"the fleet cannot be unfolded:\n{error}") from None
     except KeyError:
         raise AnsibleFilterError(f"the fleet has no site {site}; its sites are {', '.join(read.sites)}") from None
+
+
+def _options(keys: object, site: object) -> dict[str, Any]:
+    spec = {"keys": {"type": "dict"}, "site": {"type": "str"}}
+    try:
+        given = options.check({"keys": decrypted(keys), "site": site}, spec)
+        keyring.check("keys has", given["keys"] or {})
+    except AnsibleError as error:
+        raise AnsibleFilterError(str(error)) from None
+    return given
 
 
 class FilterModule:

@@ -64,22 +64,27 @@ _raw:
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleError, AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ..plugin_utils import sides
+from ..plugin_utils import options, sides
 from ..plugin_utils.fleets import Variables
 
 
 class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         given = variables or {}
+        kwargs.pop("wantlist", None)  # a loop's
         unknown = [term for term in terms if term not in sides.FIELDS]
         if unknown:
             raise AnsibleLookupError(f"{unknown[0]} is no part of a declaration: these are {', '.join(sides.FIELDS)}")
         of_task = Variables(given["inventory_hostname"], given, lambda name: self._templar.template(given[name]))
-        found = sides.of_host(of_task, self._loader, terms, check_mode=bool(given.get("ansible_check_mode")),
-                              of=self._other(kwargs.get("site"), given))
+        try:
+            site = options.check(kwargs, {"site": {"type": "str"}})["site"]
+            found = sides.of_host(of_task, self._loader, terms, check_mode=bool(given.get("ansible_check_mode")),
+                                  of=self._other(site, given))
+        except AnsibleError as error:  # which older releases of ansible-core take for a fault of the plugin
+            raise AnsibleLookupError(str(error)) from None
         return [found[term] for term in terms]
 
     @staticmethod

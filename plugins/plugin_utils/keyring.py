@@ -9,10 +9,11 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
@@ -142,13 +143,7 @@ class Keyring:
                                "keys made anew are others than the hosts have") from None
         if not isinstance(data, Mapping):
             raise KeyringError(f"the keys' file {self.path} holds no mapping of pairs to keys; mend it by hand")
-        for name, key in data.items():
-            if not isinstance(name, str) or not isinstance(key, str) or not key:
-                raise KeyringError(f"the keys' file {self.path} has something else than text for "
-                                   f"{_pair(name) or 'what names no pair of sites'}; write the key in quotes")
-        wrong = misnamed(data)
-        if wrong:
-            raise KeyringError(f"the keys' file {self.path} has {wrong}")
+        check(f"the keys' file {self.path} has", data)
         return {str(name): str(key) for name, key in data.items()}
 
     def _save(self, keys: Mapping[str, str], vault_id: str | None, secret: VaultSecret | None) -> None:
@@ -163,17 +158,22 @@ def _pair(name: object) -> str | None:
     return pair_name(one, other) if NAME.fullmatch(one) and NAME.fullmatch(other) else None
 
 
-def misnamed(names: Collection[str]) -> str:
-    """What is wrong with the first that names a pair in another way than keys are looked for; empty where none does."""
-    for name in names:
+def check(subject: str, keys: Mapping[Any, Any]) -> None:
+    """Raises KeyringError, beginning with the subject, unless each key is text under a name that finds it."""
+    for name, key in keys.items():
         pair = _pair(name)
-        if pair is not None and pair in names and name != pair:
-            return (f"{name!r} beside {pair}: a pair has one key, under its names in order. Remove {name}, or put its "
-                    "key in the place of the other.")
+        if not isinstance(name, str) or not isinstance(key, str) or not key:
+            raise KeyringError(f"{subject} something else than text for {pair or 'what names no pair of sites'}. Write "
+                               "the key in quotes.")
         if pair is not None and name != pair:
-            return (f"{name!r}: the names of a pair stand in order, so that no site would have that key. Rename it "
-                    f"{pair}.")
-    return ""
+            raise KeyringError(f"{subject} {_misnamed(name, pair, known=pair in keys)}.")
+
+
+def _misnamed(name: str, pair: str, *, known: bool) -> str:
+    if known:
+        return (f"{name!r} beside {pair}: a pair has one key, under its names in order. Remove {name}, or put its key "
+                "in the place of the other")
+    return f"{name!r}: the names of a pair stand in order, so that no site would have that key. Rename it {pair}"
 
 
 def stand_in(name: str) -> str:

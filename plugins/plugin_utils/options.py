@@ -33,11 +33,15 @@ def given(action: ActionBase, spec: Spec) -> dict[str, Any]:
     return dict(options)
 
 
-def check(arguments: Mapping[str, Any], spec: Spec) -> None:
-    """Raises AnsibleError that names every option that is unknown, missing or of the wrong type."""
+def check(arguments: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
+    """The options in the types of the spec, None where they are not given; elements of lists as they are given.
+
+    Raises AnsibleError that names every option that is unknown, missing or of the wrong type.
+    """
     misfits = Misfits("")
-    _check_all(arguments, spec, "", misfits)
+    read = _check_all(arguments, spec, "", misfits)
     _raise(misfits)
+    return read
 
 
 def hosts(wanted: Iterable[str], groups: Mapping[str, Iterable[str]], known: Collection[str]) -> list[str]:
@@ -72,11 +76,13 @@ def _raise(misfits: Misfits) -> None:
         raise AnsibleError("\n".join(map(str, misfits.findings)))
 
 
-def _check_all(arguments: Mapping[str, Any], spec: Spec, path: str, misfits: Misfits) -> None:
+def _check_all(arguments: Mapping[str, Any], spec: Spec, path: str, misfits: Misfits) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     fields = Fields(arguments, path, list(spec), misfits)
     for name, option in spec.items():
-        read = fields.take(name, _parser(option, option["type"]), None, required=bool(option.get("required")))
-        for index, element in enumerate(read or ()) if option["type"] == "list" else ():
+        kind, required = option["type"], bool(option.get("required"))
+        found[name] = fields.take(name, _parser(option, kind), None, required=required)
+        for index, element in enumerate(found[name] or ()) if kind == "list" else ():
             at = f"{name}[{index}]"
             try:
                 inner = _parser(option, option["elements"])(element)
@@ -85,6 +91,7 @@ def _check_all(arguments: Mapping[str, Any], spec: Spec, path: str, misfits: Mis
                 continue
             if "options" in option:
                 _check_all(inner, option["options"], f"{path}.{at}" if path else at, misfits)
+    return found
 
 
 def _parser(option: Mapping[str, Any], kind: str) -> Callable[[object], Any]:

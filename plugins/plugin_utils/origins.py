@@ -29,7 +29,7 @@ class Origins:
     """
 
     def __init__(self, declarations: Mapping[str, Any], fleet: Callable[[], object] = lambda: None) -> None:
-        self._of_site = {_site(host, fields): fields for host, fields in declarations.items()}
+        self._of_site = {_site(str(host), fields): fields for host, fields in declarations.items()}
         self._find_fleet = fleet
 
     @cached_property

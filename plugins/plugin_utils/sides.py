@@ -136,7 +136,7 @@ def read(declarations: Mapping[str, Declared]) -> tuple[dict[str, Side], list[Fi
     for host, fields in declarations.items():
         try:
             if not isinstance(fields, Part):
-                sides[host] = declaration.read(fields, site_name=host)
+                sides[host] = declaration.read(fields, site_name=str(host))
             elif fields.fleet is None or fields.findings:
                 raise DeclarationError(fields.findings)
             else:

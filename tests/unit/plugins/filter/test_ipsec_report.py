@@ -19,7 +19,7 @@ def test_each_format_says_that_one_end_is_alone(declared):
 
 
 def test_another_format_and_another_input_are_refused_by_name(declared):
-    with pytest.raises(AnsibleFilterError, match="'html' is none of text, json, markdown, sarif"):
+    with pytest.raises(AnsibleFilterError, match="format is 'html': it is none of text, json, markdown, sarif"):
         ipsec_report({"hq": declared}, "html")
     with pytest.raises(AnsibleFilterError, match="mapping of declarations"):
         ipsec_report("text")

@@ -31,3 +31,27 @@ def test_what_cannot_be_unfolded_is_an_error_with_every_finding():
         sides({"lnks": []})
     with pytest.raises(AnsibleFilterError, match="the fleet has no site hp; its sites are hq, branch"):
         sides(FLEET, site="hp")
+
+
+@pytest.mark.parametrize(("keys", "message"), [
+    ({"hq<->branch": "marker"},
+     "keys has 'hq<->branch': the names of a pair stand in order, so that no site would have that key. Rename it "
+     "branch<->hq."),
+    ({"hq<->branch": "marker"} | KEYS, "keys has 'hq<->branch' beside branch<->hq: a pair has one key"),
+    (["marker"], "keys is a list: a mapping of fields is needed here"),
+    ("marker", "keys is text: a mapping of fields is needed here"),
+    ({"branch<->hq": ["marker"]}, "keys has something else than text for branch<->hq"),
+    ({"branch<->hq": 5}, "keys has something else than text for branch<->hq"),
+])
+def test_keys_that_no_site_could_have_are_an_error_that_shows_none(keys, message):
+    with pytest.raises(AnsibleFilterError) as caught:
+        sides(FLEET, keys)
+    assert str(caught.value).startswith(message) and "marker" not in str(caught.value)
+
+
+def test_a_site_that_yaml_takes_for_a_number_is_meant_and_what_is_no_name_an_error():
+    numbered = FLEET | {"sites": {5: FLEET["sites"]["hq"], "branch": FLEET["sites"]["branch"]},
+                        "links": [{"pair": [5, "branch"]}]}
+    assert sides(numbered, site=5)["site"]["name"] == "5"
+    with pytest.raises(AnsibleFilterError, match="site is a list: text is needed here"):
+        sides(FLEET, site=["hq"])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn.findings import Finding, Severity
-from ansible_collections.tandem.vpn.plugins.module_utils.vpn.report import Judgement
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.report import Judgement, render
 from ansible_collections.tandem.vpn.plugins.plugin_utils import validation
+from ansible_collections.tandem.vpn.plugins.plugin_utils.origins import Origins
 
 
 def test_nothing_is_compared_where_one_side_cannot_be_read(declared):
@@ -19,6 +20,13 @@ def test_nothing_is_compared_where_one_side_cannot_be_read(declared):
     assert not judgement.compared
     assert {finding.code for finding in judgement.findings} == {"declaration-missing-field"}
     assert validation.as_result(judgement)["summary"]["sites"] == 2
+
+
+def test_hosts_that_yaml_takes_for_numbers_are_named_like_others(declared):
+    broken = validation.judge({"hq": 5, 5: {"site": []}})
+    assert [finding.sites for finding in broken.findings] == [("5",), ("hq",)]
+    assert render("sarif", broken, Origins({5: {"site": []}}).locate)
+    assert validation.judge({5: declared | {"site": {}}}).findings[0].sites[0] == "5"
 
 
 @pytest.mark.parametrize(("severity", "kept"), [(Severity.ERROR, 1000), (Severity.WARNING, 101)])
