@@ -91,11 +91,18 @@ EXAMPLES = r"""
     tunnels: "{{ ipsec_tunnels }}"
     state: overridden
 
+- name: A new Phase 1, with the tunnels that the host has already brought up to date; none is added
+  tandem.vpn.ipsec_config:
+    site_name: hq
+    transforms: "{{ ipsec_transforms }}"
+    gateways: "{{ ipsec_gateways }}"
+    proposals: "{{ ipsec_proposals }}"
+    tunnels: "{{ ipsec_tunnels }}"
+    add_tunnels: false
+    state: overridden
+
 - name: One gateway's key, which stands apart from it; nothing else changes
   tandem.vpn.ipsec_config:
-    gateways:
-      - name: branch
-        credential: {method: psk}
     secrets:
       branch: "{{ vault_branch_psk }}"
     state: merged
