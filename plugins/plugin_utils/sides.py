@@ -181,7 +181,7 @@ class _Inventory:
         parts = {host: self._part(variables) for host, variables in all_variables.items()}
         for host, part in parts.items():
             if part is None:  # a fleet that others define may have it as a site
-                parts[host] = next((replace(member, site=host) for member in self._members.values()
+                parts[host] = next((_of_others(member, host) for member in self._members.values()
                                     if member.fleet is not None and host in member.fleet.sites), None)
         found = {host: _joined(variables, parts[host]) for host, variables in all_variables.items()}
         return {host: fields for host, fields in found.items() if fields}
@@ -211,6 +211,14 @@ class _Inventory:
         part = Part(known.fleet, variables.host, known.value, keys, findings)
         self._members.setdefault(id(known), part)
         return part if known.fleet is None or variables.host in known.fleet.sites else None
+
+
+def _of_others(member: Part, host: str) -> Part:
+    """A host's part of a fleet that only others define."""
+    part = replace(member, site=host)
+    if member.fleet is None or not member.fleet.sites[host].managed:
+        return part
+    return replace(part, findings=(*part.findings, _unseen(host)))
 
 
 def _joined(variables: Variables, part: Part | None) -> Declared:
@@ -267,8 +275,17 @@ def _keys_of_host(known: KnownFleet, keyring: Keyring | None, host: str, *, chec
 
 
 def _no_host(name: str) -> Finding:
+    return _of_site(name, "is no host of the inventory", "a site that Ansible manages is the host of its name",
+                    f"Add the host {name} to the inventory")
+
+
+def _unseen(name: str) -> Finding:
+    return _of_site(name, f"is a host that has no {FLEET}", "a site that Ansible manages takes its part of it",
+                    f"Set {FLEET} where {name} has it too, as in group_vars")
+
+
+def _of_site(name: str, state: str, rule: str, fix: str) -> Finding:
     misfits = Misfits("")
-    misfits.add(f"{FLEET}.sites[{name}]", Misfit(
-        "a site that Ansible manages is the host of its name", f"Add the host {name} to the inventory, or set managed: "
-        "false for a site that somebody else configures", code="unknown-reference"), "is no host of the inventory")
+    fix += ", or set managed: false for a site that somebody else configures"
+    misfits.add(f"{FLEET}.sites[{name}]", Misfit(rule, fix, code="unknown-reference"), state)
     return misfits.findings[0]

@@ -81,6 +81,21 @@ def test_a_managed_site_that_is_no_host_is_an_error(project):
         "Add the host east to the inventory, or set managed: false for a site that somebody else configures."]
 
 
+def test_a_managed_site_whose_host_does_not_see_the_fleet_is_an_error(project):
+    """It would declare nothing, and its peers would wait for it."""
+    project.write("group_vars/all.yml", {})
+    project.write("host_vars/hq.yml", {"ipsec_fleet": FLEET, "ipsec_psk_file": "psk.yml"})
+    _read, findings = project.everyone()
+    assert [str(finding) for finding in findings] == [
+        "ipsec_fleet.sites[east] is a host that has no ipsec_fleet: a site that Ansible manages takes its part of it. "
+        "Set ipsec_fleet where east has it too, as in group_vars, or set managed: false for a site that somebody else "
+        "configures."]
+    fleet = {**FLEET, "sites": {**FLEET["sites"], "east": {**FLEET["sites"]["east"], "managed": False}}}
+    project.write("host_vars/hq.yml", {"ipsec_fleet": fleet, "ipsec_psk_file": "psk.yml"})
+    read, findings = project.everyone()
+    assert (sorted(read), findings) == (["east", "hq", "partner"], [])
+
+
 def test_a_fleet_that_cannot_be_read_is_said_once(project):
     project.write("group_vars/all.yml", {"ipsec_fleet": FLEET | {"lnks": []}, "ipsec_psk_file": "psk.yml"})
     _read, (finding,) = project.everyone()
