@@ -13,6 +13,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Hashable
+from typing import NamedTuple
 
 from .model import Identity, IdentityKind
 from .selectors import Address
@@ -63,7 +64,7 @@ def parse(kind: IdentityKind, text: str) -> Identity:
             raise ValueError("domain information has the form user@domain")
         _check_domain(domain)
     else:
-        _distinguished_name(text)
+        relative_names(text)
     return Identity(kind, text)
 
 
@@ -84,7 +85,7 @@ def key(identity: Identity) -> tuple[IdentityKind, Hashable]:
         user, _at, domain = identity.value.rpartition("@")
         return identity.kind, f"{user}@{domain.lower()}"
     if identity.kind is IdentityKind.X500_NAME:
-        return identity.kind, _distinguished_name(identity.value)
+        return identity.kind, _folded(identity.value)
     return identity.kind, identity.value
 
 
@@ -99,25 +100,39 @@ def _check_domain(text: str) -> None:
         raise ValueError("a domain name is ASCII labels of letters, digits and hyphens, joined by dots")
 
 
-def _distinguished_name(text: str) -> tuple[tuple[tuple[str, str], ...], ...]:
-    """The types and folded values of each relative name, in the order of the text: ``CN=hq, O=Ex`` or ``/CN=hq/O=Ex``.
+class Attribute(NamedTuple):
+    """Of an X500 name: its type as it is written, and its value without escapes, or that value's encoding (``#04``)."""
 
-    Raises ValueError with a sentence.
-    """
+    type: str
+    value: str
+    is_encoded: bool
+
+    @property
+    def folded(self) -> tuple[str, str, bool]:
+        """As all that are the same have it, too."""
+        value = self.value if self.is_encoded else unicodedata.normalize("NFKC", self.value)
+        return _TYPES.get(self.type.upper(), self.type.upper()), " ".join(value.casefold().split()), self.is_encoded
+
+
+def relative_names(text: str) -> list[list[Attribute]]:
+    """Those of an X500 name, in the order of the text: ``CN=hq, O=Ex`` or ``/CN=hq/O=Ex``. Raises ValueError."""
     separator = "/" if text.startswith("/") else ","
     escaped = _ESCAPE.sub(lambda escape: f"\\{ord(escape[1]):02X}", text.removeprefix("/"))
-    return tuple(tuple(sorted(map(_attribute, name.split("+")))) for name in escaped.split(separator))
+    return [list(map(_attribute, name.split("+"))) for name in escaped.split(separator)]
 
 
-def _attribute(text: str) -> tuple[str, str]:
+def _attribute(text: str) -> Attribute:
     match = _ATTRIBUTE.fullmatch(text.strip())
     if match is None:
         raise ValueError("an X500 name has the form CN=hq, O=Example, C=DE, and \\ before any \" + , ; < > \\ in it")
-    kind, value = _TYPES.get(match[1].upper(), match[1].upper()), match[2]
-    if value.startswith("#"):  # the value's encoding, in hexadecimal digits
-        return kind, value.lower()
+    kind, value = match.groups()
     try:
-        value = _OCTETS.sub(lambda octets: bytes.fromhex(octets[0].replace("\\", "")).decode(), value)
+        plain = _OCTETS.sub(lambda octets: bytes.fromhex(octets[0].replace("\\", "")).decode(), value)
     except UnicodeDecodeError:
         raise ValueError("the escaped octets of an X500 name are UTF-8") from None
-    return kind, "=" + " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+    return Attribute(kind, plain, value.startswith("#"))
+
+
+def _folded(text: str) -> Hashable:
+    """A distinguished name as all that are the same have it, too."""
+    return tuple(tuple(sorted(attribute.folded for attribute in names)) for names in relative_names(text))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import TypeAlias
 
+from .. import identities
 from ..model import (
     CredentialMethod,
     DeadPeerDetection,
@@ -209,12 +210,8 @@ def _identity(end: Endpoint) -> str:
 
 def _with_slashes(name: str) -> str:
     """A distinguished name of RFC 4514 in strongSwan's other form, which needs no escapes: ``/CN=hq/O=Ex, Inc.``"""
-    parts = (re.sub(r"\\([0-9A-Fa-f]{2}|.)", _meant, part.strip()) for part in re.split(r"(?<!\\),", name))
-    return "".join(f"/{part}" for part in parts)
-
-
-def _meant(escape: re.Match[str]) -> str:
-    return escape[1] if len(escape[1]) == 1 else chr(int(escape[1], 16))
+    return "".join("/" + "+".join(f"{attribute.type}={attribute.value}" for attribute in names)
+                   for names in identities.relative_names(name))
 
 
 def _quoted(text: str) -> str:

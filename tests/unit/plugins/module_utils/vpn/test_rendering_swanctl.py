@@ -184,7 +184,8 @@ def test_lives_that_strongswan_has_once_are_named(hq):
 
 @pytest.mark.parametrize(("name", "word"), [
     ("CN=hq, O=Example", '"CN=hq, O=Example"'), (r"CN=hq, O=Ex\, Inc.", '"/CN=hq/O=Ex, Inc."'),
-    (r"CN=a\2Cb,O=Example", '"/CN=a,b/O=Example"')])
+    (r"CN=a\2Cb,O=Example", '"/CN=a,b/O=Example"'), (r"/CN=a\+b/O=Example", '"/CN=a+b/O=Example"'),
+    (r"O=B\C3\BCcher, CN=a\\, C=DE", '"/O=B\u00fccher/CN=a\\\\/C=DE"')])
 def test_an_x500_name_with_escapes_is_written_without(hq, name, word):
     hq["gateways"][0]["endpoints"][0]["local"]["identifier"] = {"type": "x500-name", "value": name}
     assert f"id = {word}" in connections(hq)["branch"]
