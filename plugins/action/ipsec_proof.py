@@ -28,9 +28,13 @@ class ActionModule(ActionBase):
         })
         variables = task_vars or {}
         hostvars = variables["hostvars"]
-        read, _findings = sides.read(sides.declared(hostvars, variables["groups"]["all"]))
-        proofs = proof.prove(read, {host: _observed(Variables.of(hostvars, host), given["observed"])
-                                    for host in variables["ansible_play_hosts_all"]})
+        declared = sides.declared(hostvars, variables["groups"]["all"])
+        read, findings = sides.read(declared)
+        hosts = variables["ansible_play_hosts_all"]
+        if any(host in declared and host not in read for host in hosts):
+            return result | {"failed": True, "msg": "What is declared cannot be read, so nothing is proved:\n"
+                             + "\n".join(f"- {finding}" for finding in findings)}
+        proofs = proof.prove(read, {host: _observed(Variables.of(hostvars, host), given["observed"]) for host in hosts})
         failures = [judged.failure for judged in proofs if judged.failure]
         result |= {"changed": False, "tunnels": [judged.as_dict() for judged in proofs], "unproved": failures}
         if failures and not given["final"]:

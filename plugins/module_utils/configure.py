@@ -14,10 +14,10 @@ from typing import Any
 
 from . import control
 from .credentials import with_key
-from .store import LISTS, Declared, Store, StoreError, differences
+from .store import LISTS, MEND, Declared, Store, StoreError, differences
 from .vpn import algorithms, declaration, rules
 from .vpn.declaration import DeclarationError
-from .vpn.reading import nearest, shown
+from .vpn.reading import nearest
 
 Edit = Callable[[dict[str, Any]], None]
 """Changes a stored declaration in place. A gateway's key may stand inline in its credential."""
@@ -110,10 +110,11 @@ def override(given: Mapping[str, Any], *, add_tunnels: bool = True) -> Edit:
 
     def edit(data: dict[str, Any]) -> None:
         known = {tunnel["name"] for tunnel in data.get("tunnels", [])}
-        data.update({name: value for name, value in given.items() if value is not None})
-        if given.get("tunnels") is not None:
-            data["tunnels"] = [tunnel for tunnel in given["tunnels"] if add_tunnels or tunnel.get("name") in known]
-        elif given.get("gateways") is not None:
+        wanted = _named(given)
+        data.update({name: value for name, value in wanted.items() if value is not None})
+        if wanted.get("tunnels") is not None:
+            data["tunnels"] = [tunnel for tunnel in wanted["tunnels"] if add_tunnels or tunnel.get("name") in known]
+        elif wanted.get("gateways") is not None:
             names = {gateway.get("name") for gateway in data["gateways"] if isinstance(gateway, Mapping)}
             data["tunnels"] = [tunnel for tunnel in data.get("tunnels", []) if tunnel.get("gateway") in names]
 
@@ -124,7 +125,7 @@ def take_out(lists: Mapping[str, Any]) -> Edit:
     """Take the named objects of every given list out. What still refers to one of them makes an error, not a loss."""
 
     def edit(data: dict[str, Any]) -> None:
-        gone = {kind: _names(kind, lists[kind] or ()) for kind in lists}
+        gone = {kind: _names(kind, objects or ()) for kind, objects in _named(lists).items()}
         for kind in data.keys() & lists.keys():
             data[kind] = [existing for existing in data[kind] if existing.get("name") not in gone[kind]]
         _hold_to_references(data, gone)
@@ -160,17 +161,24 @@ def _hold_to_references(data: Mapping[str, Any], gone: Mapping[str, set[str]]) -
             raise ConfigureError(f"transforms[{name}] cannot go: shared_transforms names it. Change that first")
 
 
-def rekey(secrets: Mapping[str, Any]) -> Edit:
-    """Give gateways that stand there, and that the secrets name, their keys."""
+def rekey(secrets: Mapping[Any, Any]) -> Edit:
+    """Give gateways that stand there, and that the secrets name, their keys.
+
+    What names no gateway may be a key in the wrong place, so it is told by its position.
+    """
 
     def edit(data: dict[str, Any]) -> None:
         gateways = {gateway.get("name"): index for index, gateway in enumerate(data.get("gateways", []))}
-        for name, key in secrets.items():
+        for position, (label, key) in enumerate(secrets.items(), 1):
+            name = str(label)
             if name not in gateways:
-                near = nearest(str(name), map(str, gateways))
-                raise ConfigureError(f"secrets has a key for {shown(name)}, and no gateway of that name is declared. "
+                near = nearest(name, map(str, gateways))
+                raise ConfigureError(f"secrets names, as number {position}, a gateway that is not declared. "
                                      + (f"Did you mean {near}? Write it, or declare the gateway" if near
                                         else "Declare the gateway, or remove the key"))
+            if not key or (isinstance(key, Mapping) and not any(key.values())):
+                raise ConfigureError(f"secrets[{name}] is empty: a gateway's key has at least one character. Set it, "
+                                     "or leave the gateway out")
             data["gateways"][gateways[name]] = with_key(data["gateways"][gateways[name]], key)
 
     return edit
@@ -194,6 +202,7 @@ def gathered(declared: Declared) -> dict[str, Any]:
 def _stored(store: Store, rebuild: bool) -> tuple[Declared, list[str]]:
     try:
         before = store.load()
+        _hold_to_types(store, before)
         if rebuild and before:
             declaration.read(before.declaration, secrets=before.secrets)
         return before, []
@@ -201,6 +210,17 @@ def _stored(store: Store, rebuild: bool) -> tuple[Declared, list[str]]:
         if not rebuild:
             raise ConfigureError(str(error)) from None
         return Declared(), [f"the host's declaration was not readable and is written anew: {error}"]
+
+
+def _hold_to_types(store: Store, declared: Declared) -> None:
+    """Raises StoreError where a field is not even of its type, so that no edit can build on it."""
+    try:
+        if declared.declaration:
+            declaration.read(declared.declaration)
+    except DeclarationError as error:
+        damaged = [finding.message for finding in error.findings if finding.code == "declaration-wrong-type"]
+        if damaged:
+            raise StoreError(f"{store.declaration} is damaged; {MEND}. {damaged[0]}") from None
 
 
 def _edited(before: Declared, edit: Edit, site_name: str) -> tuple[Declared, list[str]]:
@@ -274,15 +294,35 @@ def _load_into_daemon(after: Declared, changed: bool, check_mode: bool, socket: 
         return None
     if not check_mode:
         wanted = _for_the_daemon(after)
-        control.request("reload", path=socket, declaration=dict(wanted.declaration), secrets=dict(wanted.secrets))
+        try:
+            control.request("reload", path=socket, declaration=dict(wanted.declaration), secrets=dict(wanted.secrets))
+        except control.ControlError as error:
+            if error.code != "timeout" or departures(after, socket):  # else it took it, and was only late to say so
+                raise
     return "" if changed else "; ".join(departed)
 
 
-def _given(value: Any) -> Any:
-    """The value without options that were not given."""
+def _given(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task says, without options that were not given."""
+    found: dict[str, Any] = _without_none(_named(value))
+    return found
+
+
+def _without_none(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _given(part) for key, part in value.items() if part is not None}
-    return [_given(part) for part in value] if isinstance(value, list) else value
+        return {key: _without_none(part) for key, part in value.items() if part is not None}
+    return [_without_none(part) for part in value] if isinstance(value, list) else value
+
+
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """With names as the host has them, also those that YAML takes for numbers."""
+    return {kind: [{field: _name(part) if field in ("name", "gateway") else part for field, part in item.items()}
+                   if isinstance(item, Mapping) else item for item in value]
+            if kind in LISTS and isinstance(value, list) else value for kind, value in given.items()}
+
+
+def _name(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _by_name(existing: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]],

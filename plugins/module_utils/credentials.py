@@ -61,7 +61,7 @@ def apart(gateways: object) -> tuple[list[dict[str, Any]], dict[str, dict[str, s
     keys: dict[str, dict[str, str]] = {}
     for index, gateway in enumerate(gateways):
         name = gateway.get("name") if isinstance(gateway, Mapping) else None
-        if isinstance(gateway, Mapping) and not isinstance(name, str):
+        if isinstance(gateway, Mapping) and (isinstance(name, bool) or not isinstance(name, (str, int))):
             raise MalformedGateway(f"gateways[{index}].name is missing or no text: every gateway needs a name. Set it")
         check(gateway, f"gateways[{index if name is None else name}]")
         credential = gateway.get("credential")

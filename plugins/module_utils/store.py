@@ -26,7 +26,7 @@ DIRECTORY = Path("/etc/ikeengine")
 _SHOWN_DIGITS = 16
 _DIGEST_KEY_OCTETS = 32
 LISTS = ("transforms", "proposals", "gateways", "tunnels")
-_MEND = "mend it by hand, or declare everything anew with ipsec_config, state overridden"
+MEND = "mend it by hand, or declare everything anew with ipsec_config, state overridden"
 
 
 class StoreError(Exception):
@@ -94,6 +94,8 @@ class Store:
                 return
             self._make_directory()
             _replace(snapshot)
+            for path in {self._key_file, self.secrets, self.declaration} - snapshot.keys():
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{error.filename2 or error.filename or self.directory}: {error.strerror}") from None
 
@@ -145,9 +147,9 @@ def _load(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise StoreError(f"{path} is not JSON; {_MEND}") from None
+        raise StoreError(f"{path} is not JSON; {MEND}") from None
     if not isinstance(data, dict):
-        raise StoreError(f"{path} holds no JSON object; {_MEND}")
+        raise StoreError(f"{path} holds no JSON object; {MEND}")
     return data
 
 
@@ -155,7 +157,7 @@ def _hold_to_shape(path: Path, name: str, objects: object) -> None:
     """Raises StoreError unless they are a list of objects with names: what an edit builds on."""
     if not isinstance(objects, list) or not all(isinstance(item, dict) and isinstance(item.get("name"), str)
                                                 for item in objects):
-        raise StoreError(f"{path}: {name} is no list of objects with names; {_MEND}")
+        raise StoreError(f"{path}: {name} is no list of objects with names; {MEND}")
 
 
 def _is_private(path: Path) -> bool:

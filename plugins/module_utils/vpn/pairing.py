@@ -59,7 +59,7 @@ class Pair(NamedTuple):
             for index, route in enumerate(tunnel.routes):
                 others = mirrors.get((route.local, route.remote), {})
                 if others and counterparts.get(tunnel.name) not in others:
-                    name, (other, at) = next(iter(others.items()))
+                    (name, (other, at)), *_more = others.items()
                     found.setdefault(name, (TunnelPair(tunnel, other), []))[1].append((index, at))
             yield from found.values()
 

@@ -10,7 +10,7 @@ keys and routes. On what sites and links may differ in and yet be alike (``liken
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from typing import Generic, ParamSpec
 
 from ..findings import Finding, Severity
@@ -27,6 +27,8 @@ SEED = "WatchGuard, About IPSec VPN Negotiations"
 OWN = "tandem.vpn"
 FIREWARE = "WatchGuard Help Center"
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
+TO_IKEV2 = "ike_version to 2 at both ends, with no mode"
+"""How a gateway gets what IKEv1 has not, in a fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,7 @@ class Broken:
     fix: str
     left_path: str
     right_path: str = ""
-    _: KW_ONLY
-    ends: tuple[tuple[str, str], ...] = ()
+    ends: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

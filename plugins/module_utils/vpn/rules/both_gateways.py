@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from .. import hardware
-from ..durations import format_duration
 from ..model import (
     Credential,
     CredentialMethod,
@@ -21,9 +20,9 @@ from ..model import (
     Secret,
     Transform,
 )
-from .book import BOTH_PHASE1, ERROR, SEED, WARNING, Broken
-from .mismatch import Near, chosen, in_place, listed, nearest, transform_members, values
-from .remedies import Remedy, is_sound, offered, to_gateway
+from .book import BOTH_PHASE1, ERROR, SEED, TO_IKEV2, WARNING, Broken
+from .mismatch import Near, chosen, listed, nearest, transform_life, transform_members, values
+from .remedies import Remedy, is_sound, offered, to_gateway, to_transform
 from .settings import GatewaySettings, PairSettings, SiteSettings
 
 
@@ -53,15 +52,26 @@ _IN_IKEV2: dict[str, tuple[Any, str]] = {
 """What IKEv2 has one way only: the field's value there, in the model and in words."""
 
 
+_IN_IKEV1 = {"mode": "mode", "nat_traversal": "nat_traversal.enabled", "keep_alive": "ike_keep_alive"}
+"""What both ends need alike in IKEv1: the field in the model and in words."""
+
+
 def _at_both_ends(pair: PairSettings, version: IkeVersion) -> Remedy:
     """Set the IKE version, and what goes with it."""
     ends, beside = [], dict[str, None]()
-    for side, gateway in ((pair.left, pair.left_gateway), (pair.right, pair.right_gateway)):
+    for side, gateway, peer, peers in ((pair.left, pair.left_gateway, pair.right, pair.right_gateway),
+                                       (pair.right, pair.right_gateway, pair.left, pair.left_gateway)):
         changes: dict[str, Any] = {"version": version}
-        for field, (value, words) in _IN_IKEV2.items() if version is IkeVersion.V2 else ():
-            if bool(getattr(gateway, field)) is not bool(value):
-                changes[field] = value
-                beside[words] = None
+        if version is IkeVersion.V2:
+            for field, (value, words) in _IN_IKEV2.items():
+                if bool(getattr(gateway, field)) is not bool(value):
+                    changes[field] = value
+                    beside[words] = None
+        elif gateway.version is not version:
+            taken = {field: getattr(peers, field) for field in _IN_IKEV1}
+            changes |= taken
+            beside |= {f"{_IN_IKEV1[field]} as {peer.name} has it": None for field, value in taken.items()
+                       if value != getattr(gateway, field) and value is not Mode.MAIN}
         ends.append(to_gateway("", side, gateway, **changes))
     with_it = f", with {listed(beside)}" if beside else ""
     return replace(ends[0] & ends[1], words=f"ike_version to {version.value} at both ends{with_it}")
@@ -94,7 +104,7 @@ def mode_falls_back(pair: PairSettings) -> Iterator[Broken]:
         yield Broken("mode", f"{pair.left.name} has {left.value}", f"{pair.right.name} has {right.value}",
                      f"they agree on {agreed.value}" + (
                          ", which protects no identity" if agreed is Mode.AGGRESSIVE else ""),
-                     "Set ike_version to 2 at both ends, or mode to main where both have static addresses",
+                     f"Set {TO_IKEV2}, or mode to main at both ends where both have static addresses",
                      *_paths(pair, "mode"))
 
 
@@ -125,7 +135,7 @@ def no_common_transform(pair: PairSettings) -> Iterator[Broken]:
     left, right = pair.left_gateway.transforms, pair.right_gateway.transforms
     if set(map(transform_members, left)) & set(map(transform_members, right)):
         return
-    options = [(near, _made_equal(pair, near)) for near in nearest(left, right, transform_members)]
+    options = [(near, _made_equal(pair, near)) for near in nearest(left, right, transform_members, transform_life)]
     near, remedies = next((option for option in options if is_sound(option[1])), options[0])
     yield Broken(f"phase 1 {near.labels}", f"{pair.left.name} offers {values(near.left)}",
                  f"{pair.right.name} offers {values(near.right)}",
@@ -137,10 +147,10 @@ def _made_equal(pair: PairSettings, near: Near[Transform]) -> list[Remedy]:
     left, right = pair.left_gateway, pair.right_gateway
     to_left, as_left = near.as_left()
     to_right, as_right = near.as_right()
-    return [to_gateway(f"{to_left} in {pair.right.name}'s transform {near.right_offer.name}", pair.right, right,
-                       transforms=in_place(right.transforms, near.right_offer, as_left)),
-            to_gateway(f"{to_right} in {pair.left.name}'s transform {near.left_offer.name}", pair.left, left,
-                       transforms=in_place(left.transforms, near.left_offer, as_right))]
+    return [to_transform(f"{to_left} in {pair.right.name}'s transform {near.right_offer.name}", pair.right, right,
+                         near.right_offer, as_left),
+            to_transform(f"{to_right} in {pair.left.name}'s transform {near.left_offer.name}", pair.left, left,
+                         near.left_offer, as_right)]
 
 
 @BOTH_PHASE1.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="transforms")
@@ -150,7 +160,7 @@ def sa_life_differs(pair: PairSettings) -> Iterator[Broken]:
         if {transform.sa_life for transform in here} & {transform.sa_life for transform in there}:
             continue
         left, right = here[0], there[0]
-        one, other = format_duration(left.sa_life), format_duration(right.sa_life)
+        one, other = transform_life(left).value, transform_life(right).value
         negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
         yield Broken("phase 1 SA life", f"{pair.left.name}'s transform {left.name} has {one}",
                      f"{pair.right.name}'s transform {right.name} has {other}",

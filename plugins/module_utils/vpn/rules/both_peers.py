@@ -26,7 +26,7 @@ from ..model import (
 )
 from ..pairing import Pair
 from . import nat
-from .book import ERROR, FIREWARE, GATEWAYS, OWN, SEED, WARNING, Broken
+from .book import ERROR, FIREWARE, GATEWAYS, OWN, SEED, TO_IKEV2, WARNING, Broken
 from .mismatch import listed
 
 
@@ -121,7 +121,7 @@ def main_mode_agreed_needs_static_peer(pair: Pair) -> Iterator[Broken]:
         left, right = (f"{side.name} has {gateway.mode.value if gateway.mode else ''}" + (
             " and a dynamic address" if side.name in dynamic else "") for side, gateway in ends)
         yield Broken("mode", left, right, "they agree on main, which needs static addresses at both ends",
-                     "Set ike_version to 2 at both ends, with no mode, or mode to aggressive at both ends",
+                     f"Set {TO_IKEV2}, or mode to aggressive at both ends",
                      *_paths(pair, "mode"))
 
 
@@ -162,8 +162,8 @@ def endpoint_behind_nat(pair: Pair) -> Iterator[Broken]:
         if mirror.fit is nat.Fit.TRANSLATED:
             remote = mirror.remote.address
             yield mirror.broken_address("that is right only if a NAT translates the one to the other",
-                                        f"Check that UDP ports 500 and 4500 of {remote} lead to {mirror.side.name}, or "
-                                        f"set {mirror.at_local('address')} to {remote} there")
+                                        f"Check that UDP ports 500 and 4500 of {remote} lead to {mirror.side.name}, "
+                                        f"and set {mirror.at_local('public_address')} to {remote} there")
 
 
 @GATEWAYS.rule("ah-through-nat", ERROR, "RFC 3715 §2.1; RFC 3948", member="endpoints")
@@ -201,7 +201,7 @@ def endpoint_order_differs(pair: Pair) -> Iterator[Broken]:
     if not ordered:
         return
     left, right = pair.left_gateway.endpoints, pair.right_gateway.endpoints
-    index = next(index for index, (one, other) in enumerate(zip(right, ordered, strict=True)) if one is not other)
+    index, *_more = (index for index, (one, other) in enumerate(zip(right, ordered, strict=True)) if one is not other)
     yield Broken("endpoints", f"{pair.left.name} has {_joined(left[index])} as number {index + 1}",
                  f"{pair.right.name} has {_joined(right[index])}",
                  "failover needs the same pairs in the same order at both ends",

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from ipaddress import ip_interface
 from itertools import product
 
-from ..durations import format_duration, format_traffic
-from ..model import Expiration, IkeVersion, Proposal, Protocol
+from ..model import IkeVersion, Proposal, Protocol
 from .book import BOTH_PHASE2, ERROR, OWN, SEED, WARNING, Broken
-from .mismatch import Near, chosen, in_place, nearest, proposal_members, values
-from .remedies import Remedy, is_sound, offered, to_tunnel
+from .mismatch import Near, chosen, nearest, proposal_life, proposal_members, values
+from .remedies import Remedy, is_sound, offered, to_proposal, to_tunnel
 from .settings import PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
 
@@ -34,7 +33,7 @@ def protocol_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterato
 
 def _with_esp(pair: PairSettings, tunnels: TunnelPairSettings) -> list[Remedy]:
     """The end that has AH made like the other: ESP is the recommendation."""
-    near = nearest(tunnels.left.proposals, tunnels.right.proposals, proposal_members)[0]
+    near = nearest(tunnels.left.proposals, tunnels.right.proposals, proposal_members, proposal_life)[0]
     at_right, at_left = _made_equal(pair, tunnels, near)
     return [at_right if near.left_offer.protocol is Protocol.ESP else at_left]
 
@@ -57,7 +56,8 @@ def no_common_proposal(pair: PairSettings, tunnels: TunnelPairSettings) -> Itera
         return
     if not _protocols(tunnels.left).keys() & _protocols(tunnels.right).keys():
         return
-    options = [(near, _made_equal(pair, tunnels, near)) for near in nearest(left, right, proposal_members)]
+    options = [(near, _made_equal(pair, tunnels, near))
+               for near in nearest(left, right, proposal_members, proposal_life)]
     near, remedies = next((option for option in options if is_sound(option[1])), options[0])
     yield Broken(f"phase 2 {near.labels}", f"{pair.left.name} offers {values(near.left)}",
                  f"{pair.right.name} offers {values(near.right)}",
@@ -69,10 +69,10 @@ def _made_equal(pair: PairSettings, tunnels: TunnelPairSettings, near: Near[Prop
     left, right = tunnels.left, tunnels.right
     to_left, as_left = near.as_left()
     to_right, as_right = near.as_right()
-    return [to_tunnel(f"{to_left} in {pair.right.name}'s proposal {near.right_offer.name}", pair.right,
-                      pair.right_gateway, right, proposals=in_place(right.proposals, near.right_offer, as_left)),
-            to_tunnel(f"{to_right} in {pair.left.name}'s proposal {near.left_offer.name}", pair.left,
-                      pair.left_gateway, left, proposals=in_place(left.proposals, near.left_offer, as_right))]
+    return [to_proposal(f"{to_left} in {pair.right.name}'s proposal {near.right_offer.name}", pair.right,
+                        pair.right_gateway, right, near.right_offer, as_left),
+            to_proposal(f"{to_right} in {pair.left.name}'s proposal {near.left_offer.name}", pair.left,
+                        pair.left_gateway, left, near.left_offer, as_right)]
 
 
 @BOTH_PHASE2.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="proposals")
@@ -82,7 +82,7 @@ def key_expiration_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> I
         if {proposal.expiration for proposal in here} & {proposal.expiration for proposal in there}:
             continue
         left, right = here[0], there[0]
-        one, other = _expiration(left.expiration), _expiration(right.expiration)
+        one, other = proposal_life(left).value, proposal_life(right).value
         negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
         yield Broken("phase 2 force key expiration", f"{pair.left.name}'s proposal {left.name} has {one}",
                      f"{pair.right.name}'s proposal {right.name} has {other}",
@@ -90,13 +90,6 @@ def key_expiration_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> I
                      f"Set force_key_expiration to {one} in {pair.right.name}'s proposal {right.name}, "
                      f"or to {other} in {pair.left.name}'s proposal {left.name}",
                      f"proposals[{left.name}].force_key_expiration", f"proposals[{right.name}].force_key_expiration")
-
-
-def _expiration(expiration: Expiration) -> str:
-    parts = [] if expiration.seconds is None else [f"time: {format_duration(expiration.seconds)}"]
-    if expiration.kilobytes is not None:
-        parts.append(f"traffic: {format_traffic(expiration.kilobytes)}")
-    return f"{{{', '.join(parts)}}}"
 
 
 def _when(pair: PairSettings) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Generic, TypeVar
 
+from ..durations import format_duration, format_traffic
 from ..model import Proposal, Transform
 
 _Offer = TypeVar("_Offer", Transform, Proposal)
@@ -39,14 +40,28 @@ def proposal_members(proposal: Proposal) -> tuple[Member, ...]:
             Member("authentication", "authentication", authentication.name if authentication else "none"))
 
 
+def transform_life(transform: Transform) -> Member:
+    return Member("sa_life", "SA life", format_duration(transform.sa_life))
+
+
+def proposal_life(proposal: Proposal) -> Member:
+    expiration = proposal.expiration
+    parts = [] if expiration.seconds is None else [f"time: {format_duration(expiration.seconds)}"]
+    if expiration.kilobytes is not None:
+        parts.append(f"traffic: {format_traffic(expiration.kilobytes)}")
+    return Member("force_key_expiration", "force key expiration", f"{{{', '.join(parts)}}}")
+
+
 @dataclass(frozen=True, slots=True)
 class Near(Generic[_Offer]):
-    """Two offers, and the members in which they differ."""
+    """Two offers, and the members in which they differ; their lives decide on nothing, and must be equal all the same.
+    """
 
     left_offer: _Offer
     right_offer: _Offer
     left: tuple[Member, ...]
     right: tuple[Member, ...]
+    lives: tuple[Member, Member]
 
     @property
     def labels(self) -> str:
@@ -59,31 +74,32 @@ class Near(Generic[_Offer]):
 
     def as_left(self) -> tuple[str, _Offer]:
         """What makes the right offer equal to the left one, in words, and the offer that it then is."""
-        return _made(self.right_offer, self.left_offer, self.left)
+        return self._made(self.right_offer, self.left_offer, self.left, self.lives[0])
 
     def as_right(self) -> tuple[str, _Offer]:
         """The same of the left offer."""
-        return _made(self.left_offer, self.right_offer, self.right)
+        return self._made(self.left_offer, self.right_offer, self.right, self.lives[1])
+
+    def _made(self, offer: _Offer, like: _Offer, members: Sequence[Member], life: Member) -> tuple[str, _Offer]:
+        members = members if self.lives[0] == self.lives[1] else (*members, life)
+        words = listed(f"{member.field} to {member.value.removeprefix('group ')}" for member in members)
+        return words, replace(offer, **{_ATTRIBUTES.get(member.field, member.field): getattr(
+            like, _ATTRIBUTES.get(member.field, member.field)) for member in members})
 
 
-def _made(offer: _Offer, like: _Offer, members: Sequence[Member]) -> tuple[str, _Offer]:
-    words = listed(f"{member.field} to {member.value.removeprefix('group ')}" for member in members)
-    return words, replace(offer, **{member.field: getattr(like, member.field) for member in members})
+_ATTRIBUTES = {"force_key_expiration": "expiration"}
+"""What the model calls otherwise than the language does."""
 
 
-def nearest(left: Sequence[_Offer], right: Sequence[_Offer],
-            members: Callable[[_Offer], tuple[Member, ...]]) -> list[Near[_Offer]]:
+def nearest(left: Sequence[_Offer], right: Sequence[_Offer], members: Callable[[_Offer], tuple[Member, ...]],
+            life: Callable[[_Offer], Member]) -> list[Near[_Offer]]:
     """Each offer of two lists that have none in common beside each of the other list, the most alike first."""
     found = []
     for one, other in product(left, right):
         unequal = [both for both in zip(members(one), members(other), strict=True) if both[0] != both[1]]
-        found.append(Near(one, other, *(tuple(ends) for ends in zip(*unequal, strict=True))))
+        found.append(Near(one, other, *(tuple(ends) for ends in zip(*unequal, strict=True)),
+                          lives=(life(one), life(other))))
     return sorted(found, key=lambda near: len(near.left))
-
-
-def in_place(offers: Sequence[_Offer], old: _Offer, new: _Offer) -> tuple[_Offer, ...]:
-    """The list with one offer in the place of another."""
-    return tuple(new if offer is old else offer for offer in offers)
 
 
 def chosen(left: Sequence[_Offer], right: Sequence[_Offer],

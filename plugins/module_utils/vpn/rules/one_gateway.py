@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..algorithms import Use
 from ..durations import format_duration
 from ..model import IkeVersion, Mode
-from .book import ERROR, FIREWARE, PHASE1, SEED, WARNING, Broken
+from .book import ERROR, FIREWARE, PHASE1, SEED, TO_IKEV2, WARNING, Broken
 from .settings import GatewaySettings, SiteSettings
 
 _USUAL_NAT_KEEP_ALIVE = 20
@@ -26,7 +26,7 @@ def aead_needs_ikev2(side: SiteSettings, gateway: GatewaySettings) -> Iterator[B
         if Use.IKEV1 not in transform.encryption.uses:
             yield Broken("phase 1 encryption", f"transform {transform.name} has {transform.encryption.name}", "",
                          "IKEv1 has no authenticated encryption in phase 1",
-                         f"Set gateways[{gateway.name}].ike_version to 2, or choose AES-256",
+                         f"Set gateways[{gateway.name}].{TO_IKEV2}, or choose AES-256",
                          f"transforms[{transform.name}].encryption")
 
 
@@ -39,7 +39,7 @@ def key_group_needs_ikev2(side: SiteSettings, gateway: GatewaySettings) -> Itera
         path = f"transforms[{transform.name}].key_group"
         if Use.IKEV1 not in transform.key_group.uses:
             yield Broken("phase 1 key group", f"transform {transform.name} has group {transform.key_group.number}", "",
-                         "IKEv1 has no such group", f"Set gateways[{gateway.name}].ike_version to 2, or {path} to 14",
+                         "IKEv1 has no such group", f"Set gateways[{gateway.name}].{TO_IKEV2}, or {path} to 14",
                          path)
 
 
@@ -54,7 +54,7 @@ def additional_key_exchange_needs_ikev2(side: SiteSettings, gateway: GatewaySett
             yield Broken("phase 1 additional key exchange",
                          f"transform {transform.name} has {transform.additional_key_exchange.name}", "",
                          "IKEv1 has one key exchange only",
-                         f"Set gateways[{gateway.name}].ike_version to 2, or remove {path}", path)
+                         f"Set gateways[{gateway.name}].{TO_IKEV2}, or remove {path}", path)
 
 
 @PHASE1.rule("keep-alive-needs-ikev1", ERROR, SEED, member="ike_keep_alive")
@@ -111,7 +111,8 @@ def nat_keep_alive_without_nat_traversal(side: SiteSettings, gateway: GatewaySet
             and gateway.nat_keep_alive != _USUAL_NAT_KEEP_ALIVE:
         path = f"gateways[{gateway.name}].nat_traversal"
         yield Broken("NAT keep-alive", f"it is {format_duration(gateway.nat_keep_alive)}", "NAT traversal is off",
-                     "no mapping is kept alive then", f"Set {path}.enabled to true, or remove {path}.keep_alive",
+                     "no mapping is kept alive then",
+                     f"Set {path}.enabled to true at both ends, or remove {path}.keep_alive",
                      f"{path}.keep_alive", f"{path}.enabled")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from .. import identities
 from ..model import CredentialMethod, EndpointPair, Gateway, IdentityKind, IkeVersion, Mode, Side
 from . import nat
-from .book import ERROR, GATEWAY, OWN, SEED, WARNING, Broken
+from .book import ERROR, GATEWAY, OWN, SEED, TO_IKEV2, WARNING, Broken
 
 SHORTEST_TEXT_KEY = 20
 """Characters below which a text key draws a warning: RFC 7296 §2.15 wants as much entropy as the algorithms' keys."""
@@ -120,7 +120,7 @@ def main_mode_needs_static_peer(side: Side, gateway: Gateway) -> Iterator[Broken
             yield Broken("mode", f"it is main with a dynamic {name} address", "",
                          "in Main Mode the pre-shared key is chosen by the addresses" if keyed else
                          "Main Mode needs static addresses at both ends",
-                         f"Set {_path(gateway, 'ike_version')} to 2 at both ends, or mode to aggressive",
+                         f"Set {_path(gateway, TO_IKEV2)}, or mode to aggressive at both ends",
                          _path(gateway, "mode"))
             return
 

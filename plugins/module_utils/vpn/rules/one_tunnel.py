@@ -11,7 +11,7 @@ from ..algorithms import Use
 from ..model import DataPlaneChoice, Gateway, IkeVersion, Protocol, Side, Tunnel
 from ..selectors import Address, Selector
 from . import nat
-from .book import ERROR, FIREWARE, OWN, PHASE2, SEED, TUNNEL, WARNING, Broken
+from .book import ERROR, FIREWARE, OWN, PHASE2, SEED, TO_IKEV2, TUNNEL, WARNING, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 MOST_PROPOSALS = 8
@@ -97,7 +97,7 @@ def encryption_needs_ikev2(side: SiteSettings, gateway: GatewaySettings, tunnel:
             path = f"proposals[{proposal.name}].encryption"
             yield Broken("phase 2 encryption", f"proposal {proposal.name} has {proposal.encryption.name}",
                          f"gateway {gateway.name} has IKEv1", "IKEv1 has no number for it",
-                         f"Set gateways[{gateway.name}].ike_version to 2, or {path} to AES-GCM-256",
+                         f"Set gateways[{gateway.name}].{TO_IKEV2}, or {path} to AES-GCM-256",
                          path, f"gateways[{gateway.name}].ike_version")
 
 
@@ -107,7 +107,7 @@ def pfs_group_needs_ikev2(side: SiteSettings, gateway: GatewaySettings, tunnel: 
     if gateway.version is IkeVersion.V1 and tunnel.pfs is not None and Use.IKEV1 not in tunnel.pfs.uses:
         path = f"tunnels[{tunnel.name}].pfs.key_group"
         yield Broken("PFS key group", f"it is group {tunnel.pfs.number}", f"gateway {gateway.name} has IKEv1",
-                     "IKEv1 has no such group", f"Set gateways[{gateway.name}].ike_version to 2, or {path} to 14",
+                     "IKEv1 has no such group", f"Set gateways[{gateway.name}].{TO_IKEV2}, or {path} to 14",
                      path, f"gateways[{gateway.name}].ike_version")
 
 
@@ -119,7 +119,7 @@ def pfs_additional_key_exchange_needs_ikev2(side: SiteSettings, gateway: Gateway
         path = f"tunnels[{tunnel.name}].pfs.additional_key_exchange"
         yield Broken("PFS additional key exchange", f"it is {tunnel.additional_key_exchange.name}",
                      f"gateway {gateway.name} has IKEv1", "IKEv1 has one key exchange only",
-                     f"Set gateways[{gateway.name}].ike_version to 2, or remove {path}",
+                     f"Set gateways[{gateway.name}].{TO_IKEV2}, or remove {path}",
                      path, f"gateways[{gateway.name}].ike_version")
 
 

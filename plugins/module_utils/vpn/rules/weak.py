@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..algorithms import Strength
 from ..model import CredentialMethod, IkeVersion, Mode, Policy
-from .book import ERROR, OWN, PHASE1, PHASE2, SEED, WARNING, Broken
+from .book import ERROR, OWN, PHASE1, PHASE2, SEED, TO_IKEV2, WARNING, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 _WEAK = "that is weak today"
@@ -31,8 +31,9 @@ def policy_ikev1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broke
 
 def _ikev1(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
     if gateway.version is IkeVersion.V1:
-        path = f"gateways[{gateway.name}].ike_version"
-        yield _broken(side, "IKE version", "it is 1", "IKEv1 is Historic", f"Set {path} to 2 at both ends", path)
+        path = f"gateways[{gateway.name}]"
+        yield _broken(side, "IKE version", "it is 1", "IKEv1 is Historic", f"Set {path}.{TO_IKEV2}",
+                      f"{path}.ike_version")
 
 
 @PHASE1.rule("aggressive-mode-psk", WARNING, f"{SEED}; NIST SP 800-77r1", member="mode")
@@ -55,7 +56,7 @@ def _guessable(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]
         path = f"gateways[{gateway.name}]"
         yield _broken(side, "mode", f"it is {gateway.mode.value} with a pre-shared key",
                       "who asks for one exchange can guess the key offline",
-                      f"Set {path}.ike_version to 2 at both ends, or credential.method to certificate", f"{path}.mode")
+                      f"Set {path}.{TO_IKEV2}, or {path}.credential.method to certificate at both ends", f"{path}.mode")
 
 
 @PHASE1.rule("phase1-weak", WARNING, "RFC 8247; RFC 9395", member="transforms")

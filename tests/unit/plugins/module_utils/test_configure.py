@@ -13,6 +13,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ansible_collections.tandem.vpn.plugins.module_utils import control
 from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     ConfigureError,
     converge,
@@ -356,7 +357,7 @@ def test_a_key_alone_changes_the_gateway_that_the_host_has(run, store, declared)
     run(override(declared))
     assert run(in_turn(merge({}), rekey({"branch": "a-new-key-of-good-length"})))["changed"]
     assert store.load().secrets["gateways"]["branch"] == {"method": "psk", "psk": "a-new-key-of-good-length"}
-    with pytest.raises(ConfigureError, match=r"'brunch', and no gateway of that name is declared\. Did you mean"):
+    with pytest.raises(ConfigureError, match=r"as number 1, a gateway that is not declared.*Did you mean branch"):
         run(in_turn(merge({}), rekey({"brunch": MARKER})))
 
 
@@ -443,3 +444,65 @@ def test_edits_at_the_same_time_are_all_kept(store, run, declared):
     with ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(lambda name: run(merge({"transforms": [{"name": name}]})), names))
     assert {item["name"] for item in store.load().declaration["transforms"]} >= set(names)
+
+
+@pytest.mark.parametrize("secrets", [{f"branch:{MARKER}": None}, {MARKER: "branch"}, {"branch " + MARKER: "x"}])
+def test_what_stands_in_a_gateways_place_may_be_a_key_and_is_not_shown(run, declared, secrets):
+    run(override(declared))
+    with pytest.raises(ConfigureError, match=r"secrets names, as number 1, a gateway that is not declared") as caught:
+        run(in_turn(merge({}), rekey(secrets)))
+    assert MARKER not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [None, "", {}, {"psk": None}])
+def test_a_key_that_came_out_empty_is_no_key(run, declared, key):
+    run(override(declared))
+    with pytest.raises(ConfigureError, match=r"secrets\[branch\] is empty: .*Set it"):
+        run(in_turn(merge({}), rekey({"branch": key})))
+
+
+def test_names_that_yaml_takes_for_numbers_are_names(run, store, declared):
+    declared["tunnels"] = [{**declared["tunnels"][0], "name": 5, "gateway": 7}]
+    declared["gateways"] = [{**declared["gateways"][0], "name": 7}]
+    assert run(override(declared))["changed"]
+    assert not run(override(declared, add_tunnels=False))["changed"]
+    assert not run(merge(declared))["changed"]
+    assert not run(in_turn(merge({}), rekey({7: MARKER})))["changed"]
+    run(take_out({"tunnels": [{"name": 5}], "gateways": [{"name": 7}]}))
+    assert store.load().declaration["gateways"] == []
+
+
+def test_a_reload_that_outlasts_the_patience_is_asked_about_again(run, store, declared, daemon, monkeypatch):
+    """The daemon took it, however late it says so."""
+    asked = control.request
+
+    def late(command, **arguments):
+        result = asked(command, **arguments)
+        if command == "reload":
+            raise control.ControlError("ikeengine did not answer reload within 10 s", "timeout")
+        return result
+
+    monkeypatch.setattr(control, "request", late)
+    assert run(override(declared))["daemon"] == "reloaded"
+    assert departures(store.load(), daemon.path) == []
+
+
+def test_a_refused_reload_leaves_no_file_that_was_not_there(run, store, declared, daemon):
+    run(override(declared))
+    store.secrets.unlink()
+    before = contents(store)
+    daemon.answers["reload"] = lambda _request: {"version": 1, "ok": False, "error": {
+        "code": "invalid_declaration", "message": "this kernel has no ESP", "findings": []}}
+    with pytest.raises(ConfigureError, match="the old one stays in force"):
+        run(override(declared), rebuild=True)
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "gateways": [{"name": "branch", "credential": "x"}]}',
+                                  '{"version": 1, "shared_transforms": 5}', '{"version": 1, "site": "hq"}'])
+def test_a_file_of_a_wrong_shape_inside_is_named_too(run, store, declared, text):
+    run(override(declared))
+    store.declaration.write_text(text)
+    for edit in (in_turn(merge({}), rekey({"branch": MARKER})), take_out({"transforms": [{"name": "p1"}]})):
+        with pytest.raises(ConfigureError, match=r"declaration\.json.*mend it by hand, or declare everything anew"):
+            run(edit)

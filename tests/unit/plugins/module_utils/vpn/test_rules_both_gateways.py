@@ -155,7 +155,7 @@ def test_a_private_address_behind_a_public_one_warns_only(branch, findings):
     assert finding.message == (
         "gateway hq<->branch: endpoint address: hq reaches for 198.51.100.1, branch has 10.9.0.1: that is right "
         "only if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 198.51.100.1 lead to "
-        "branch, or set gateways[hq].endpoints[0].local.address to 198.51.100.1 there.")
+        "branch, and set gateways[hq].endpoints[0].local.public_address to 198.51.100.1 there.")
 
 
 def test_endpoint_pairs_differ(hq, messages):

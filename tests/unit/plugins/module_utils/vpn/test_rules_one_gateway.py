@@ -120,7 +120,7 @@ def test_phase2_needs_its_firmware_too(branch, messages):
      "dead peer detection: it is off: IKEv2 always has it. Set gateways[branch].dead_peer_detection.enabled to true."),
     ("phase1-aead-needs-ikev2", {"ike_version": 1}, {"encryption": "AES-GCM-256"},
      "phase 1 encryption: transform p1 has AES-GCM-256: IKEv1 has no authenticated encryption in phase 1. Set "
-     "gateways[branch].ike_version to 2, or choose AES-256."),
+     "gateways[branch].ike_version to 2 at both ends, with no mode, or choose AES-256."),
     ("psk-missing", {"credential": {"method": "psk"}}, {},
      "credential: hq declares no pre-shared key: the method psk needs one. Set gateways[branch].credential.psk."),
     ("phase1-weak", {}, {"encryption": "3DES", "authentication": "MD5", "key_group": 2},
@@ -148,7 +148,8 @@ def test_main_mode_with_a_key_and_a_dynamic_peer(hq, messages):
     hq["gateways"][0]["endpoints"][0]["remote"]["address"] = "dynamic"
     assert messages("main-mode-needs-static-peer") == [
         "gateway hq/branch: mode: it is main with a dynamic remote address: in Main Mode the pre-shared key is chosen "
-        "by the addresses. Set gateways[branch].ike_version to 2 at both ends, or mode to aggressive."]
+        "by the addresses. Set gateways[branch].ike_version to 2 at both ends, with no mode, or mode to "
+        "aggressive at both ends."]
     hq["gateways"][0]["mode"] = "aggressive"
     assert messages("main-mode-needs-static-peer") == []
 

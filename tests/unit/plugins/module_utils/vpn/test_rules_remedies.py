@@ -6,7 +6,7 @@
 import pytest
 from ikeengine.vpn import rules
 
-from tests.unit.plugins.module_utils.vpn.rule_cases.case import IKEV1, read
+from tests.unit.plugins.module_utils.vpn.rule_cases.case import IKEV1, gateway, read
 
 UNMANAGED = {"both site.managed": False}
 
@@ -52,6 +52,10 @@ def fixes(code, bends):
      {**firebox("XTM 330", "11.9"), "branch gateways.0.ike_version": 1, "hq site.managed": False},
      "Set ike_version to 1 at both ends"),
     ("ike-version-differs",
+     {**firebox("XTM 330", "11.9"), "branch gateways.0.ike_version": 1, "hq site.managed": False,
+      "branch gateways.0.mode": "aggressive", "branch gateways.0.nat_traversal.enabled": False},
+     "Set ike_version to 1 at both ends, with mode as branch has it and nat_traversal.enabled as branch has it"),
+    ("ike-version-differs",
      {**firebox("XTM 330", "11.9"), "branch gateways.0.ike_version": 1},
      "Set ike_version to 2 at both ends, with no mode, and then mend what that breaks: gateway branch/hq: IKEv2 came "
      "with firmware 11.11.2"),
@@ -78,6 +82,43 @@ def test_of_several_offers_the_nearest_that_can_be_made_equal_is_named():
              "hq gateways.0.transforms": ["new", "old"], "hq site.managed": False}
     assert fixes("phase1-no-common-transform", bends) == ["Set key_group to 14 in hq's transform new"]
     assert rules.validate(read({**bends, "hq transforms.0.key_group": 14})).errors == ()
+
+
+def hub(**fields):
+    """A second gateway of hq's with the same transform, to a peer that is declared nowhere."""
+    return gateway("annex", **fields)
+
+
+@pytest.mark.parametrize(("bends", "fix"), [
+    ({"hq gateways.+": hub(), "branch transforms.0.encryption": "AES-128"},
+     "Set encryption to AES-256 in branch's transform p1"),
+    ({"both gateways.+": hub(), "branch transforms.0.encryption": "AES-128"},
+     "Set encryption to AES-256 in branch's transform p1, or encryption to AES-128 in hq's transform p1"),
+    ({**UNMANAGED, "hq gateways.+": hub(ike_version=1), "branch transforms.0.encryption": "AES-GCM-256"},
+     "Set encryption to AES-256 in branch's transform p1"),
+    ({**UNMANAGED, "branch transforms.0": {"name": "p1", "encryption": "AES-128", "sa_life": "8h"}},
+     "Set encryption to AES-256 and sa_life to 24h in branch's transform p1, or encryption to AES-128 and sa_life to "
+     "8h in hq's transform p1"),
+])
+def test_what_others_use_too_is_changed_only_where_nothing_else_mends(bends, fix):
+    assert fixes("phase1-no-common-transform", bends) == [fix]
+
+
+def test_a_proposal_that_another_tunnel_uses_stays():
+    voice = {"name": "voice", "gateway": "branch", "proposals": ["p2"],
+             "routes": [{"local": "10.1.9.0/24", "remote": "10.2.9.0/24"}]}
+    bends = {"hq tunnels.+": voice, "branch proposals.0.encryption": "AES-128"}
+    assert fixes("phase2-no-common-proposal", bends) == ["Set encryption to AES-256 in branch's proposal p2"]
+
+
+def test_gateways_that_share_their_transforms_are_judged_together():
+    moving = {"remote": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "annex.example"}},
+              "local": {"address": "192.0.2.1", "identifier": {"type": "domain-name", "value": "hq.example"}}}
+    bends = {**UNMANAGED, "hq transforms.+": {"name": "p9", "key_group": 19},
+             "hq gateways.0.endpoints.0.remote.address": "dynamic", "hq gateways.0.ike_version": 1,
+             "hq gateways.0.mode": "aggressive", "hq gateways.+": hub(endpoints=[moving], transforms=["p9"])}
+    (fix,) = fixes("ike-version-differs", bends)
+    assert not fix.startswith("Set ike_version to 2 at both ends, with no mode,") or "then mend" in fix
 
 
 @pytest.mark.parametrize("order", [["p1", "q"], ["q", "p1"]])

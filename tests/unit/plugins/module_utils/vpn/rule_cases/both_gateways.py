@@ -28,15 +28,15 @@ CASES = (
          (IKEV1, {**IKEV1, "branch gateways.0.mode": "main-fallback-aggressive"})),
     Case("mode-falls-back", {**IKEV1, "hq gateways.0.mode": "aggressive",
                              "branch gateways.0.mode": "main-fallback-aggressive"},
-         "gateway hq<->branch: mode: hq has aggressive, branch has main-fallback-aggressive: they agree on aggressive, "
-         "which protects no identity. Set ike_version to 2 at both ends, or mode to main where both have static "
-         "addresses.",
+         "gateway hq<->branch: mode: hq has aggressive, branch has main-fallback-aggressive: they agree on "
+         "aggressive, which protects no identity. Set ike_version to 2 at both ends, with no mode, or mode to main at "
+         "both ends where both have static addresses.",
          "gateways[branch].mode", "gateways[hq].mode",
          (IKEV1, {**IKEV1, "both gateways.0.mode": "main-fallback-aggressive"},
           {**IKEV1, "both gateways.0.mode": "aggressive"})),
     Case("mode-falls-back", {**IKEV1, "hq gateways.0.mode": "main-fallback-aggressive"},
          "gateway hq<->branch: mode: hq has main-fallback-aggressive, branch has main: they agree on main. Set "
-         "ike_version to 2 at both ends, or mode to main where both have static addresses.",
+         "ike_version to 2 at both ends, with no mode, or mode to main at both ends where both have static addresses.",
          "gateways[branch].mode", "gateways[hq].mode",
          ({"hq gateways.0.mode": "main-fallback-aggressive", "branch gateways.0.mode": "main"},)),
     Case("credential-method-differs", {"branch gateways.0.credential": {"method": "hex-psk", "psk": "ab" * 16}},
@@ -143,23 +143,23 @@ CASES = (
            "branch gateways.0.endpoints.0.local.address": "192.168.7.2"},)),
     Case("endpoint-behind-nat", {"branch gateways.0.endpoints.0.local.address": "10.9.0.1"},
          "gateway hq<->branch: endpoint address: hq reaches for 198.51.100.1, branch has 10.9.0.1: that is right only "
-         "if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 198.51.100.1 lead to branch, "
-         "or set gateways[hq].endpoints[0].local.address to 198.51.100.1 there.",
+         "if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 198.51.100.1 lead to "
+         "branch, and set gateways[hq].endpoints[0].local.public_address to 198.51.100.1 there.",
          "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
          ({}, {"branch gateways.0.endpoints.0.local.address": "dynamic"})),
     Case("endpoint-behind-nat", {"hq gateways.0.endpoints.0.remote.address": "10.9.0.9",
                                  "branch gateways.0.endpoints.0.local.address": "192.168.7.2"},
          "gateway hq<->branch: endpoint address: hq reaches for 10.9.0.9, branch has 192.168.7.2: that is right only "
-         "if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 10.9.0.9 lead to branch, or "
-         "set gateways[hq].endpoints[0].local.address to 10.9.0.9 there.",
+         "if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 10.9.0.9 lead to branch, and "
+         "set gateways[hq].endpoints[0].local.public_address to 10.9.0.9 there.",
          "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
          ({"hq gateways.0.endpoints.0.remote.address": "10.9.0.9",
            "branch gateways.0.endpoints.0.local.address": "10.9.0.1"},)),
     Case("endpoint-behind-nat", {"hq gateways.0.endpoints.0.remote.address": "2001:db8::9",
                                  "branch gateways.0.endpoints.0.local.address": "fd00::2"},
-         "gateway hq<->branch: endpoint address: hq reaches for 2001:db8::9, branch has fd00::2: that is right only if "
-         "a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 2001:db8::9 lead to branch, or "
-         "set gateways[hq].endpoints[0].local.address to 2001:db8::9 there.",
+         "gateway hq<->branch: endpoint address: hq reaches for 2001:db8::9, branch has fd00::2: that is right only "
+         "if a NAT translates the one to the other. Check that UDP ports 500 and 4500 of 2001:db8::9 lead to branch, "
+         "and set gateways[hq].endpoints[0].local.public_address to 2001:db8::9 there.",
          "gateways[branch].endpoints[0].remote.address", "gateways[hq].endpoints[0].local.address",
          ({"hq gateways.0.endpoints.0.remote.address": "2001:db8::9",
            "branch gateways.0.endpoints.0.local.address": "2001:db8::2"},)),

@@ -56,18 +56,19 @@ CASES = (
            "hq gateways.0.credential": CERTIFICATE}, {})),
     Case("phase1-aead-needs-ikev2", {**IKEV1, "hq transforms.0.encryption": "AES-GCM-256"},
          "gateway hq/branch: phase 1 encryption: transform p1 has AES-GCM-256: IKEv1 has no authenticated encryption "
-         "in phase 1. Set gateways[branch].ike_version to 2, or choose AES-256.",
+         "in phase 1. Set gateways[branch].ike_version to 2 at both ends, with no mode, or choose AES-256.",
          "transforms[p1].encryption", "",
          ({"hq transforms.0.encryption": "ChaCha20-Poly1305"}, {**IKEV1, "hq transforms.0.encryption": "AES-128"})),
     Case("phase1-key-group-needs-ikev2", {**IKEV1, "hq transforms.0.key_group": 32},
          "gateway hq/branch: phase 1 key group: transform p1 has group 32: IKEv1 has no such group. Set "
-         "gateways[branch].ike_version to 2, or transforms[p1].key_group to 14.",
+         "gateways[branch].ike_version to 2 at both ends, with no mode, or transforms[p1].key_group to 14.",
          "transforms[p1].key_group", "",
          ({"hq transforms.0.key_group": 31}, {**IKEV1, "hq transforms.0.key_group": 21})),
     Case("phase1-additional-key-exchange-needs-ikev2", {
         **IKEV1, "hq transforms.0.additional_key_exchange": "ML-KEM-768"},
          "gateway hq/branch: phase 1 additional key exchange: transform p1 has ML-KEM-768: IKEv1 has one key exchange "
-         "only. Set gateways[branch].ike_version to 2, or remove transforms[p1].additional_key_exchange.",
+         "only. Set gateways[branch].ike_version to 2 at both ends, with no mode, or remove "
+         "transforms[p1].additional_key_exchange.",
          "transforms[p1].additional_key_exchange", "",
          ({"hq transforms.0.additional_key_exchange": "ML-KEM-768"},
           {**IKEV1, "hq transforms.0.additional_key_exchange": "none"})),
@@ -92,7 +93,8 @@ CASES = (
     Case("main-mode-needs-static-peer", {
         **IKEV1, "hq gateways.0.endpoints.0.remote.address": "dynamic", "hq gateways.0.credential": CERTIFICATE},
          "gateway hq/branch: mode: it is main with a dynamic remote address: Main Mode needs static addresses at both "
-         "ends. Set gateways[branch].ike_version to 2 at both ends, or mode to aggressive.",
+         "ends. Set gateways[branch].ike_version to 2 at both ends, with no mode, or mode to aggressive at both "
+         "ends.",
          "gateways[branch].mode", "",
          (IKEV1, {**WEAK_IKEV1, "hq gateways.0.endpoints.0.remote.address": "dynamic"},
           {"hq gateways.0.endpoints.0.remote.address": "dynamic"},
@@ -117,22 +119,23 @@ CASES = (
          ({**IKEV1, "hq gateways.0.mode": "main-fallback-aggressive"},)),
     Case("ikev1-historic", IKEV1,
          "gateway hq/branch: IKE version: it is 1: IKEv1 is Historic. Set gateways[branch].ike_version to 2 at both "
-         "ends.",
+         "ends, with no mode.",
          "gateways[branch].ike_version", "", ({}, {**IKEV1, "hq policy": "strict"})),
     Case("policy-ikev1", {**IKEV1, "hq policy": "strict"},
          "gateway hq/branch: IKE version: it is 1, hq's policy is strict: IKEv1 is Historic. Set "
-         "gateways[branch].ike_version to 2 at both ends.",
+         "gateways[branch].ike_version to 2 at both ends, with no mode.",
          "gateways[branch].ike_version", "policy", (IKEV1, {"hq policy": "strict"})),
     Case("aggressive-mode-psk", WEAK_IKEV1,
-         "gateway hq/branch: mode: it is aggressive with a pre-shared key: who asks for one exchange can guess the key "
-         "offline. Set gateways[branch].ike_version to 2 at both ends, or credential.method to certificate.",
+         "gateway hq/branch: mode: it is aggressive with a pre-shared key: who asks for one exchange can guess the "
+         "key offline. Set gateways[branch].ike_version to 2 at both ends, with no mode, or "
+         "gateways[branch].credential.method to certificate at both ends.",
          "gateways[branch].mode", "",
          (IKEV1, {**WEAK_IKEV1, "both gateways.0.credential": CERTIFICATE}, {**WEAK_IKEV1, "hq policy": "strict"})),
     Case("policy-aggressive-mode-psk", {
         **IKEV1, "both gateways.0.mode": "main-fallback-aggressive", "hq policy": "strict"},
          "gateway hq/branch: mode: it is main-fallback-aggressive with a pre-shared key, hq's policy is strict: who "
-         "asks for one exchange can guess the key offline. Set gateways[branch].ike_version to 2 at both ends, or "
-         "credential.method to certificate.",
+         "asks for one exchange can guess the key offline. Set gateways[branch].ike_version to 2 at both ends, with "
+         "no mode, or gateways[branch].credential.method to certificate at both ends.",
          "gateways[branch].mode", "policy",
          (WEAK_IKEV1, {**WEAK_IKEV1, "branch policy": "strict", "hq gateways.0.mode": "main"})),
     Case("endpoints-mixed-families", {"hq gateways.0.endpoints.0.local.address": "2001:db8::1"},
@@ -162,7 +165,8 @@ CASES = (
     Case("nat-keep-alive-without-nat-traversal", {
         **IKEV1, "both gateways.0.nat_traversal": {"enabled": False, "keep_alive": "30s"}},
          "gateway hq/branch: NAT keep-alive: it is 30s, NAT traversal is off: no mapping is kept alive then. Set "
-         "gateways[branch].nat_traversal.enabled to true, or remove gateways[branch].nat_traversal.keep_alive.",
+         "gateways[branch].nat_traversal.enabled to true at both ends, or remove "
+         "gateways[branch].nat_traversal.keep_alive.",
          "gateways[branch].nat_traversal.keep_alive", "gateways[branch].nat_traversal.enabled",
          ({**IKEV1, "both gateways.0.nat_traversal": {"enabled": False}},
           {**IKEV1, "both gateways.0.nat_traversal": {"keep_alive": "30s"}})),

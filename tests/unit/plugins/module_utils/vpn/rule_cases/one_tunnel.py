@@ -41,20 +41,22 @@ CASES = (
          ({"hq proposals.+": {"name": "ah", "protocol": "AH"}}, AH)),
     Case("phase2-encryption-needs-ikev2", {**IKEV1, "hq proposals.0": {"name": "p2", "encryption":
                                                                        "ChaCha20-Poly1305"}},
-         "tunnel hq/lan: phase 2 encryption: proposal p2 has ChaCha20-Poly1305, gateway branch has IKEv1: IKEv1 has no "
-         "number for it. Set gateways[branch].ike_version to 2, or proposals[p2].encryption to AES-GCM-256.",
+         "tunnel hq/lan: phase 2 encryption: proposal p2 has ChaCha20-Poly1305, gateway branch has IKEv1: IKEv1 has "
+         "no number for it. Set gateways[branch].ike_version to 2 at both ends, with no mode, or "
+         "proposals[p2].encryption to AES-GCM-256.",
          "proposals[p2].encryption", "gateways[branch].ike_version",
          ({"hq proposals.0": {"name": "p2", "encryption": "ChaCha20-Poly1305"}},
           {**IKEV1, "hq proposals.0": {"name": "p2", "encryption": "AES-GCM-256"}})),
     Case("pfs-group-needs-ikev2", {**IKEV1, "hq tunnels.0.pfs.key_group": 31},
          "tunnel hq/lan: PFS key group: it is group 31, gateway branch has IKEv1: IKEv1 has no such group. Set "
-         "gateways[branch].ike_version to 2, or tunnels[lan].pfs.key_group to 14.",
+         "gateways[branch].ike_version to 2 at both ends, with no mode, or tunnels[lan].pfs.key_group to 14.",
          "tunnels[lan].pfs.key_group", "gateways[branch].ike_version",
          ({"hq tunnels.0.pfs.key_group": 31}, {**IKEV1, "hq tunnels.0.pfs.key_group": 20})),
     Case("pfs-additional-key-exchange-needs-ikev2", {
         **IKEV1, "hq tunnels.0.pfs.additional_key_exchange": "ML-KEM-768"},
          "tunnel hq/lan: PFS additional key exchange: it is ML-KEM-768, gateway branch has IKEv1: IKEv1 has one key "
-         "exchange only. Set gateways[branch].ike_version to 2, or remove tunnels[lan].pfs.additional_key_exchange.",
+         "exchange only. Set gateways[branch].ike_version to 2 at both ends, with no mode, or remove "
+         "tunnels[lan].pfs.additional_key_exchange.",
          "tunnels[lan].pfs.additional_key_exchange", "gateways[branch].ike_version",
          ({"hq tunnels.0.pfs.additional_key_exchange": "ML-KEM-768"},
           {**IKEV1, "hq tunnels.0.pfs": {"enabled": False, "additional_key_exchange": "ML-KEM-768"}})),
