@@ -9,8 +9,9 @@ keys and routes. On what sites and links may differ in and yet be alike (``liken
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, ParamSpec
 
 from ..findings import Finding, Severity
@@ -46,7 +47,7 @@ class Broken:
     fix: str
     left_path: str
     right_path: str = ""
-    ends: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
+    ends: tuple[tuple[str, str], ...] = dataclasses.field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

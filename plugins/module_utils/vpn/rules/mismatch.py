@@ -97,8 +97,8 @@ def nearest(left: Sequence[_Offer], right: Sequence[_Offer], members: Callable[[
     found = []
     for one, other in product(left, right):
         unequal = [both for both in zip(members(one), members(other), strict=True) if both[0] != both[1]]
-        found.append(Near(one, other, *(tuple(ends) for ends in zip(*unequal, strict=True)),
-                          lives=(life(one), life(other))))
+        found.append(Near(one, other, tuple(mine for mine, _its in unequal), tuple(its for _mine, its in unequal),
+                          (life(one), life(other))))
     return sorted(found, key=lambda near: len(near.left))
 
 
