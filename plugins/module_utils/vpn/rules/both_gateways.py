@@ -21,7 +21,7 @@ from ..model import (
     Transform,
 )
 from .book import BOTH_PHASE1, ERROR, SEED, TO_IKEV2, WARNING, Broken
-from .mismatch import Near, chosen, listed, nearest, transform_life, transform_members, values
+from .mismatch import Near, listed, lives_differ, nearest, transform_life, transform_members, values
 from .remedies import Remedy, is_sound, offered, to_gateway, to_transform
 from .settings import GatewaySettings, PairSettings, SiteSettings
 
@@ -156,18 +156,8 @@ def _made_equal(pair: PairSettings, near: Near[Transform]) -> list[Remedy]:
 @BOTH_PHASE1.rule("phase1-sa-life-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="transforms")
 def sa_life_differs(pair: PairSettings) -> Iterator[Broken]:
     """Both ends have the same SA life in the Phase 1 transform that they share."""
-    for here, there in chosen(pair.left_gateway.transforms, pair.right_gateway.transforms, transform_members):
-        if {transform.sa_life for transform in here} & {transform.sa_life for transform in there}:
-            continue
-        left, right = here[0], there[0]
-        one, other = transform_life(left).value, transform_life(right).value
-        negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
-        yield Broken("phase 1 SA life", f"{pair.left.name}'s transform {left.name} has {one}",
-                     f"{pair.right.name}'s transform {right.name} has {other}",
-                     f"transforms must match exactly{negotiated}",
-                     f"Set sa_life to {one} in {pair.right.name}'s transform {right.name}, "
-                     f"or to {other} in {pair.left.name}'s transform {left.name}",
-                     f"transforms[{left.name}].sa_life", f"transforms[{right.name}].sa_life")
+    yield from lives_differ(pair, "phase 1", "transform", pair.left_gateway.transforms, pair.right_gateway.transforms,
+                            transform_members, transform_life)
 
 
 def _on(value: object) -> str:

@@ -11,7 +11,7 @@ from itertools import product
 
 from ..model import IkeVersion, Proposal, Protocol
 from .book import BOTH_PHASE2, ERROR, OWN, SEED, WARNING, Broken
-from .mismatch import Near, chosen, nearest, proposal_life, proposal_members, values
+from .mismatch import Near, lives_differ, nearest, proposal_life, proposal_members, values
 from .remedies import Remedy, is_sound, offered, to_proposal, to_tunnel
 from .settings import PairSettings, SiteSettings, TunnelPairSettings, TunnelSettings
 
@@ -78,18 +78,8 @@ def _made_equal(pair: PairSettings, tunnels: TunnelPairSettings, near: Near[Prop
 @BOTH_PHASE2.rule("phase2-key-expiration-differs", ERROR, f"{SEED}; RFC 7296 §2.8", member="proposals")
 def key_expiration_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iterator[Broken]:
     """Both ends force key expiration alike in the Phase 2 proposal that they share."""
-    for here, there in chosen(tunnels.left.proposals, tunnels.right.proposals, proposal_members):
-        if {proposal.expiration for proposal in here} & {proposal.expiration for proposal in there}:
-            continue
-        left, right = here[0], there[0]
-        one, other = proposal_life(left).value, proposal_life(right).value
-        negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
-        yield Broken("phase 2 force key expiration", f"{pair.left.name}'s proposal {left.name} has {one}",
-                     f"{pair.right.name}'s proposal {right.name} has {other}",
-                     f"proposals must match exactly{negotiated}",
-                     f"Set force_key_expiration to {one} in {pair.right.name}'s proposal {right.name}, "
-                     f"or to {other} in {pair.left.name}'s proposal {left.name}",
-                     f"proposals[{left.name}].force_key_expiration", f"proposals[{right.name}].force_key_expiration")
+    yield from lives_differ(pair, "phase 2", "proposal", tunnels.left.proposals, tunnels.right.proposals,
+                            proposal_members, proposal_life)
 
 
 def _when(pair: PairSettings) -> str:

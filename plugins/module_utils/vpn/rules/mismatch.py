@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Generic, TypeVar
 
 from ..durations import format_duration, format_traffic
-from ..model import Proposal, Transform
+from ..model import IkeVersion, Proposal, Transform
+from .book import Broken
+from .settings import PairSettings
 
 _Offer = TypeVar("_Offer", Transform, Proposal)
 
@@ -102,7 +104,7 @@ def nearest(left: Sequence[_Offer], right: Sequence[_Offer], members: Callable[[
     return sorted(found, key=lambda near: len(near.left))
 
 
-def chosen(left: Sequence[_Offer], right: Sequence[_Offer],
+def _chosen(left: Sequence[_Offer], right: Sequence[_Offer],
            members: Callable[[_Offer], tuple[Member, ...]]) -> list[tuple[list[_Offer], list[_Offer]]]:
     """The offers of either list that have the members which the peers choose, in the one's or in the other's order."""
     here, there = _by_members(left, members), _by_members(right, members)
@@ -116,6 +118,23 @@ def _by_members(offers: Sequence[_Offer],
     for offer in offers:
         found.setdefault(members(offer), []).append(offer)
     return found
+
+
+def lives_differ(pair: PairSettings, phase: str, kind: str, left: Sequence[_Offer], right: Sequence[_Offer],
+                 members: Callable[[_Offer], tuple[Member, ...]], life: Callable[[_Offer], Member]) -> Iterator[Broken]:
+    """What is broken where the offers that the peers choose have no life in common; they are of one ``kind``."""
+    negotiated = ", and IKEv2 does not negotiate lifetimes" if pair.left_gateway.version is IkeVersion.V2 else ""
+    for here, there in _chosen(left, right, members):
+        if set(map(life, here)) & set(map(life, there)):
+            continue
+        one, other = here[0], there[0]
+        mine, its = life(one), life(other)
+        yield Broken(f"{phase} {mine.label}", f"{pair.left.name}'s {kind} {one.name} has {mine.value}",
+                     f"{pair.right.name}'s {kind} {other.name} has {its.value}",
+                     f"{kind}s must match exactly{negotiated}",
+                     f"Set {mine.field} to {mine.value} in {pair.right.name}'s {kind} {other.name}, or to {its.value} "
+                     f"in {pair.left.name}'s {kind} {one.name}",
+                     f"{kind}s[{one.name}].{mine.field}", f"{kind}s[{other.name}].{its.field}")
 
 
 def values(members: Iterable[Member]) -> str:
