@@ -105,7 +105,7 @@ def nearest(left: Sequence[_Offer], right: Sequence[_Offer], members: Callable[[
 
 
 def _chosen(left: Sequence[_Offer], right: Sequence[_Offer],
-           members: Callable[[_Offer], tuple[Member, ...]]) -> list[tuple[list[_Offer], list[_Offer]]]:
+            members: Callable[[_Offer], tuple[Member, ...]]) -> list[tuple[list[_Offer], list[_Offer]]]:
     """The offers of either list that have the members which the peers choose, in the one's or in the other's order."""
     here, there = _by_members(left, members), _by_members(right, members)
     firsts = [next((key for key in keys if key in others), None) for keys, others in ((here, there), (there, here))]
