@@ -23,6 +23,9 @@ options:
     type: list
     elements: str
     required: true
+  beside:
+    description: Another part of a declaration. Where the host declares none of that, nothing is given of the wanted.
+    type: str
   site:
     description: Another site of the host's fleet whose declaration is wanted, such as a partner's.
     type: str
@@ -36,6 +39,10 @@ EXAMPLES = r"""
     proposals: "{{ lookup('tandem.vpn.ipsec_declaration', 'proposals') }}"
     gateways: "{{ lookup('tandem.vpn.ipsec_declaration', 'gateways') }}"
     tunnels: "{{ lookup('tandem.vpn.ipsec_declaration', 'tunnels') }}"
+
+- name: The proposals, where tunnels are declared by variables and not by tasks
+  tandem.vpn.ipsec_config:
+    proposals: "{{ lookup('tandem.vpn.ipsec_declaration', 'proposals', beside='tunnels') or omit }}"
 
 - name: What the partner has to enter, with the key, for root's eyes
   ansible.builtin.copy:
@@ -75,17 +82,19 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         given = variables or {}
         kwargs.pop("wantlist", None)  # a loop's
-        unknown = [term for term in terms if term not in sides.FIELDS]
-        if unknown:
-            raise AnsibleLookupError(f"{unknown[0]} is no part of a declaration: these are {', '.join(sides.FIELDS)}")
         of_task = Variables(given["inventory_hostname"], given, lambda name: self._templar.template(given[name]))
         try:
-            site = options.check(kwargs, {"site": {"type": "str"}})["site"]
-            found = sides.of_host(of_task, self._loader, terms, check_mode=bool(given.get("ansible_check_mode")),
-                                  of=self._other(site, given))
+            said = options.check(kwargs, {"site": {"type": "str"}, "beside": {"type": "str"}})
+            wanted = [*terms, *([said["beside"]] if said["beside"] else [])]
+            unknown = [term for term in wanted if term not in sides.FIELDS]
+            if unknown:
+                raise AnsibleError(f"{unknown[0]} is no part of a declaration: these are {', '.join(sides.FIELDS)}")
+            found = sides.of_host(of_task, self._loader, wanted, check_mode=bool(given.get("ansible_check_mode")),
+                                  of=self._other(said["site"], given))
         except AnsibleError as error:  # which older releases of ansible-core take for a fault of the plugin
             raise AnsibleLookupError(str(error)) from None
-        return [found[term] for term in terms]
+        is_given = not said["beside"] or found[said["beside"]]
+        return [found[term] if is_given else None for term in terms]
 
     @staticmethod
     def _other(site: str | None, given: Mapping[str, Any]) -> Variables | None:
