@@ -28,6 +28,8 @@ from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
 from ansible_collections.tandem.vpn.plugins.module_utils.store import Store
 
 MARKER = "marker-that-must-appear-nowhere"
+REFUSAL = {"version": 1, "ok": False, "error": {"code": "invalid_declaration", "message": "this kernel has no ESP",
+                                                "findings": []}}
 
 
 @pytest.fixture
@@ -391,8 +393,7 @@ def test_a_refused_reload_puts_back_what_could_not_be_read_too(run, store, decla
     run(override(declared))
     store.declaration.write_text("{broken")
     before = contents(store)
-    daemon.answers["reload"] = lambda _request: {"version": 1, "ok": False, "error": {
-        "code": "invalid_declaration", "message": "this kernel has no ESP", "findings": []}}
+    daemon.answers["reload"] = lambda _request: REFUSAL
     with pytest.raises(ConfigureError, match="the old one stays in force"):
         run(override(declared), rebuild=True)
     assert contents(store) == before
@@ -491,8 +492,7 @@ def test_a_refused_reload_leaves_no_file_that_was_not_there(run, store, declared
     run(override(declared))
     store.secrets.unlink()
     before = contents(store)
-    daemon.answers["reload"] = lambda _request: {"version": 1, "ok": False, "error": {
-        "code": "invalid_declaration", "message": "this kernel has no ESP", "findings": []}}
+    daemon.answers["reload"] = lambda _request: REFUSAL
     with pytest.raises(ConfigureError, match="the old one stays in force"):
         run(override(declared), rebuild=True)
     assert contents(store) == before
