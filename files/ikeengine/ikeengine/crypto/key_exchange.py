@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..vpn.algorithms import GroupKind, KeyGroup
+from . import modp
 from .errors import InvalidKeyExchange, UnsupportedAlgorithm
-from .modp import ModpKey
 
 _UNCOMPRESSED = b"\x04"  # SEC 1 §2.3.3; the wire form of RFC 5903 §7 goes without it
 _CURVES: dict[str, ec.EllipticCurve] = {"ecp256": ec.SECP256R1(), "ecp384": ec.SECP384R1(), "ecp521": ec.SECP521R1()}
@@ -22,8 +23,6 @@ _CURVES: dict[str, ec.EllipticCurve] = {"ecp256": ec.SECP256R1(), "ecp384": ec.S
 
 class _KeyPair(Protocol):
     public: bytes
-
-    def __init__(self, group: KeyGroup) -> None: ...
 
     def exchange(self, peer_public: bytes) -> bytes: ...
 
@@ -63,7 +62,7 @@ class _Curve448Key:
         return self._private.exchange(X448PublicKey.from_public_bytes(peer_public))
 
 
-_KEY_PAIRS: dict[str, type[_KeyPair]] = {
+_KEY_PAIRS: dict[str, Callable[[KeyGroup], _KeyPair]] = {
     **dict.fromkeys(_CURVES, _EcpKey),
     "curve25519": _Curve25519Key,
     "curve448": _Curve448Key,
@@ -80,7 +79,7 @@ class KeyExchange:
     __slots__ = ("_key_pair", "group", "public")
 
     def __init__(self, group: KeyGroup) -> None:
-        key_pair = ModpKey if group.kind is GroupKind.MODP else _KEY_PAIRS.get(group.name)
+        key_pair = modp.key_pair if group.kind is GroupKind.MODP else _KEY_PAIRS.get(group.name)
         if key_pair is None:
             raise UnsupportedAlgorithm(group.name)
         self.group = group
