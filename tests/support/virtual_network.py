@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ikeengine.ikev2.context import Settings
-from ikeengine.ikev2.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed, IkeClosed
+from ikeengine.ike.context import Settings
+from ikeengine.ike.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed, IkeClosed
 from ikeengine.sa_manager import IkeSaManager
 from ikeengine.security_association import ChildSa, Datagram, SocketAddress
 from ikeengine.vpn import declaration

@@ -23,21 +23,22 @@ MAY_IMPORT = {
     "wire": {"vpn.algorithms"},
     "crypto": {"vpn.algorithms"},
     "negotiation": {"vpn", "wire"},
-    "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association"},
-    "sa_manager": {"vpn", "wire", "security_association", "ikev2", "keep_up", "reload", "status"},
-    "keep_up": {"vpn", "ikev2"},
+    "ike": {"vpn", "wire.header", "security_association"},
+    "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
+    "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev2", "keep_up", "reload", "status"},
+    "keep_up": {"vpn", "ike"},
     "reload": {"vpn"},
-    "status": {"vpn", "security_association", "ikev2", "keep_up"},
+    "status": {"vpn", "security_association", "ike", "keep_up"},
     "dataplane": {"vpn", "crypto", "security_association"},
     "cli": {"layout"},
-    "daemon": {"vpn", "dataplane", "security_association", "ikev2.events", "sa_manager", "reload", "status",
+    "daemon": {"vpn", "dataplane", "security_association", "ike.events", "sa_manager", "reload", "status",
                "layout", ""},
     "__main__": {"daemon", "layout", ""},
 }
 #: No socket, no clock, no kernel below the daemon and the data planes; modules that would bring one in.
 WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcntl", "signal", "threading", "pyroute2",
          "ctypes"}
-SANS_IO = ("vpn", "wire", "crypto", "negotiation", "ikev2", "sa_manager", "keep_up", "reload", "status",
+SANS_IO = ("vpn", "wire", "crypto", "negotiation", "ike", "ikev2", "sa_manager", "keep_up", "reload", "status",
            "security_association")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .ikev2.context import Settings
+from .ike.context import Settings
 from .vpn.model import Gateway, Route, Start, Tunnel
 
 

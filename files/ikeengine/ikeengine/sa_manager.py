@@ -11,30 +11,24 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from .ikev2 import ike_sa_init
-from .ikev2.children import Child, ChildState
-from .ikev2.context import IKE_PORT, Settings
-from .ikev2.cookies import Cookies
-from .ikev2.create_child_sa import CreateChild
-from .ikev2.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed
-from .ikev2.exchange import Refusal, notify_name
-from .ikev2.ike_sa_init import IkeSaInit
-from .ikev2.informational import DeleteChild
-from .ikev2.rekey_ike import RekeyIke
-from .ikev2.session import IkeSession
-from .ikev2.state import NO_SPI, State
+from .ike.children import Child, ChildState
+from .ike.context import Settings
+from .ike.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed
+from .ike.half_open import HalfOpen
+from .ike.refusal import Refusal
+from .ike.session import IkeSession
+from .ike.state import IKE_PORT, State
+from .ikev2.acceptor import Acceptor
+from .ikev2.session import Ikev2Session
 from .keep_up import Peer, missing_routes
 from .reload import ReloadResult, difference, keeps
 from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .vpn.model import Gateway, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
-from .wire.constants import ExchangeType, HeaderFlag, NotifyType
-from .wire.errors import UnsupportedCriticalPayload, UnsupportedMajorVersion, WireError
+from .wire.constants import NotifyType
+from .wire.errors import WireError
 from .wire.header import Header, decode_header
-from .wire.message import Message, decode_message, encode_message, first, notify
-from .wire.nonce import Nonce
-from .wire.notify import Notify
 
 #: Closed IKE SAs whose last answer is kept for a peer that did not get it.
 _CLOSED_KEPT = 256
@@ -55,10 +49,9 @@ class IkeSaManager:
         self._allocate_spi = allocate_spi
         self._encapsulate = encapsulate
         self._reqid = reqid
-        self._cookies = Cookies(random, self.settings.cookie_secret_lifetime)
+        self._half_open = HalfOpen()
+        self._acceptor = Acceptor(self, self._half_open, self._adopt_session)
         self._by_spi: dict[bytes, IkeSession] = {}
-        self._half_open: dict[tuple[SocketAddress, bytes], IkeSession] = {}
-        self._half_open_from: Counter[Address] = Counter()
         self._of_gateway: dict[str, list[IkeSession]] = {}
         self._closed: dict[bytes, tuple[bytes, bytes]] = {}
         self._timers: list[tuple[float, int, IkeSession]] = []
@@ -82,31 +75,34 @@ class IkeSaManager:
     def receive(self, datagram: Datagram, now: float) -> None:
         """A datagram from an IKE port, without the non-ESP marker. Whatever its octets, nothing is raised."""
         try:
-            message = decode_message(datagram.data)
-        except UnsupportedMajorVersion:
-            self._answer_version(datagram)
-            return
-        except UnsupportedCriticalPayload as error:
-            self._answer_critical(datagram, error.payload_type)
-            return
+            header = decode_header(datagram.data)
         except WireError:
             self.count("malformed")
             return
-        header = message.header
-        if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
-            self._receive_first(message, datagram, now)
-            return
-        own_spi = header.spi_r if header.is_initiator else header.spi_i
-        request, answer = self._closed.get(own_spi, (b"", b""))
-        if datagram.data == request:
-            self.send(Datagram(datagram.local, datagram.remote, answer))
-            return
-        session = self._by_spi.get(own_spi)
-        if session is None or not self._is_of(session, message):
-            self.count("unknown_spi")
-            return
-        session.receive(message, datagram, now)
-        self._touch(session)
+        session = self._session_of(header)
+        if session is not None:
+            session.receive(datagram, now)
+            self._touch(session)
+        elif header.major != Ikev2Session.version.value:
+            self._acceptor.answer_version(header, datagram)
+        elif not self._answer_for_closed(header, datagram):
+            self._acceptor.receive(header, datagram, now)
+
+    def _session_of(self, header: Header) -> IkeSession | None:
+        for spi in (header.spi_r, header.spi_i):
+            session = self._by_spi.get(spi)
+            if session is not None and session.is_meant(header):
+                return session
+        return None
+
+    def _answer_for_closed(self, header: Header, datagram: Datagram) -> bool:
+        """The peer did not get the last answer of an IKE SA that has closed since."""
+        for spi in (header.spi_r, header.spi_i):
+            request, answer = self._closed.get(spi, (b"", b""))
+            if datagram.data == request:
+                self.send(Datagram(datagram.local, datagram.remote, answer))
+                return True
+        return False
 
     def datagrams_to_send(self) -> list[Datagram]:
         """All since the last call. One whose data is the single octet 0xFF is a NAT keep-alive (RFC 3948 §2.3)."""
@@ -175,9 +171,8 @@ class IkeSaManager:
         session = self._live(self._peers[gateway].gateway.name)
         if session is None:
             raise LookupError(f"gateway {gateway} has no IKE SA")
-        if not session.requests.has(RekeyIke):
-            session.requests.add(RekeyIke(), now)
-            self._touch(session)
+        session.rekey(now)
+        self._touch(session)
 
     def rekey_child(self, tunnel: str, now: float, spi_in: int | None = None) -> None:
         """Rekey the tunnel's child SAs, or the one with that SPI. Raises LookupError where there is none."""
@@ -187,7 +182,7 @@ class IkeSaManager:
         if not found:
             raise LookupError(f"tunnel {tunnel} has no SA")
         for session, child in found:
-            session.requests.add(CreateChild(child.tunnel, child.sa.declared, child), now)
+            session.rekey_child(child, now)
             self._touch(session)
 
     def expire(self, spi_in: int, now: float, *, hard: bool) -> None:
@@ -196,10 +191,10 @@ class IkeSaManager:
             if child.sa.spi_in != spi_in:
                 continue
             if hard:
-                session.requests.add(DeleteChild(child, "its traffic limit is reached"), now)
+                session.delete_child(child, "its traffic limit is reached", now)
                 self.child_lost(session, now)
             elif child.state is ChildState.INSTALLED:
-                session.requests.add(CreateChild(child.tunnel, child.sa.declared, child), now)
+                session.rekey_child(child, now)
             self._touch(session)
             return
 
@@ -219,7 +214,7 @@ class IkeSaManager:
         for session, child in self._all_children():
             if child.sa.spi_in == spi_in:
                 self.emit(Failed(session.name, child.sa.tunnel, None, reason))
-                session.requests.add(DeleteChild(child, reason), now)
+                session.delete_child(child, reason, now)
                 self.child_lost(session, now)
                 self._touch(session)
                 return
@@ -303,7 +298,7 @@ class IkeSaManager:
         return any(session.is_covered(tunnel, route) for session in self._of_gateway.get(gateway, []))
 
     def established(self, session: IkeSession, now: float) -> None:
-        self._forget_half_open(session)
+        self._half_open.discard(session)
         sessions = self._of_gateway.setdefault(session.name, [])
         if session not in sessions:
             sessions.append(session)
@@ -326,7 +321,7 @@ class IkeSaManager:
             self._closed[session.own_spi] = session.last_exchange
             if len(self._closed) > _CLOSED_KEPT:
                 del self._closed[next(iter(self._closed))]
-        self._forget_half_open(session)
+        self._half_open.discard(session)
         sessions = self._of_gateway.get(session.name, [])
         if session in sessions:
             sessions.remove(session)
@@ -370,88 +365,6 @@ class IkeSaManager:
     def count(self, what: str) -> None:
         self.counters[what] += 1
 
-    # ---------------------------------------------------------------------------------------------- first messages
-
-    def _receive_first(self, message: Message, datagram: Datagram, now: float) -> None:
-        header = message.header
-        if not header.is_initiator or header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id != 0:
-            self.count("malformed")
-            return
-        known = self._half_open.get((datagram.remote, header.spi_i))
-        if known is not None:
-            if not known.repeat_init_answer(datagram):
-                self.count("unexpected_request")
-            return
-        nonce = first(message.payloads, Nonce)
-        if nonce is None:
-            self.count("malformed")
-            return
-        if len(self._half_open) >= self.settings.cookie_threshold:
-            cookie = notify(message.payloads, NotifyType.COOKIE)
-            if cookie is None or not self._cookies.is_good(cookie.data, nonce.data, datagram.remote, header.spi_i):
-                self.count("cookie_demanded")
-                fresh = self._cookies.make(nonce.data, datagram.remote, header.spi_i, now)
-                self._answer_clear(header, datagram, Notify(NotifyType.COOKIE, fresh))
-                return
-        if self._half_open_from[datagram.remote.address] >= self.settings.half_open_per_address:
-            self.count("too_many_half_open")
-            return
-        session = IkeSession(self, initiator=False, gateway=None, local=datagram.local, remote=datagram.remote, now=now)
-        try:
-            ike_sa_init.respond(session, message, datagram, now)
-        except WireError:
-            self.count("malformed")
-        except Refusal as refusal:
-            self._answer_clear(header, datagram, refusal.answer)
-            self.count("refused")
-            if refusal.reason:
-                name = session.candidates[0].name if session.candidates else ""
-                self.emit(Failed(name, None, notify_name(refusal.notify), f"{datagram.remote}: {refusal.reason}"))
-        else:
-            self._by_spi[session.own_spi] = session
-            session.half_open_key = (datagram.remote, header.spi_i)
-            self._half_open[session.half_open_key] = session
-            self._half_open_from[datagram.remote.address] += 1
-            self._touch(session)
-
-    def _answer_critical(self, datagram: Datagram, payload_type: int) -> None:
-        """Name what we do not know (RFC 7296 §2.5), where that needs no keys: the first request."""
-        self.count("unsupported_critical_payload")
-        header = decode_header(datagram.data)
-        if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response and header.spi_r == NO_SPI:
-            self._answer_clear(header, datagram, Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([payload_type])))
-
-    def _answer_clear(self, header: Header, datagram: Datagram, row: Notify) -> None:
-        data = encode_message(spi_i=header.spi_i, spi_r=NO_SPI, exchange=header.exchange, flags=HeaderFlag.RESPONSE,
-                              message_id=header.message_id, payloads=[row])
-        self.send(Datagram(datagram.local, datagram.remote, data))
-
-    def _answer_version(self, datagram: Datagram) -> None:
-        """Say which version we speak (RFC 7296 §2.5); to requests only, so that no two answer in a circle."""
-        self.count("unsupported_version")
-        header = decode_header(datagram.data)
-        if header.major > 2 and not header.is_response:
-            data = encode_message(spi_i=header.spi_i, spi_r=header.spi_r, exchange=header.exchange,
-                                  flags=HeaderFlag.RESPONSE, message_id=header.message_id,
-                                  payloads=[Notify(NotifyType.INVALID_MAJOR_VERSION)])
-            self.send(Datagram(datagram.local, datagram.remote, data))
-
-    @staticmethod
-    def _is_of(session: IkeSession, message: Message) -> bool:
-        header = message.header
-        if session.state is State.INITIATING:
-            return header.spi_i == session.spi_i
-        return header.spi_i == session.spi_i and header.spi_r == session.spi_r
-
-    def _forget_half_open(self, session: IkeSession) -> None:
-        if session.half_open_key is not None:
-            del self._half_open[session.half_open_key]
-            address = session.half_open_key[0].address
-            self._half_open_from[address] -= 1
-            if not self._half_open_from[address]:
-                del self._half_open_from[address]
-            session.half_open_key = None
-
     # ---------------------------------------------------------------------------------------------- keeping up
 
     def _attempt(self, peer: Peer, now: float) -> None:
@@ -465,10 +378,8 @@ class IkeSaManager:
             session = self._begin(peer, now)
             if session is None:
                 return
-        asked = {(task.tunnel.name, task.route) for task in session.requests.all() if isinstance(task, CreateChild)}
         for tunnel, route in missing:
-            if (tunnel.name, route) not in asked:
-                session.requests.add(CreateChild(tunnel, route), now)
+            session.ask_for(tunnel, route, now)
         self._touch(session)
 
     def _begin(self, peer: Peer, now: float) -> IkeSession | None:
@@ -476,12 +387,12 @@ class IkeSaManager:
         if pair.local.address is None or pair.remote.address is None:
             peer.last_error = "the remote address is dynamic: the peer must initiate"
             return None
-        session = IkeSession(self, initiator=True, gateway=peer.gateway, now=now,
-                             local=SocketAddress(pair.local.address, IKE_PORT),
-                             remote=SocketAddress(pair.remote.address, IKE_PORT))
+        session = Ikev2Session(self, initiator=True, gateway=peer.gateway, now=now,
+                               local=SocketAddress(pair.local.address, IKE_PORT),
+                               remote=SocketAddress(pair.remote.address, IKE_PORT))
         self._by_spi[session.own_spi] = session
         self._of_gateway.setdefault(peer.gateway.name, []).append(session)
-        session.requests.add(IkeSaInit(), now)
+        session.begin(now)
         return session
 
     def _missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
@@ -515,7 +426,7 @@ class IkeSaManager:
         for session in self._of_gateway.get(gateway, []):
             for child in session.children:
                 if chosen(child) and child.state is not ChildState.DELETING:
-                    session.requests.add(DeleteChild(child, reason), now)
+                    session.delete_child(child, reason, now)
             self._touch(session)
 
     def _revive(self, gone: ChildSa) -> None:
@@ -528,6 +439,11 @@ class IkeSaManager:
             self._touch(session)
 
     # ---------------------------------------------------------------------------------------------- bookkeeping
+
+    def _adopt_session(self, session: IkeSession) -> None:
+        """One that an acceptor has begun."""
+        self._by_spi[session.own_spi] = session
+        self._touch(session)
 
     def _adopt(self, side: Side) -> None:
         peers = {}
@@ -547,7 +463,7 @@ class IkeSaManager:
 
     def _find_candidates(self) -> None:
         """Who a half-open peer may still turn out to be."""
-        for session in self._half_open.values():
+        for session in self._half_open.sessions():
             session.candidates = tuple(self.candidates(session.local.address, session.remote.address))
 
     def _known(self, gateway: str, tunnel: str | None) -> None:

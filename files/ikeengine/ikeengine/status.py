@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .ikev2.create_child_sa import CreateChild
-from .ikev2.session import IkeSession
-from .ikev2.state import State
+from .ike.session import IkeSession
+from .ike.state import State
 from .keep_up import Peer
 from .security_association import ChildSa, SocketAddress
 from .vpn.model import Route, Tunnel
@@ -79,8 +78,7 @@ def gateway_status(peer: Peer, sessions: Sequence[IkeSession]) -> GatewayStatus:
 
 def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) -> TunnelStatus:
     """One tunnel, from the sessions of its gateway."""
-    connecting = any(task.tunnel == tunnel for session in sessions for task in session.requests.all()
-                     if isinstance(task, CreateChild))
+    connecting = any(name == tunnel.name for session in sessions for name, _route in session.asked_for())
     routes = []
     for route in tunnel.routes:
         children = tuple(ChildStatus(child.sa, child.initiated_at, child.installed_at, child.rekey_at)
@@ -94,6 +92,6 @@ def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) ->
 
 def _ike_sa_status(session: IkeSession) -> IkeSaStatus:
     local_identity, remote_identity = session.describe_identities()
-    return IkeSaStatus(2, session.spi_i, session.spi_r, session.initiator, session.protection.suite, session.local,
-                       session.remote, local_identity, remote_identity, session.nat_detected, session.created_at,
-                       session.established_at or session.created_at, session.rekey_at)
+    return IkeSaStatus(session.version.value, session.spi_i, session.spi_r, session.initiator, session.suite,
+                       session.local, session.remote, local_identity, remote_identity, session.nat_detected,
+                       session.created_at, session.established_at or session.created_at, session.rekey_at)

@@ -14,7 +14,7 @@ from typing import Any
 from .. import __version__
 from ..dataplane.capabilities import Capabilities
 from ..dataplane.interface import DataPlaneError
-from ..ikev2.events import Event, Failed
+from ..ike.events import Event, Failed
 from ..reload import ReloadResult
 from ..vpn import declaration
 from ..vpn.declaration import DeclarationError

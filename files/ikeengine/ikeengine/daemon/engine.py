@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..dataplane.interface import Acquire, DataPlaneError, DataPlaneEvent, Expired
-from ..ikev2.events import (
+from ..ike.events import (
     ChildInbound,
     ChildMoved,
     ChildOutbound,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Protection
-from ..ikev2.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
+from ..ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
 from ..security_association import ChildSa, NoSpi, SocketAddress
 from ..vpn.model import DataPlaneChoice, Gateway, Protocol, Route, Side, Tunnel
 from ..vpn.selectors import Address

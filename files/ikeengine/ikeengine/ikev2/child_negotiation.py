@@ -10,20 +10,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..crypto.errors import InvalidKeyExchange
+from ..crypto.key_derivation import child_keys
 from ..crypto.key_exchange import KeyExchange
+from ..ike.children import Child, make_child
+from ..ike.refusal import Refusal
 from ..negotiation.proposals import ChildChoice, NoMatch, choose_child, offer_child
 from ..negotiation.traffic_selectors import agreed, narrow, to_wire
+from ..security_association import DirectionKeys
 from ..vpn.model import Route, Tunnel
 from ..wire import key_exchange as wire
 from ..wire.constants import NotifyType
 from ..wire.message import Payload, notify
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from ..wire.traffic_selectors import TrafficSelectorsInitiator, TrafficSelectorsResponder
-from .children import Child, make_child
-from .exchange import Refusal, error_in, notify_name, require
+from .exchange import error_in, notify_name, require
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class ChildOffer:
     started_at: float
 
     @classmethod
-    def make(cls, session: IkeSession, tunnel: Tunnel, route: Route, *, first: bool, now: float) -> ChildOffer:
+    def make(cls, session: Ikev2Session, tunnel: Tunnel, route: Route, *, first: bool, now: float) -> ChildOffer:
         """Raises Refusal where the data plane gives no SPI."""
         spi = session.context.allocate_spi(session.local.address, session.remote.address,
                                            tunnel.proposals[0].protocol, tunnel.name)
@@ -52,7 +55,7 @@ class ChildOffer:
         return [TrafficSelectorsInitiator((to_wire(self.route.local),)),
                 TrafficSelectorsResponder((to_wire(self.route.remote),))]
 
-    def accept(self, session: IkeSession, payloads: Sequence[Payload], nonce_i: bytes, nonce_r: bytes,
+    def accept(self, session: Ikev2Session, payloads: Sequence[Payload], nonce_i: bytes, nonce_r: bytes,
                now: float) -> Child:
         """The child SA of a positive answer. Raises Refusal (never fatal) where the answer cannot be used."""
         group = self.key_exchange.group if self.key_exchange else None
@@ -65,9 +68,8 @@ class ChildOffer:
         if isinstance(route, NoMatch):
             raise Refusal(NotifyType.TS_UNACCEPTABLE, route.reason)
         shared = _shared_secret(self.key_exchange, payloads) if self.key_exchange else b""
-        return make_child(session, self.tunnel, self.route, route, choice, spi_in=self.spi_in, nonce_i=nonce_i,
-                          nonce_r=nonce_r, shared_secret=shared, created_by_us=True, initiated_at=self.started_at,
-                          now=now)
+        return _child(session, self.tunnel, self.route, route, choice, spi_in=self.spi_in, nonce_i=nonce_i,
+                      nonce_r=nonce_r, shared_secret=shared, created_by_us=True, initiated_at=self.started_at, now=now)
 
 
 def refusal_reason(payloads: Sequence[Payload], tunnel: Tunnel, *, first: bool) -> tuple[int, str] | None:
@@ -93,7 +95,7 @@ def describe(tunnel: Tunnel, *, first: bool) -> str:
     return "; ".join(suites) + pfs
 
 
-def grant(session: IkeSession, payloads: Sequence[Payload], *, nonce_i: bytes, nonce_r: bytes, first: bool,
+def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes, nonce_r: bytes, first: bool,
           started_at: float, rekeyed: Child | None, now: float) -> tuple[list[Payload], Child]:
     """The responder's answer (SA, [KE], TSi, TSr; the caller adds its nonce) and the child SA. Raises Refusal."""
     initiator = require(payloads, TrafficSelectorsInitiator)
@@ -116,8 +118,8 @@ def grant(session: IkeSession, payloads: Sequence[Payload], *, nonce_i: bytes, n
         shared = _shared_secret(key_exchange, payloads)
     spi_in = session.context.allocate_spi(session.local.address, session.remote.address, choice.proposal.protocol,
                                           tunnel.name)
-    child = make_child(session, tunnel, declared, found.route, choice, spi_in=spi_in, nonce_i=nonce_i,
-                       nonce_r=nonce_r, shared_secret=shared, created_by_us=False, initiated_at=started_at, now=now)
+    child = _child(session, tunnel, declared, found.route, choice, spi_in=spi_in, nonce_i=nonce_i, nonce_r=nonce_r,
+                   shared_secret=shared, created_by_us=False, initiated_at=started_at, now=now)
     answer: list[Payload] = [SecurityAssociation((_with_spi(choice, spi_in),))]
     if key_exchange is not None:
         answer.append(wire.KeyExchange(key_exchange.group.number, key_exchange.public))
@@ -126,7 +128,21 @@ def grant(session: IkeSession, payloads: Sequence[Payload], *, nonce_i: bytes, n
     return answer, child
 
 
-def _routes(session: IkeSession, rekeyed: Child | None) -> list[tuple[Tunnel, Route]]:
+def _child(session: Ikev2Session, tunnel: Tunnel, declared: Route, route: Route, choice: ChildChoice, *, spi_in: int,
+           nonce_i: bytes, nonce_r: bytes, shared_secret: bytes, created_by_us: bool, initiated_at: float,
+           now: float) -> Child:
+    """The child SA with its keys (RFC 7296 §2.17)."""
+    proposal, protection = choice.proposal, session.protection
+    encryption_i, integrity_i, encryption_r, integrity_r = child_keys(
+        protection.prf, protection.keys.sk_d, nonce_i, nonce_r, proposal.encryption, proposal.authentication,
+        shared_secret)
+    return make_child(session, tunnel, declared, route, proposal, spi_in=spi_in, spi_out=choice.spi,
+                      of_initiator=DirectionKeys(encryption_i, integrity_i),
+                      of_responder=DirectionKeys(encryption_r, integrity_r), lowest_nonce=min(nonce_i, nonce_r),
+                      created_by_us=created_by_us, initiated_at=initiated_at, now=now)
+
+
+def _routes(session: Ikev2Session, rekeyed: Child | None) -> list[tuple[Tunnel, Route]]:
     """What the peer may ask for; routes that have no SA yet come first, so that equal matches fill the gaps."""
     if rekeyed is not None:
         return [(rekeyed.tunnel, rekeyed.sa.declared)]

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..ike.children import Child, ChildState
+from ..ike.context import NONCE_SIZE
+from ..ike.events import Failed
+from ..ike.refusal import Refusal
 from ..vpn.model import Route, Tunnel
 from ..wire import key_exchange as wire
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
@@ -15,14 +19,11 @@ from ..wire.message import Payload
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
 from .child_negotiation import ChildOffer, grant, refusal_reason, rekeyed_spi
-from .children import Child, ChildState
-from .context import NONCE_SIZE
-from .events import Failed
-from .exchange import Refusal, Task, notify_name, require
+from .exchange import Task, notify_name, require
 from .informational import DeleteChild
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 
 class CreateChild(Task):
@@ -37,7 +38,7 @@ class CreateChild(Task):
         self._nonce = b""
         self._offer: ChildOffer | None = None
 
-    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
         payloads: list[Payload] = []
         if not session.context.is_wanted(self.tunnel, self.route):
             return None
@@ -60,7 +61,7 @@ class CreateChild(Task):
             payloads.append(wire.KeyExchange(offer.key_exchange.group.number, offer.key_exchange.public))
         return payloads + offer.selectors()
 
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         assert self._offer is not None
         refused = refusal_reason(payloads, self.tunnel, first=False)
         if refused is not None:
@@ -79,7 +80,7 @@ class CreateChild(Task):
         else:
             self._replace(session, self.rekeyed, child, now)
 
-    def _replace(self, session: IkeSession, old: Child, new: Child, now: float) -> None:
+    def _replace(self, session: Ikev2Session, old: Child, new: Child, now: float) -> None:
         rival = old.replacement
         if rival is not None and rival.state is not ChildState.GONE and new.lowest_nonce < rival.lowest_nonce:
             # Both ends rekeyed the same SA and ours has the lowest nonce: we close it (RFC 7296 §2.8.1). The peer
@@ -98,7 +99,7 @@ class CreateChild(Task):
         if was_there:
             session.requests.add(DeleteChild(old, "rekeyed"), now)
 
-    def _refused(self, session: IkeSession, notify: int, reason: str, now: float) -> None:
+    def _refused(self, session: Ikev2Session, notify: int, reason: str, now: float) -> None:
         old = self.rekeyed
         if old is None:
             session.context.emit(Failed(session.name, self.tunnel.name, notify_name(notify), reason))
@@ -121,12 +122,12 @@ class CreateChild(Task):
         if notify != NotifyType.TEMPORARY_FAILURE:
             session.context.emit(Failed(session.name, self.tunnel.name, notify_name(notify), reason))
 
-    def abandoned(self, session: IkeSession, reason: str, now: float) -> None:
+    def abandoned(self, session: Ikev2Session, reason: str, now: float) -> None:
         if self.rekeyed is not None and self.rekeyed.state is ChildState.REKEYING:
             self.rekeyed.state = ChildState.INSTALLED
 
 
-def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """A child SA for a route of the peer's choice, or in place of the one that it names."""
     spi = rekeyed_spi(payloads)
     rekeyed = None
@@ -148,7 +149,7 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
     return [answer[0], Nonce(nonce_r), *answer[1:]]
 
 
-def _replaced_by_peer(session: IkeSession, old: Child, new: Child, now: float) -> None:
+def _replaced_by_peer(session: Ikev2Session, old: Child, new: Child, now: float) -> None:
     """The peer deletes the old SA once it has the new; until then we send on the old one, so that nothing is lost."""
     old.replacement = new
     new.replaces = old

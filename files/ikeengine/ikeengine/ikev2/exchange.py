@@ -9,37 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from ..ike.refusal import Refusal
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.errors import MalformedMessage
 from ..wire.message import Payload, first
 from ..wire.notify import Notify
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 _P = TypeVar("_P", bound=Payload)
 _FIRST_STATUS_TYPE = 16384
-
-
-class Refusal(Exception):
-    """A request cannot be granted. ``notify`` goes to the peer, ``reason`` only to the operator.
-
-    ``fatal`` closes the IKE SA after the answer (RFC 7296 §2.21.3).
-    """
-
-    def __init__(self, notify: int, reason: str, data: bytes = b"", *, protocol: int = 0, spi: bytes = b"",
-                 fatal: bool = False) -> None:
-        super().__init__(reason)
-        self.notify = notify
-        self.reason = reason
-        self.data = data
-        self.protocol = protocol
-        self.spi = spi
-        self.fatal = fatal
-
-    @property
-    def answer(self) -> Notify:
-        return Notify(self.notify, self.data, self.protocol, self.spi)
 
 
 class Task(ABC):
@@ -48,14 +28,14 @@ class Task(ABC):
     exchange: ClassVar[ExchangeType]
 
     @abstractmethod
-    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
         """The request's payloads, or None where the task has become needless."""
 
     @abstractmethod
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         """Take the authenticated answer."""
 
-    def abandoned(self, session: IkeSession, reason: str, now: float) -> None:  # noqa: B027 - most have nothing to undo
+    def abandoned(self, session: Ikev2Session, reason: str, now: float) -> None:  # noqa: B027 - most have nothing to undo
         """The session closes before an answer came."""
 
 
@@ -71,6 +51,11 @@ def error_in(payloads: Iterable[Payload]) -> int | None:
     """The type of the first notification that reports an error (below 16384), known to us or not."""
     return next((row.notify_type for row in payloads
                  if isinstance(row, Notify) and row.notify_type < _FIRST_STATUS_TYPE), None)
+
+
+def answer(refusal: Refusal) -> Notify:
+    """What the peer hears of it."""
+    return Notify(refusal.notify, refusal.data, refusal.protocol, refusal.spi)
 
 
 def notify_name(notify: int) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..crypto.authentication import equal, psk_auth, signed_octets
+from ..ike.events import Failed
+from ..ike.refusal import Refusal
 from ..negotiation import identities
 from ..vpn.model import Gateway, Identity, Transform, Tunnel
 from ..wire.authentication import Authentication
@@ -19,11 +21,11 @@ from ..wire.notify import Notify
 from ..wire.security_association import SecurityAssociation
 from .child_negotiation import ChildOffer, grant, refusal_reason
 from .create_child_sa import CreateChild
-from .events import Failed
-from .exchange import Refusal, Task, error_in, notify_name, require
+from .exchange import Task, error_in, notify_name, require
+from .exchange import answer as answer_to
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 
 class IkeAuth(Task):
@@ -34,7 +36,7 @@ class IkeAuth(Task):
     def __init__(self) -> None:
         self._offer: ChildOffer | None = None
 
-    def request(self, session: IkeSession, now: float) -> list[Payload]:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload]:
         gateway = session.gateway
         assert gateway is not None
         pair = gateway.endpoints[0]
@@ -56,7 +58,7 @@ class IkeAuth(Task):
                 payloads += [self._offer.security_association(), *self._offer.selectors()]
         return payloads
 
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         gateway = session.gateway
         assert gateway is not None
         theirs = first(payloads, IdentificationResponder)
@@ -74,7 +76,7 @@ class IkeAuth(Task):
         if self._offer is not None:
             self._take_child(session, self._offer, payloads, now)
 
-    def _take_child(self, session: IkeSession, offer: ChildOffer, payloads: Sequence[Payload], now: float) -> None:
+    def _take_child(self, session: Ikev2Session, offer: ChildOffer, payloads: Sequence[Payload], now: float) -> None:
         refused: tuple[int, str] | None = None
         if first(payloads, SecurityAssociation) is None:
             refused = refusal_reason(payloads, offer.tunnel, first=True) or (
@@ -88,12 +90,12 @@ class IkeAuth(Task):
             _no_child(session, offer.tunnel, *refused, now)
 
 
-def _no_child(session: IkeSession, tunnel: Tunnel, notify: int, reason: str, now: float) -> None:
+def _no_child(session: Ikev2Session, tunnel: Tunnel, notify: int, reason: str, now: float) -> None:
     session.context.emit(Failed(session.name, tunnel.name, notify_name(notify), reason))
     session.context.child_lost(session, now)
 
 
-def _rejected(session: IkeSession, gateway: Gateway, payloads: Sequence[Payload]) -> Refusal:
+def _rejected(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload]) -> Refusal:
     error = error_in(payloads)
     if error is None:
         return Refusal(NotifyType.AUTHENTICATION_FAILED, f"the peer {session.remote} did not authenticate itself")
@@ -105,7 +107,7 @@ def _rejected(session: IkeSession, gateway: Gateway, payloads: Sequence[Payload]
     return Refusal(error, text)
 
 
-def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """The responder's side. A failed authentication is answered and closes; a failed child SA is only answered."""
     theirs = require(payloads, IdentificationInitiator)
     asked = first(payloads, IdentificationResponder)
@@ -128,12 +130,12 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
                                started_at=session.created_at, rekeyed=None, now=now)
     except Refusal as refusal:
         session.context.emit(Failed(session.name, None, notify_name(refusal.notify), refusal.reason))
-        return [*answer, refusal.answer]
+        return [*answer, answer_to(refusal)]
     session.add_child(child, now)
     return answer + granted
 
 
-def _gateway(session: IkeSession, theirs: Identification, asked: Identification | None) -> Gateway:
+def _gateway(session: Ikev2Session, theirs: Identification, asked: Identification | None) -> Gateway:
     """The declared gateway that the peer says it is, among those that its address and the suite allow."""
     meant = [gateway for gateway in session.candidates if _is_meant(gateway, theirs, asked)]
     for gateway in meant:
@@ -164,7 +166,7 @@ def _same_suite(gateway: Gateway, chosen: Transform) -> Transform | None:
                  == (chosen.encryption, chosen.authentication, chosen.key_group)), None)
 
 
-def _check_identity(session: IkeSession, gateway: Gateway, theirs: Identification) -> None:
+def _check_identity(session: Ikev2Session, gateway: Gateway, theirs: Identification) -> None:
     wanted = gateway.endpoints[0].remote.identity
     if not identities.matches(wanted, theirs.id_type, theirs.data):
         raise Refusal(NotifyType.AUTHENTICATION_FAILED,
@@ -173,7 +175,7 @@ def _check_identity(session: IkeSession, gateway: Gateway, theirs: Identificatio
     session.remote_identity = wanted.value
 
 
-def _check_auth(session: IkeSession, gateway: Gateway, theirs: Identification, proof: Authentication, *,
+def _check_auth(session: Ikev2Session, gateway: Gateway, theirs: Identification, proof: Authentication, *,
                 of_initiator: bool) -> None:
     if proof.method != AuthMethod.SHARED_KEY:
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"credential: the peer {session.remote} authenticates by "
@@ -183,7 +185,7 @@ def _check_auth(session: IkeSession, gateway: Gateway, theirs: Identification, p
                       "key: set the same one at both ends", fatal=True)
 
 
-def _auth(session: IkeSession, gateway: Gateway, identity: Identification, *, of_initiator: bool) -> bytes:
+def _auth(session: Ikev2Session, gateway: Gateway, identity: Identification, *, of_initiator: bool) -> bytes:
     """AUTH of that end by the pre-shared key (RFC 7296 §2.15)."""
     protection, secret = session.protection, gateway.credential.secret
     if secret is None:

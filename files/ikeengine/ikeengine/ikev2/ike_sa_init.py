@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..crypto.key_derivation import skeyseed
 from ..crypto.key_exchange import KeyExchange
+from ..ike.context import NONCE_SIZE
+from ..ike.refusal import Refusal
+from ..ike.state import NO_SPI, State
 from ..negotiation.proposals import NoMatch, choose_ike, offer_ike
 from ..security_association import Datagram
 from ..vpn import algorithms
@@ -22,14 +25,12 @@ from ..wire.nonce import Nonce
 from ..wire.notify import Notify
 from ..wire.security_association import SecurityAssociation
 from . import nat_detection
-from .context import NONCE_SIZE
-from .exchange import Refusal, Task, error_in, notify_name, require
+from .exchange import Task, error_in, notify_name, require
 from .ike_auth import IkeAuth
 from .protection import Protection
-from .state import NO_SPI, State
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 # A peer that is honest asks for one cookie and corrects one group; a few more leave room for a changed secret.
 _MOST_REPEATS = 5
@@ -44,7 +45,7 @@ class IkeSaInit(Task):
         self._cookie = b""
         self._repeats = 0
 
-    def request(self, session: IkeSession, now: float) -> list[Payload]:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload]:
         gateway = session.gateway
         assert gateway is not None
         if session.key_exchange is None:
@@ -57,7 +58,7 @@ class IkeSaInit(Task):
                      Nonce(session.nonce_i)]
         return payloads + nat_detection.announce(session.spi_i, session.spi_r, session.local, session.remote, pretend)
 
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         gateway = session.gateway
         assert gateway is not None
         for row in all_of(payloads, Notify):
@@ -92,7 +93,7 @@ class IkeSaInit(Task):
         session.state = State.AUTHENTICATING
         session.requests.add_first(IkeAuth(), now)
 
-    def _change_group(self, session: IkeSession, data: bytes, now: float) -> None:
+    def _change_group(self, session: Ikev2Session, data: bytes, now: float) -> None:
         assert session.gateway is not None
         wanted = int.from_bytes(data[:2], "big")
         for transform in session.gateway.transforms:
@@ -104,14 +105,14 @@ class IkeSaInit(Task):
         raise Refusal(NotifyType.INVALID_KE_PAYLOAD,
                       f"phase 1: the peer wants key group {wanted}, we have {ours}: add the group at one of the ends")
 
-    def _repeat(self, session: IkeSession, now: float) -> None:
+    def _repeat(self, session: Ikev2Session, now: float) -> None:
         self._repeats += 1
         if self._repeats > _MOST_REPEATS:
             raise Refusal(NotifyType.COOKIE, "phase 1: the peer asks for cookies or groups without end")
         session.requests.repeat_init(self, now)
 
 
-def _refused(session: IkeSession, kind: int) -> str:
+def _refused(session: Ikev2Session, kind: int) -> str:
     assert session.gateway is not None
     ours = "; ".join(f"{row.encryption.name}/{row.authentication.name}/group {row.key_group.number}"
                      for row in session.gateway.transforms)
@@ -119,7 +120,7 @@ def _refused(session: IkeSession, kind: int) -> str:
     return f"{text}; we offered {ours}: its log says what it has" if kind == NotifyType.NO_PROPOSAL_CHOSEN else text
 
 
-def respond(session: IkeSession, message: Message, datagram: Datagram, now: float) -> None:
+def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: float) -> None:
     """The responder's side, to a request that carries a good cookie or needs none. Raises Refusal or WireError."""
     payloads, context = message.payloads, session.context
     session.spi_i = message.header.spi_i
@@ -151,7 +152,7 @@ def respond(session: IkeSession, message: Message, datagram: Datagram, now: floa
     session.answer_init(answer, datagram, now)
 
 
-def _take_nat(session: IkeSession, payloads: Sequence[Payload], datagram: Datagram) -> None:
+def _take_nat(session: Ikev2Session, payloads: Sequence[Payload], datagram: Datagram) -> None:
     found = nat_detection.detect(payloads, session.spi_i, session.spi_r if session.initiator else bytes(8), datagram)
     session.behind_nat, session.peer_behind_nat = found.local, found.remote
     session.nat_detected = found.local or found.remote
@@ -162,7 +163,7 @@ def _take_nat(session: IkeSession, payloads: Sequence[Payload], datagram: Datagr
         session.nat_detected = True
 
 
-def derive(session: IkeSession) -> Protection:
+def derive(session: Ikev2Session) -> Protection:
     """The keys of a first IKE SA (RFC 7296 §2.14). Raises InvalidKeyExchange where the peer's value is no good."""
     assert session.key_exchange is not None and session.chosen is not None
     shared = session.key_exchange.shared_secret(session.peer_public)

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..ike.children import Child, ChildState
+from ..ike.state import State
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.delete import Delete
 from ..wire.message import Payload, all_of, notify
-from .children import Child, ChildState
 from .exchange import Task
-from .state import State
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 
 class Liveness(Task):
@@ -24,10 +24,10 @@ class Liveness(Task):
 
     exchange = ExchangeType.INFORMATIONAL
 
-    def request(self, session: IkeSession, now: float) -> list[Payload]:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload]:
         return []
 
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         """That it came is all that it says."""
 
 
@@ -40,14 +40,14 @@ class DeleteChild(Task):
         self._child = child
         self._reason = reason
 
-    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
         if self._child.state is ChildState.GONE:
             return None
         self._child.state = ChildState.DELETING
         sa = self._child.sa
         return [Delete(sa.protocol.value, (sa.spi_in.to_bytes(4, "big"),))]
 
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         session.remove_child(self._child, self._reason)
 
 
@@ -59,15 +59,15 @@ class DeleteIke(Task):
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def request(self, session: IkeSession, now: float) -> list[Payload]:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload]:
         session.state = State.CLOSING
         return [Delete(ProtocolId.IKE, ())]
 
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         session.close(self._reason, now)
 
 
-def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """The peer's DELETEs, or its question whether we live."""
     answer: list[bytes] = []
     protocol = ProtocolId.ESP
@@ -85,7 +85,7 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
     return [Delete(protocol, tuple(answer))] if answer else []
 
 
-def _deleted(session: IkeSession, octets: bytes, now: float) -> bytes | None:
+def _deleted(session: Ikev2Session, octets: bytes, now: float) -> bytes | None:
     """Remove the child SA that the peer receives on that SPI; answer with ours, unless we are deleting it as well
     (RFC 7296 §1.4.1)."""
     child = session.child_by_spi_out(int.from_bytes(octets, "big"))

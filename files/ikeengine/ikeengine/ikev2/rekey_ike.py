@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..crypto.key_derivation import rekeyed_skeyseed
 from ..crypto.key_exchange import KeyExchange
+from ..ike.children import ChildState
+from ..ike.context import NONCE_SIZE
+from ..ike.events import Failed
+from ..ike.refusal import Refusal
+from ..ike.state import State
 from ..negotiation.proposals import NoMatch, choose_ike, offer_ike
 from ..vpn.algorithms import KeyGroup
 from ..vpn.model import Transform
@@ -18,16 +23,12 @@ from ..wire.constants import ExchangeType, NotifyType
 from ..wire.message import Payload, notify
 from ..wire.nonce import Nonce
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
-from .children import ChildState
-from .context import NONCE_SIZE
 from .create_child_sa import CreateChild
-from .events import Failed
-from .exchange import Refusal, Task, error_in, notify_name, require
+from .exchange import Task, error_in, notify_name, require
 from .informational import DeleteChild, DeleteIke
-from .state import State
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 
 class RekeyIke(Task):
@@ -42,7 +43,7 @@ class RekeyIke(Task):
         self._nonce = b""
         self._key_exchange: KeyExchange | None = None
 
-    def request(self, session: IkeSession, now: float) -> list[Payload] | None:
+    def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
         if session.state is not State.ESTABLISHED:
             return None
         self._spi, self._nonce = session.context.random(8), session.context.random(NONCE_SIZE)
@@ -51,7 +52,7 @@ class RekeyIke(Task):
         return [SecurityAssociation(offer_ike(_transforms(session), self._spi)), Nonce(self._nonce),
                 wire.KeyExchange(group.number, self._key_exchange.public)]
 
-    def response(self, session: IkeSession, payloads: Sequence[Payload], now: float) -> None:
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         assert self._key_exchange is not None
         error = error_in(payloads)
         if error is not None:
@@ -78,7 +79,7 @@ class RekeyIke(Task):
         session.hand_over(new, now)
         session.requests.add(DeleteIke("rekeyed"), now)
 
-    def _change_group(self, session: IkeSession, data: bytes, now: float) -> bool:
+    def _change_group(self, session: Ikev2Session, data: bytes, now: float) -> bool:
         """Begin again with the group that the peer chose (RFC 7296 §1.3), once; False where that cannot be."""
         wanted = next((row.key_group for row in _transforms(session)
                        if row.key_group.number == int.from_bytes(data[:2], "big")), None)
@@ -87,7 +88,7 @@ class RekeyIke(Task):
         session.requests.add_first(RekeyIke(wanted), now)
         return True
 
-    def _refused(self, session: IkeSession, kind: int, now: float) -> None:
+    def _refused(self, session: Ikev2Session, kind: int, now: float) -> None:
         if session.rival is not None:
             session.hand_over(session.rival, now)
             return
@@ -97,7 +98,7 @@ class RekeyIke(Task):
                                         f"phase 1 rekey: the peer answered {notify_name(kind)}"))
 
 
-def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """The other side. Refuses while one of our own exchanges for a child is under way (RFC 7296 §2.25.2)."""
     if isinstance(session.requests.current, CreateChild | DeleteChild | DeleteIke) or any(
             child.state in (ChildState.REKEYING, ChildState.DELETING) for child in session.children):
@@ -125,12 +126,12 @@ def respond(session: IkeSession, payloads: Sequence[Payload], now: float) -> lis
             wire.KeyExchange(group.number, key_exchange.public)]
 
 
-def _transforms(session: IkeSession) -> tuple[Transform, ...]:
+def _transforms(session: Ikev2Session) -> tuple[Transform, ...]:
     """What may be agreed on: the suite in force first, so that its group saves a round trip."""
     assert session.gateway is not None
     current = session.protection.transform
     return (current, *(row for row in session.gateway.transforms if row != current))
 
 
-def _skeyseed(session: IkeSession, shared_secret: bytes, nonce_i: bytes, nonce_r: bytes) -> bytes:
+def _skeyseed(session: Ikev2Session, shared_secret: bytes, nonce_i: bytes, nonce_r: bytes) -> bytes:
     return rekeyed_skeyseed(session.protection.prf, session.protection.keys.sk_d, shared_secret, nonce_i, nonce_r)

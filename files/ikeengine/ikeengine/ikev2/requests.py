@@ -10,14 +10,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from ..ike.state import State
 from ..wire.constants import ExchangeType
 from ..wire.header import Header
 from .exchange import Task
 from .informational import Liveness
-from .state import State
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
 _T = TypeVar("_T", bound=Task)
 
@@ -39,7 +39,7 @@ class Requests:
 
     __slots__ = ("_next_id", "_queue", "_session", "outstanding")
 
-    def __init__(self, session: IkeSession) -> None:
+    def __init__(self, session: Ikev2Session) -> None:
         self._session = session
         self._queue: deque[Task] = deque()
         self._next_id = 0

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..ike.refusal import Refusal
+from ..ike.state import State
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.message import Payload, first
 from ..wire.security_association import SecurityAssociation
 from . import create_child_sa, ike_auth, informational, rekey_ike
-from .exchange import Refusal
-from .state import State
 
 if TYPE_CHECKING:
-    from .session import IkeSession
+    from .session import Ikev2Session
 
-Responder: TypeAlias = Callable[["IkeSession", Sequence[Payload], float], list[Payload]]
+Responder: TypeAlias = Callable[["Ikev2Session", Sequence[Payload], float], list[Payload]]
 
 
-def _create_child_sa(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+def _create_child_sa(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """CREATE_CHILD_SA is one of three: a rekey of the IKE SA (§1.3.2), a new child SA, or the rekey of one."""
     offered = first(payloads, SecurityAssociation)
     if offered is not None and any(row.protocol == ProtocolId.IKE for row in offered.proposals):
@@ -32,7 +32,7 @@ def _create_child_sa(session: IkeSession, payloads: Sequence[Payload], now: floa
     return create_child_sa.respond(session, payloads, now)
 
 
-def _later(session: IkeSession, payloads: Sequence[Payload], now: float) -> list[Payload]:
+def _later(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """The IKE SA is on its way out: the peer tries again on its successor (RFC 7296 §2.25.2)."""
     raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
 

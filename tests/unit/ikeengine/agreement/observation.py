@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ikeengine.ikev2.events import IkeRekeyed
+from ikeengine.ike.events import IkeRekeyed
 from ikeengine.vpn.model import Side
 
 from tests.support.virtual_network import End, VirtualNetwork, translated

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ikeengine.ikev2.context import Settings
+from ikeengine.ike.context import Settings
+from ikeengine.ike.events import ChildInbound, IkeRekeyed
 from ikeengine.ikev2.create_child_sa import CreateChild
-from ikeengine.ikev2.events import ChildInbound, IkeRekeyed
 from ikeengine.ikev2.informational import Liveness
 from ikeengine.security_association import Datagram, NoSpi
 from ikeengine.wire.constants import ExchangeType, NotifyType

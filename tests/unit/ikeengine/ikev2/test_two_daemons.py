@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ikeengine.ikev2.events import ChildRemoved
+from ikeengine.ike.events import ChildRemoved
 from ikeengine.vpn import declaration
 
 from tests.support.virtual_network import BRANCH, TRANSFORM, agree, branch, hq, pair

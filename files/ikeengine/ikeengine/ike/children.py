@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Child SAs as a session keeps them: making them from what was negotiated, and their place in a rekey."""
+"""Child SAs as a session keeps them, and their place in a rekey."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ..crypto.key_derivation import child_keys
-from ..negotiation.proposals import ChildChoice
 from ..security_association import ChildSa, DirectionKeys
-from ..vpn.model import Route, Tunnel
+from ..vpn.model import Proposal, Route, Tunnel
 
 if TYPE_CHECKING:
     from .session import IkeSession
@@ -59,30 +57,25 @@ class Child:
         return min(times, default=None)
 
 
-def make_child(session: IkeSession, tunnel: Tunnel, declared: Route, route: Route, choice: ChildChoice, *,
-               spi_in: int, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes, created_by_us: bool,
-               initiated_at: float, now: float) -> Child:
-    """Derive the keys (RFC 7296 §2.17) and put together what the data plane needs.
+def make_child(session: IkeSession, tunnel: Tunnel, declared: Route, route: Route, proposal: Proposal, *,
+               spi_in: int, spi_out: int, of_initiator: DirectionKeys, of_responder: DirectionKeys, lowest_nonce: bytes,
+               created_by_us: bool, initiated_at: float, now: float) -> Child:
+    """Put together what the data plane needs.
 
-    ``created_by_us`` is whether we initiated this exchange, which need not be who initiated the IKE SA.
+    ``created_by_us`` is whether we initiated this exchange, which need not be who initiated the IKE SA;
+    ``of_initiator`` are the keys of what the exchange's initiator sends.
     """
-    proposal = choice.proposal
-    protection = session.protection
-    encryption_i, integrity_i, encryption_r, integrity_r = child_keys(
-        protection.prf, protection.keys.sk_d, nonce_i, nonce_r, proposal.encryption, proposal.authentication,
-        shared_secret)
-    of_initiator, of_responder = DirectionKeys(encryption_i, integrity_i), DirectionKeys(encryption_r, integrity_r)
     sa = ChildSa(
         tunnel=tunnel.name, gateway=tunnel.gateway, reqid=session.context.reqid(tunnel.name, declared),
         protocol=proposal.protocol, encryption=proposal.encryption, authentication=proposal.authentication,
-        extended_sequence_numbers=False, spi_in=spi_in, spi_out=choice.spi,
+        extended_sequence_numbers=False, spi_in=spi_in, spi_out=spi_out,
         keys_in=of_responder if created_by_us else of_initiator,
         keys_out=of_initiator if created_by_us else of_responder,
         local=session.local, remote=session.remote, udp_encapsulated=session.udp_encapsulated, route=route,
         declared=declared, expiration=proposal.expiration)
     life = proposal.expiration.seconds
     return Child(
-        sa, tunnel, created_by_us, min(nonce_i, nonce_r), initiated_at, now,
+        sa, tunnel, created_by_us, lowest_nonce, initiated_at, now,
         rekey_at=None if life is None else now + life * rekey_fraction(session, created_by_us),
         expires_at=None if life is None else now + life)
 

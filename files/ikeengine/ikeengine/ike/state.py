@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The states of an IKE SA."""
+"""The states of an IKE SA, and the ports between which it lives."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from enum import Enum
 
 #: What stands in the header for the SPI of an end that has not chosen one (RFC 7296 §3.1).
 NO_SPI = bytes(8)
+
+IKE_PORT = 500
+NAT_TRAVERSAL_PORT = 4500
 
 
 class State(Enum):

@@ -18,8 +18,6 @@ from .events import Event
 if TYPE_CHECKING:
     from .session import IkeSession
 
-IKE_PORT = 500
-NAT_TRAVERSAL_PORT = 4500
 NONCE_SIZE = 32  # at least half the key size of every PRF that we have (RFC 7296 §2.10)
 
 

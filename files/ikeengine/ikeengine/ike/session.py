@@ -1,0 +1,293 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One IKE SA at one end, whatever its version: what it is, its child SAs, and what may be asked of it. Sans-I/O."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from ..security_association import Datagram, SocketAddress
+from ..vpn.model import Gateway, IkeVersion, Route, Tunnel
+from ..wire.header import Header
+from .children import Child, ChildState, rekey_fraction
+from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Failed, IkeClosed
+from .state import IKE_PORT, NAT_TRAVERSAL_PORT, NO_SPI, State
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_NAT_KEEP_ALIVE = b"\xff"  # RFC 3948 §2.3
+
+
+class IkeSession(ABC):
+    """``gateway`` is None at a responder until it knows who the peer is.
+
+    ``spi_i`` and ``spi_r`` are the IKE SA's SPIs, which IKEv1 calls cookies: 8 octets.
+    """
+
+    version: ClassVar[IkeVersion]
+
+    def __init__(self, context: Context, *, initiator: bool, gateway: Gateway | None, local: SocketAddress,
+                 remote: SocketAddress, now: float) -> None:
+        self.context = context
+        self.initiator = initiator
+        self.gateway = gateway
+        self.candidates: tuple[Gateway, ...] = (gateway,) if gateway else ()
+        self.local = local
+        self.remote = remote
+        self.state = State.INITIATING if initiator else State.RESPONDING
+        self.spi_i = context.random(8) if initiator else NO_SPI
+        self.spi_r = NO_SPI if initiator else context.random(8)
+        self.nonce_i = b""
+        self.nonce_r = b""
+        self.created_at = now
+        self.established_at: float | None = None
+        self.nat_detected = False
+        self.behind_nat = False
+        self.peer_behind_nat = False
+        self.remote_identity = ""
+
+        self.children: list[Child] = []
+        self.rekey_at: float | None = None
+        self.expires_at: float | None = None
+        self._half_open_until: float | None = None if initiator else now + context.settings.half_open_timeout
+        self._heard_at = now
+        self._sent_at = now
+        self._leave_at: tuple[float, str] | None = None
+        self._gives_way = False
+        self._replaced = False
+
+        # The manager's notes.
+        self.half_open_key: tuple[SocketAddress, bytes] | None = None
+        self.noted_timer: float | None = None
+
+    # ---------------------------------------------------------------------------------------------- what it is
+
+    @property
+    @abstractmethod
+    def suite(self) -> str:
+        """As the operator writes it: ``AES-256/SHA2-256/group 14``."""
+
+    @property
+    def own_spi(self) -> bytes:
+        return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def udp_encapsulated(self) -> bool:
+        return self.nat_detected
+
+    @property
+    def lowest_nonce(self) -> bytes:
+        """Settles which of two IKE SAs stays (RFC 7296 §2.8.1, §2.8.2)."""
+        return min(self.nonce_i, self.nonce_r)
+
+    @property
+    def is_replaced(self) -> bool:
+        return self._replaced
+
+    @property
+    def name(self) -> str:
+        return self.gateway.name if self.gateway else ""
+
+    @property
+    def last_exchange(self) -> tuple[bytes, bytes] | None:
+        """The peer's last protected request and our answer, for its retransmission to one that has closed since."""
+        return None
+
+    def child_by_spi_out(self, spi: int) -> Child | None:
+        return next((child for child in self.children if child.sa.spi_out == spi), None)
+
+    def is_covered(self, tunnel: str, route: Route) -> bool:
+        return any(child.is_live and child.sa.tunnel == tunnel and child.sa.declared == route
+                   for child in self.children)
+
+    def describe_identities(self) -> tuple[str, str]:
+        """(local, remote) as status shows them."""
+        if self.gateway is None:
+            return "", self.remote_identity
+        pair = self.gateway.endpoints[0]
+        return pair.local.identity.value, self.remote_identity or pair.remote.identity.value
+
+    def tunnels(self) -> Sequence[Tunnel]:
+        return self.context.tunnels_of(self.name)
+
+    # ---------------------------------------------------------------------------------------------- orders
+
+    @abstractmethod
+    def begin(self, now: float) -> None:
+        """As initiator: send the first message."""
+
+    @abstractmethod
+    def ask_for(self, tunnel: Tunnel, route: Route, now: float) -> None:
+        """Bring up a child SA for the route, once the IKE SA is up; one that is under way already is no second time."""
+
+    @abstractmethod
+    def asked_for(self) -> set[tuple[str, Route]]:
+        """The routes, by tunnel, whose first child SA is under way or waits."""
+
+    @abstractmethod
+    def rekey(self, now: float) -> None:
+        """Replace this IKE SA by a new one, unless that is under way."""
+
+    @abstractmethod
+    def rekey_child(self, child: Child, now: float) -> None: ...
+
+    @abstractmethod
+    def delete_child(self, child: Child, reason: str, now: float) -> None:
+        """Close the child SA at both ends."""
+
+    @abstractmethod
+    def leave(self, reason: str, now: float) -> None:
+        """Close it with a DELETE."""
+
+    # ---------------------------------------------------------------------------------------------- in and out
+
+    @abstractmethod
+    def is_meant(self, header: Header) -> bool:
+        """Whether a message that has our SPI in one of its places is of this IKE SA."""
+
+    @abstractmethod
+    def receive(self, datagram: Datagram, now: float) -> None:
+        """Take a message that is meant for this IKE SA. Whatever its octets, it raises nothing."""
+
+    @abstractmethod
+    def next_timer(self) -> float | None:
+        """When `handle_timer` wants to be called, or None."""
+
+    @abstractmethod
+    def handle_timer(self, now: float) -> None:
+        """Do all that is due."""
+
+    def transmit(self, data: bytes, now: float) -> None:
+        self._sent_at = now
+        self.context.send(Datagram(self.local, self.remote, data))
+
+    def heard(self, datagram: Datagram, now: float) -> None:
+        """Something authentic came: the peer lives; one behind a NAT may have a new mapping (RFC 7296 §2.23)."""
+        self._heard_at = now
+        moved = (datagram.local, datagram.remote) != (self.local, self.remote)
+        if moved and (self.peer_behind_nat or self.state is State.RESPONDING):
+            self.local, self.remote = datagram.local, datagram.remote
+            for child in self.children:
+                self.context.emit(ChildMoved(child.sa, self.local, self.remote))
+
+    def float_to_nat_traversal_port(self) -> None:
+        """An initiator goes on at port 4500 once a NAT was seen (RFC 7296 §2.23, RFC 3947 §4)."""
+        if self.local.port == IKE_PORT:
+            self.local = SocketAddress(self.local.address, NAT_TRAVERSAL_PORT)
+        if self.remote.port == IKE_PORT:
+            self.remote = SocketAddress(self.remote.address, NAT_TRAVERSAL_PORT)
+
+    # ---------------------------------------------------------------------------------------------- becoming and ending
+
+    def begin_lifetime(self, life: int, now: float) -> None:
+        """``life`` is the IKE SA's, in seconds."""
+        self.rekey_at = now + life * rekey_fraction(self, self.initiator)
+        self.expires_at = now + life
+
+    def leave_at(self, time: float, reason: str) -> None:
+        """Close it with a DELETE at that time, if the peer has not; until then it sends nothing more."""
+        self._leave_at, self._gives_way = (time, reason), True
+
+    def stay(self) -> None:
+        """Whatever it was to give way to is gone: it serves again."""
+        if self._gives_way:
+            self._leave_at, self._gives_way = None, False
+            for child in self.children:
+                if child.is_live and child.replaces is None:
+                    self.activate_outbound(child)
+
+    def close(self, reason: str, now: float, *, failed: bool = False, notify: str | None = None) -> None:
+        """Forget everything; nothing is sent. ``failed`` says that a negotiation ended without success, ``notify`` by
+        which word of the wire."""
+        if self.state is State.CLOSED:
+            return
+        was_up = self.established_at is not None
+        self.state = State.CLOSED
+        self._abandon(reason, now)
+        for child in list(self.children):
+            self.remove_child(child, reason)
+        if failed:
+            self.context.emit(Failed(self.name, None, notify, reason))
+        if was_up:
+            self.context.emit(IkeClosed(self.name, self.spi_i, self.spi_r, reason))
+        self.context.closed(self, now)
+
+    @abstractmethod
+    def _abandon(self, reason: str, now: float) -> None:
+        """End what is under way and forget what waits: the IKE SA is closed."""
+
+    # ---------------------------------------------------------------------------------------------- child SAs
+
+    def add_child(self, child: Child, now: float) -> None:
+        """Install a new child SA: inbound now; outbound too, unless it waits for the end of the one that it replaces
+        or is about to go itself. One that was taken down, or declared otherwise, while its exchange was under way is
+        not installed but deleted."""
+        if not self.context.is_wanted(child.tunnel, child.sa.declared):
+            self.delete_child(child, "it is not wanted any more", now)
+            return
+        twins = [row for row in self.children if row.is_live and row.replacement is not child
+                 and (row.sa.tunnel, row.sa.declared) == (child.sa.tunnel, child.sa.declared)]
+        self.children.append(child)
+        self.context.emit(ChildInbound(child.sa))
+        losers = [self._settle(child, twin, now) for twin in twins]
+        if child.replaces is None and child not in losers and not self._gives_way:
+            child.outbound = True
+            self.context.emit(ChildOutbound(child.sa))
+
+    def _settle(self, one: Child, other: Child, now: float) -> Child:
+        """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed
+        by the end that created it (RFC 7296 §2.8.1). Returns it."""
+        loser = one if one.lowest_nonce < other.lowest_nonce else other
+        if loser.created_by_us and loser.state is ChildState.INSTALLED:
+            self.delete_child(loser, "a second SA for the same route stays", now)
+        return loser
+
+    def activate_outbound(self, child: Child) -> None:
+        """Send on the new child SA: the peer has ceased to use the old one."""
+        if not child.outbound and child.state is not ChildState.GONE:
+            child.outbound, child.outbound_due = True, None
+            replaced, child.replaces = child.replaces, None
+            self.context.emit(ChildOutbound(child.sa, replaced.sa if replaced else None))
+
+    def remove_child(self, child: Child, reason: str) -> None:
+        if child in self.children:
+            self.children.remove(child)
+            child.state = ChildState.GONE
+            self.context.emit(ChildRemoved(child.sa, reason))
+
+    # ---------------------------------------------------------------------------------------------- time
+
+    def _liveness_due(self) -> float | None:
+        """When the peer has been silent for so long that it is to be asked whether it lives."""
+        detection = self.gateway.dead_peer_detection if self.gateway else None
+        if self.state is not State.ESTABLISHED or detection is None:
+            return None
+        return self._heard_at + detection.idle
+
+    def _keep_alive_due(self) -> float | None:
+        """When the NAT before us wants to see something of us."""
+        if self.state is not State.ESTABLISHED or not self.behind_nat or self.gateway is None:
+            return None
+        return self._sent_at + self.gateway.nat_keep_alive
+
+    def _keep_alive(self, now: float) -> None:
+        due = self._keep_alive_due()
+        if due is not None and now >= due:
+            self.transmit(_NAT_KEEP_ALIVE, now)
+
+    def _handle_child_timer(self, child: Child, now: float) -> None:
+        if child.outbound_due is not None and now >= child.outbound_due:
+            self.activate_outbound(child)
+        if child.expires_at is not None and now >= child.expires_at:
+            child.expires_at = None
+            if child.state is not ChildState.DELETING:
+                self.delete_child(child, "its lifetime is over", now)
+                self.context.child_lost(self, now)
+        elif child.rekey_at is not None and now >= child.rekey_at and child.state is ChildState.INSTALLED:
+            child.rekey_at = None
+            if self.state is State.ESTABLISHED:
+                self.rekey_child(child, now)
