@@ -14,8 +14,10 @@ from ..crypto.key_derivation import child_keys
 from ..crypto.key_exchange import KeyExchange
 from ..ike.children import Child, make_child
 from ..ike.refusal import Refusal
-from ..negotiation.proposals import ChildChoice, NoMatch, choose_child, offer_child
-from ..negotiation.traffic_selectors import agreed, narrow, to_wire
+from ..negotiation.ikev2_proposals import ChildChoice, choose_child, offer_child
+from ..negotiation.matching import NoMatch
+from ..negotiation.reasons import no_common
+from ..negotiation.traffic_selectors import Apart, agreed, narrow, to_wire
 from ..security_association import DirectionKeys
 from ..vpn.model import Route, Tunnel
 from ..wire import key_exchange as wire
@@ -65,7 +67,7 @@ class ChildOffer:
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 2: the peer chose what we did not offer")
         route = agreed(require(payloads, TrafficSelectorsInitiator).selectors,
                        require(payloads, TrafficSelectorsResponder).selectors, self.route)
-        if isinstance(route, NoMatch):
+        if isinstance(route, Apart):
             raise Refusal(NotifyType.TS_UNACCEPTABLE, route.reason)
         shared = _shared_secret(self.key_exchange, payloads) if self.key_exchange else b""
         return _child(session, self.tunnel, self.route, route, choice, spi_in=self.spi_in, nonce_i=nonce_i,
@@ -103,13 +105,13 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     offered = require(payloads, SecurityAssociation)
     routes = _routes(session, rekeyed)
     found = narrow(responder.selectors, initiator.selectors, [route for _tunnel, route in routes])
-    if isinstance(found, NoMatch):
+    if isinstance(found, Apart):
         raise Refusal(NotifyType.TS_UNACCEPTABLE, f"gateway {session.name}: {found.reason}")
     tunnel, declared = routes[found.index]
     group = None if first else tunnel.pfs
     choice = choose_child(offered.proposals, tunnel.proposals, group)
     if isinstance(choice, NoMatch):
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {tunnel.name}: {choice.reason}")
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {tunnel.name}: {no_common('phase 2', choice)}")
     key_exchange, shared = None, b""
     if group is not None:
         if require(payloads, wire.KeyExchange).group != group.number:

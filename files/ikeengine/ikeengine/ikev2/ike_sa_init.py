@@ -13,7 +13,9 @@ from ..crypto.key_exchange import KeyExchange
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import NO_SPI, State
-from ..negotiation.proposals import NoMatch, choose_ike, offer_ike
+from ..negotiation.ikev2_proposals import choose_ike, offer_ike
+from ..negotiation.matching import NoMatch
+from ..negotiation.reasons import no_common
 from ..security_association import Datagram
 from ..vpn import algorithms
 from ..vpn.model import Transform
@@ -133,7 +135,7 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
     ours: list[Transform] = list(dict.fromkeys(row for gateway in session.candidates for row in gateway.transforms))
     choice = choose_ike(offered.proposals, ours)
     if isinstance(choice, NoMatch):
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, choice.reason)
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common("phase 1", choice))
     key_exchange, group = require(payloads, wire.KeyExchange), choice.transform.key_group
     if key_exchange.group != group.number:
         raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))

@@ -15,7 +15,9 @@ from ..ike.context import NONCE_SIZE
 from ..ike.events import Failed
 from ..ike.refusal import Refusal
 from ..ike.state import State
-from ..negotiation.proposals import NoMatch, choose_ike, offer_ike
+from ..negotiation.ikev2_proposals import choose_ike, offer_ike
+from ..negotiation.matching import NoMatch
+from ..negotiation.reasons import no_common
 from ..vpn.algorithms import KeyGroup
 from ..vpn.model import Transform
 from ..wire import key_exchange as wire
@@ -107,7 +109,7 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     choice = choose_ike(offered.proposals, _transforms(session))
     if isinstance(choice, NoMatch) or len(choice.answer.spi) != 8:
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"rekey of {session.name}: "
-                      f"{choice.reason if isinstance(choice, NoMatch) else 'the SPI is not 8 octets'}")
+                      f"{no_common('phase 1', choice) if isinstance(choice, NoMatch) else 'the SPI is not 8 octets'}")
     theirs, group = require(payloads, wire.KeyExchange), choice.transform.key_group
     if theirs.group != group.number:
         raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))

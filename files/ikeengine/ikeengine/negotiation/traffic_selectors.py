@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from ..vpn.model import Route
 from ..vpn.selectors import Selector
 from ..wire.traffic_selectors import TrafficSelector
-from .proposals import NoMatch
 
 _ALL_PORTS = (0, 65535)
 
@@ -22,6 +21,13 @@ class Narrowed:
 
     index: int
     route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Nothing in common. ``reason`` is a sentence with both ends' selectors."""
+
+    reason: str
 
 
 def to_wire(selector: Selector) -> TrafficSelector:
@@ -36,7 +42,7 @@ def from_wire(selectors: Sequence[TrafficSelector]) -> list[Selector]:
 
 
 def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
-           ours: Sequence[Route]) -> Narrowed | NoMatch:
+           ours: Sequence[Route]) -> Narrowed | Apart:
     """The best of ``ours`` for what the peer proposes: an equal one, else one the proposal contains, else one that
     contains the proposal, else one that shares addresses with it; the earliest where several are as good."""
     offered_local, offered_remote = from_wire(local), from_wire(remote)
@@ -53,7 +59,7 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
                     best = rank, Narrowed(index, Route(shared_local, shared_remote, route.direction))
     if best is not None:
         return best[1]
-    return NoMatch(f"tunnel routes: the peer proposes {_text(local)} here and {_text(remote)} there; "
+    return Apart(f"tunnel routes: the peer proposes {_text(local)} here and {_text(remote)} there; "
                    f"declared are {', '.join(str(route) for route in ours) or 'none'}")
 
 
@@ -67,14 +73,14 @@ def _rank(route: Route, local: Selector, remote: Selector) -> int:
     return 3
 
 
-def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], route: Route) -> Route | NoMatch:
+def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], route: Route) -> Route | Apart:
     """What the responder's answer makes of the route that we proposed; refuses an answer that is wider than it."""
     if len(local) == 1 and len(remote) == 1:
         answered_local, answered_remote = from_wire(local), from_wire(remote)
         if (answered_local and answered_remote and route.local.contains(answered_local[0])
                 and route.remote.contains(answered_remote[0])):
             return Route(answered_local[0], answered_remote[0], route.direction)
-    return NoMatch(f"tunnel routes: we proposed {route}, the peer answered {_text(local)} here and "
+    return Apart(f"tunnel routes: we proposed {route}, the peer answered {_text(local)} here and "
                    f"{_text(remote)} there")
 
 

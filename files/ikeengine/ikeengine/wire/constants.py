@@ -68,6 +68,13 @@ class TransformType(IntEnum):
     INTEG = 3
     KE = 4
     ESN = 5
+    ADDKE1 = 6  # to 12: RFC 9370 §2.2.1
+    ADDKE2 = 7
+    ADDKE3 = 8
+    ADDKE4 = 9
+    ADDKE5 = 10
+    ADDKE6 = 11
+    ADDKE7 = 12
 
 
 class IdType(IntEnum):
