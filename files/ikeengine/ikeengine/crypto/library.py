@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import warnings
 
+from cryptography.exceptions import UnsupportedAlgorithm as BackendLacks
+
 try:
     from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 except ImportError:
@@ -17,4 +19,18 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from cryptography.hazmat.primitives.asymmetric.dh import DHParameterNumbers, DHParameters, DHPublicNumbers
 
-__all__ = ["DHParameterNumbers", "DHParameters", "DHPublicNumbers", "TripleDES"]
+
+MLKEM_PRIVATE_KEYS: dict[str, type[mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey]] = {}
+MLKEM_PUBLIC_KEYS: dict[str, type[mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey]] = {}
+"""By the names of our table; empty where the release is older than ML-KEM."""
+
+try:
+    from cryptography.hazmat.primitives.asymmetric import mlkem
+except ImportError:
+    pass
+else:
+    MLKEM_PRIVATE_KEYS |= {"ML-KEM-768": mlkem.MLKEM768PrivateKey, "ML-KEM-1024": mlkem.MLKEM1024PrivateKey}
+    MLKEM_PUBLIC_KEYS |= {"ML-KEM-768": mlkem.MLKEM768PublicKey, "ML-KEM-1024": mlkem.MLKEM1024PublicKey}
+
+__all__ = ["MLKEM_PRIVATE_KEYS", "MLKEM_PUBLIC_KEYS", "BackendLacks", "DHParameterNumbers", "DHParameters",
+           "DHPublicNumbers", "TripleDES"]

@@ -35,12 +35,14 @@ class PayloadType(IntEnum):
 
 
 class ExchangeType(IntEnum):
-    """RFC 7296 §3.1."""
+    """RFC 7296 §3.1, RFC 9242, RFC 9370."""
 
     IKE_SA_INIT = 34
     IKE_AUTH = 35
     CREATE_CHILD_SA = 36
     INFORMATIONAL = 37
+    IKE_INTERMEDIATE = 43
+    IKE_FOLLOWUP_KE = 44
 
 
 class HeaderFlag(IntEnum):
@@ -61,7 +63,7 @@ class ProtocolId(IntEnum):
 
 
 class TransformType(IntEnum):
-    """RFC 7296 §3.3.2; KE is the Diffie-Hellman group under its name since RFC 9370."""
+    """RFC 7296 §3.3.2; KE is the Diffie-Hellman group under its name since RFC 9370, which adds ADDKE."""
 
     ENCR = 1
     PRF = 2
@@ -113,6 +115,13 @@ class AuthMethod(IntEnum):
     GENERIC_SECURE_PASSWORD = 12
     NULL = 13
     DIGITAL_SIGNATURE = 14
+
+
+class PpkIdType(IntEnum):
+    """What the first octet of a PPK_ID says the rest is (RFC 8784 §5.1)."""
+
+    OPAQUE = 1
+    FIXED = 2
 
 
 class TrafficSelectorType(IntEnum):

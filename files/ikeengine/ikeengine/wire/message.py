@@ -1,7 +1,8 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""IKE messages: the header, the chain of payloads, and the Encrypted payload's frame (RFC 7296 §3.1, §3.2, §3.14)."""
+"""IKE messages: the header, the chain of payloads, and the frames of what is encrypted (RFC 7296 §3.1, §3.2, §3.14,
+RFC 7383 §2.5)."""
 
 from __future__ import annotations
 
@@ -52,6 +53,7 @@ MAX_PAYLOADS = 128
 
 _GENERIC_HEADER = Struct(">BBH")
 _CRITICAL = 0x80
+_FRAGMENT = Struct(">HH")
 _MAX_BODY_SIZE = 0xFFFF - _GENERIC_HEADER.size
 _MAJOR_VERSION = 2
 
@@ -61,15 +63,18 @@ _DECODERS: dict[int, Callable[[bytes], _KnownPayload]] = {known.type: known.deco
 
 @dataclass(frozen=True, slots=True)
 class Encrypted:
-    """The Encrypted payload as received (§3.14).
+    """The Encrypted payload (§3.14) or an Encrypted Fragment payload (RFC 7383 §2.5) as received.
 
-    ``first_payload`` is the type of the first payload inside. ``body`` is IV, ciphertext and ICV, and begins at
-    ``offset`` of the message; what stands before it is authenticated as well (RFC 5282 §5.1).
+    ``first_payload`` is the type of the first payload inside; only the first fragment says it. ``body`` is IV,
+    ciphertext and ICV, and begins at ``offset`` of the message; what stands before it is authenticated as well
+    (RFC 5282 §5.1). ``number`` counts fragments from 1 up to ``total``; both are 0 where the message is whole.
     """
 
     first_payload: int
     body: bytes
     offset: int
+    number: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def decode_payloads(first_type: int, data: bytes | memoryview) -> tuple[Payload,
     """A chain of payloads that fills ``data``, as inside an Encrypted payload. Raises WireError, by kind."""
     payloads, encrypted = _decode_chain(first_type, bytes(data), 0)
     if encrypted is not None:
-        raise MalformedMessage("an Encrypted payload inside another")
+        raise MalformedMessage("an encrypted payload inside another")
     return payloads
 
 
@@ -133,6 +138,16 @@ def encode_encrypted_prefix(
     size = _GENERIC_HEADER.size + body_size
     header = Header(spi_i, spi_r, PayloadType.ENCRYPTED, exchange, flags, message_id, HEADER_SIZE + size)
     return header.encode() + _GENERIC_HEADER.pack(first_payload, 0, size)
+
+
+def encode_fragment_prefix(
+    *, spi_i: bytes, spi_r: bytes, exchange: int, flags: int, message_id: int, first_payload: int, body_size: int,
+    number: int, total: int
+) -> bytes:
+    """As `encode_encrypted_prefix`, for fragment ``number`` of ``total`` (RFC 7383 §2.5)."""
+    size = _GENERIC_HEADER.size + _FRAGMENT.size + body_size
+    header = Header(spi_i, spi_r, PayloadType.ENCRYPTED_FRAGMENT, exchange, flags, message_id, HEADER_SIZE + size)
+    return b"".join((header.encode(), _GENERIC_HEADER.pack(first_payload, 0, size), _FRAGMENT.pack(number, total)))
 
 
 def first(payloads: Iterable[Payload], cls: type[_P]) -> _P | None:
@@ -177,6 +192,10 @@ def _decode_chain(kind: int, data: bytes, offset: int) -> tuple[tuple[Payload, .
             if stop != end:
                 raise MalformedMessage("payloads after the Encrypted payload, which has to be the last")
             return tuple(payloads), Encrypted(following, body, body_start)
+        elif kind == PayloadType.ENCRYPTED_FRAGMENT:
+            if stop != end:
+                raise MalformedMessage("payloads after the Encrypted Fragment payload, which has to be the last")
+            return tuple(payloads), _decode_fragment(following, body, body_start)
         elif flags & _CRITICAL:
             raise UnsupportedCriticalPayload(kind)
         else:
@@ -186,3 +205,12 @@ def _decode_chain(kind: int, data: bytes, offset: int) -> tuple[tuple[Payload, .
     if offset != end:
         raise MalformedMessage(f"{end - offset} octets after the last payload")
     return tuple(payloads), None
+
+
+def _decode_fragment(first_payload: int, data: bytes, start: int) -> Encrypted:
+    if len(data) < _FRAGMENT.size:
+        raise MalformedMessage(f"an Encrypted Fragment payload of {len(data)} octets")
+    number, total = _FRAGMENT.unpack_from(data)
+    if not 1 <= number <= total:
+        raise MalformedMessage(f"fragment {number} of {total}")
+    return Encrypted(first_payload, data[_FRAGMENT.size :], start + _FRAGMENT.size, number, total)

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 
 import pytest
-from ikeengine.crypto.authentication import equal, psk_auth, signed_octets
+from ikeengine.crypto.authentication import IntAuth, equal, psk_auth, signed_octets
 from ikeengine.crypto.ciphers import Integrity
-from ikeengine.crypto.key_derivation import child_keys, ike_keys, rekeyed_skeyseed, skeyseed
+from ikeengine.crypto.key_derivation import child_keys, ike_keys, rekeyed_skeyseed, skeyseed, with_ppk
 from ikeengine.crypto.prf import prf, prf_plus
 from ikeengine.vpn.algorithms import AUTHENTICATIONS, Authentication, authentication, encryption
 
@@ -106,6 +106,24 @@ def test_rekeyed_skeyseed() -> None:
     assert rekeyed_skeyseed(SHA1, sk_d, octets("g_ir_new"), octets("ni"), octets("nr")) == octets("skeyseed_rekey")
 
 
+def test_additional_secrets_follow_the_nonces() -> None:
+    """RFC 9370 §2.2.4: SK(0) | Ni | Nr | SK(1) ... SK(n), for a child SA and for an IKE SA alike."""
+    seed = rekeyed_skeyseed(SHA256, b"d" * 32, b"SK0", b"Ni", b"Nr", b"SK1SK2")
+    assert seed == hmac_sha256_by_hand(b"d" * 32, b"SK0NiNrSK1SK2")
+    keys = child_keys(SHA256, b"d" * 32, b"Ni", b"Nr", encryption("AES-128"), SHA256, b"SK0", b"SK1SK2")
+    assert b"".join(keys) == prf_plus(SHA256, b"d" * 32, b"SK0NiNrSK1SK2", 96)
+
+
+def test_ppk_is_mixed_into_three_keys_and_no_other() -> None:
+    """RFC 8784 §3: SK_x = prf+ (PPK, SK_x')."""
+    before = ike_keys(SHA256, b"s" * 32, b"i", b"r", b"I" * 8, b"R" * 8, encryption("AES-256"), SHA256)
+    after = with_ppk(SHA256, before, b"a post-quantum key")
+    assert (after.sk_ai, after.sk_ar, after.sk_ei, after.sk_er) == (
+        before.sk_ai, before.sk_ar, before.sk_ei, before.sk_er)
+    for one, other in ((after.sk_d, before.sk_d), (after.sk_pi, before.sk_pi), (after.sk_pr, before.sk_pr)):
+        assert one == hmac_sha256_by_hand(b"a post-quantum key", other + b"\x01")
+
+
 def test_keys_stay_out_of_the_repr() -> None:
     keys = ike_keys(SHA256, b"s" * 32, b"i", b"r", b"I" * 8, b"R" * 8, encryption("AES-256"), SHA256)
     assert repr(keys) == "IkeKeys()"
@@ -123,6 +141,22 @@ def test_psk_auth_is_rfc_7296_s_formula() -> None:
     assert signed_octets(SHA256, b"message", b"nonce of the peer", b"p" * 32, b"\x02\0\0\0hq.example.net") == covered
     expected = hmac_sha256_by_hand(hmac_sha256_by_hand(b"secret", b"Key Pad for IKEv2"), covered)
     assert psk_auth(SHA256, b"secret", covered) == expected
+
+
+def test_int_auth_chains_what_each_end_sent() -> None:
+    """RFC 9242 §3.3.2, two exchanges, the second under other keys."""
+    intermediate = IntAuth(SHA256)
+    intermediate.add_request(b"pi1", b"request 1")
+    intermediate.add_response(b"pr1", b"response 1")
+    intermediate.add_request(b"pi2", b"request 2")
+    intermediate.add_response(b"pr2", b"response 2")
+    of_initiator = hmac_sha256_by_hand(b"pi2", hmac_sha256_by_hand(b"pi1", b"request 1") + b"request 2")
+    of_responder = hmac_sha256_by_hand(b"pr2", hmac_sha256_by_hand(b"pr1", b"response 1") + b"response 2")
+    int_auth = intermediate.octets(3)
+    assert int_auth == of_initiator + of_responder + b"\0\0\0\x03"
+    mac_of_id = hmac_sha256_by_hand(b"p" * 32, b"id")
+    assert signed_octets(SHA256, b"message", b"nonce", b"p" * 32, b"id", int_auth) == (
+        b"messagenonce" + mac_of_id + int_auth)
 
 
 def test_equal() -> None:

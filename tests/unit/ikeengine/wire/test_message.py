@@ -1,7 +1,8 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chains of payloads, critical bits, the Encrypted payload's place and the limits: RFC 7296 §2.5, §3.2, §3.14."""
+"""Chains of payloads, critical bits, the place of what is encrypted, fragments and the limits: RFC 7296 §2.5, §3.2,
+§3.14, RFC 7383 §2.5."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from ikeengine.wire.message import (
     decode_message,
     decode_payloads,
     encode_encrypted_prefix,
+    encode_fragment_prefix,
     encode_message,
     encode_payloads,
 )
@@ -55,14 +57,14 @@ def test_empty_chain():
     assert decode_message(encode_message(**FRAME, payloads=())).payloads == ()
 
 
-@pytest.mark.parametrize("kind", [1, 32, 49, 53, 200, 255])
+@pytest.mark.parametrize("kind", [1, 32, 49, 54, 200, 255])
 def test_unknown_and_critical(kind):
     with pytest.raises(UnsupportedCriticalPayload, match=f"payload type {kind} ") as raised:
         decode_payloads(kind, bytes.fromhex("00 80 0004"))
     assert raised.value.payload_type == kind
 
 
-@pytest.mark.parametrize("kind", [1, 32, 49, 53, 200, 255])
+@pytest.mark.parametrize("kind", [1, 32, 49, 54, 200, 255])
 def test_unknown_and_not_critical(kind):
     chain = bytes((43, 0x7F, 0, 5, 0xAA)) + bytes.fromhex("00 00 0004")
     assert decode_payloads(kind, chain) == (UnknownPayload(kind, b"\xaa"), VendorId(b""))
@@ -94,12 +96,35 @@ def test_encrypted_is_the_last():
 def test_encrypted_inside_encrypted():
     with pytest.raises(MalformedMessage, match="inside another"):
         decode_payloads(46, bytes.fromhex("00 00 0004"))
+    with pytest.raises(MalformedMessage, match="inside another"):
+        decode_payloads(53, bytes.fromhex("00 00 0008 0001 0001"))
 
 
 def test_encrypted_prefix():
     prefix = encode_encrypted_prefix(**FRAME, first_payload=42, body_size=40)
     assert prefix == bytes.fromhex("0001020304050607 0000000000000000 2e 20 25 08 00000002 00000048 2a 00 002c")
     assert decode_message(prefix + bytes(40)).encrypted == Encrypted(42, bytes(40), 32)
+
+
+def test_fragment_prefix():
+    prefix = encode_fragment_prefix(**FRAME, first_payload=42, body_size=40, number=1, total=3)
+    assert prefix == bytes.fromhex(
+        "0001020304050607 0000000000000000 35 20 25 08 00000002 0000004c 2a 00 0030 0001 0003")
+    assert decode_message(prefix + bytes(40)).encrypted == Encrypted(42, bytes(40), 36, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        ("00 00 0007 000100", "an Encrypted Fragment payload of 3 octets"),
+        ("00 00 0008 0000 0003", "fragment 0 of 3"),
+        ("00 00 0008 0004 0003", "fragment 4 of 3"),
+        ("2b 00 0008 0001 0001 00 00 0004", "has to be the last"),
+    ],
+)
+def test_malformed_fragments(chain, message):
+    with pytest.raises(MalformedMessage, match=message):
+        decode_message(with_header(53, bytes.fromhex(chain)))
 
 
 @pytest.mark.parametrize(
