@@ -9,7 +9,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 
 .NOTPARALLEL:
-.PHONY: help check demo demo-shell demo-down test interop lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply
+.PHONY: help check demo demo-shell demo-down test interop lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply bench-handshake
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,13 +32,16 @@ test: check system-packages-test venv collection dev-path ## everything that CI 
 interop: check system-packages-test venv dev-path ## strongSwan as the peer: the tests of docs/interop.md alone
 	@$(BIN)/pytest -m interop
 
-bench: bench-validate bench-apply ## every benchmark; figures go to build/bench
+bench: bench-validate bench-apply bench-handshake ## every benchmark; figures go to build/bench
 
 bench-validate: venv ## both ends of 499,500 tunnels held against each other
 	@$(BIN)/python bench/validate.py
 
 bench-apply: check system-packages venv collection ## 1 and 200 tunnels applied to one host by a playbook
 	@$(BIN)/python bench/apply.py
+
+bench-handshake: check system-packages-test venv ## CPU time and memory of a responder, beside strongSwan's
+	@$(BIN)/python bench/handshake.py
 
 lint: venv collection dev-path ## the linters alone
 	@$(BIN)/pytest tests/lint

@@ -32,7 +32,7 @@ charon-systemd {{
   filelog {{
     log {{
       path = {directory}/log
-      default = 1
+      default = {level}
       ike = {detail}
       cfg = {detail}
       flush_line = yes
@@ -57,18 +57,25 @@ class Charon:
     """One IKE daemon of strongSwan's in `namespace`, for as long as the context lasts.
 
     `kernel` names its data plane, KERNEL or LIBIPSEC. `directory` keeps its configuration, log and socket; its path
-    is short enough for a socket's (100 octets). `detail` is the log level of IKE and configuration: 4 shows keys.
+    is short enough for a socket's (100 octets). `level` is its log level, -1 for none, and `detail` that of IKE and
+    configuration: 4 shows keys.
     `settings` are further lines of its section in strongswan.conf.
     """
 
     def __init__(
-        self, namespace: Namespace, directory: Path, *, kernel: str = LIBIPSEC, detail: int = 2, settings: str = ""
+        self, namespace: Namespace, directory: Path, *, kernel: str = LIBIPSEC, level: int = 1, detail: int = 2,
+        settings: str = "",
     ) -> None:
         self.namespace = namespace
         self.directory = directory
         self.kernel = kernel
+        self.level = level
         self.detail = detail
         self.settings = settings
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def log(self) -> str:
@@ -90,6 +97,7 @@ class Charon:
             STRONGSWAN_CONF.format(
                 directory=self.directory,
                 loaded=LOADED.format(kernel=self.kernel),
+                level=self.level,
                 detail=self.detail,
                 settings=self.settings,
             )

@@ -1,0 +1,154 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a handshake costs a responder: CPU time and memory of our daemon and of strongSwan's charon, in turn.
+
+One load initiator (`bench.load`) brings up so many spokes, each with an address, an identity and a child SA of its own.
+Each run has a responder that was just started and a hundred spokes to warm up, and reads from /proc what the others
+cost it: CPU time of all threads and all that the kernel does in its name; and by how much its memory grew. Both
+responders speak one suite, log nothing, and have ESP in userspace, which installs each child SA. Medians of some
+rounds, in milliseconds for a handshake and KiB for an IKE SA with its child.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
+
+from bench import hub, record  # noqa: E402
+from bench.responders import Ours, Theirs, cpu_seconds, memory_kib  # noqa: E402
+from tests.testbed.network import Namespace, ip, tidy  # noqa: E402
+
+HANDSHAKES, WARM_UP, ROUNDS = 2000, 100, 5
+SUITES = (hub.Suite("modp2048", 14), hub.Suite("x25519", 31), hub.Suite("ecp256", 19))
+Make = Callable[[Namespace, Path, hub.Suite, int], Ours | Theirs]
+MAKERS: tuple[Make, ...] = (Ours, lambda namespace, directory, suite, _spokes: Theirs(namespace, directory, suite))
+USED = {
+    "suite": "AES-256/SHA2-256 in both phases, pre-shared key, one child SA each, no PFS in it",
+    "ours": "a gateway and a tunnel declared for each spoke; userspace data plane; one process, one thread",
+    "charon": f"strongSwan's packaged charon-systemd; one connection for any peer, unique = never, no MOBIKE, no DPD; "
+              f"kernel-libipsec; {' '.join(Theirs.settings.split())}",
+}
+
+
+class Bed:
+    """Two namespaces joined by a cable: the hub's, and one that has every spoke's address."""
+
+    def __init__(self) -> None:
+        self.hub, self.spokes = (Namespace(f"bench{os.getpid()}{end}") for end in ("hub", "load"))
+
+    def __enter__(self) -> Bed:
+        for namespace in (self.hub, self.spokes):
+            namespace.create()
+        ip(f"link add cable netns {self.hub.name} type veth peer name cable netns {self.spokes.name}")
+        self.hub.ip(f"address add {hub.HUB}/24 dev cable", "link set cable up",
+                    f"route add {hub.SPOKES} via 192.0.2.2", f"address add {hub.LAN.replace('.0/', '.1/')} dev lo")
+        self.spokes.ip("address add 192.0.2.2/24 dev cable", "link set cable up",
+                       f"route add local {hub.SPOKES} dev lo")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for namespace in (self.hub, self.spokes):
+            namespace.delete()
+        tidy()
+
+
+class Initiator:
+    """The load initiator as a process."""
+
+    def __init__(self, bed: Bed, suite: hub.Suite, spokes: int) -> None:
+        self._process = subprocess.Popen([*bed.spokes.entry, sys.executable, "-m", "bench.load"], cwd=ROOT, text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._ask(json.dumps({"suite": asdict(suite), "spokes": spokes}))
+
+    def bring_up(self, count: int) -> float:
+        """So many more spokes; returns the seconds that it took."""
+        return float(json.loads(self._ask(str(count)))["seconds"])
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, line: str) -> str:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit("the load initiator gave up: see above")
+        return answer
+
+
+@contextmanager
+def _running(responder: Ours | Theirs) -> Iterator[int]:
+    pid = responder.start()
+    try:
+        yield pid
+    finally:
+        responder.stop()
+
+
+def measure(bed: Bed, make: Make, suite: hub.Suite, handshakes: int) -> dict[str, float]:
+    """One run with a responder of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        responder = make(bed.hub, Path(folder), suite, WARM_UP + handshakes)
+        with _running(responder) as pid:
+            initiator = Initiator(bed, suite, WARM_UP + handshakes)
+            try:
+                initiator.bring_up(WARM_UP)
+                before, memory = cpu_seconds(pid), memory_kib(pid)
+                seconds = initiator.bring_up(handshakes)
+                spent, grown = cpu_seconds(pid) - before, memory_kib(pid) - memory
+            finally:
+                initiator.stop()
+            installed = responder.children()
+    if installed != WARM_UP + handshakes:
+        raise SystemExit(f"{responder.name}: {installed} child SAs of {WARM_UP + handshakes}")
+    return {"ms": spent * 1000 / handshakes, "kib": grown / handshakes, "seconds": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--handshakes", type=int, default=HANDSHAKES)
+    parser.add_argument("--suite", action="append", choices=[suite.name for suite in SUITES])
+    options = parser.parse_args()
+    suites = [suite for suite in SUITES if suite.name in (options.suite or [suite.name])]
+    runs: dict[str, dict[str, list[dict[str, float]]]] = {suite.name: {"ours": [], "charon": []} for suite in suites}
+    with Bed() as bed:
+        for number in range(options.rounds):
+            for suite in suites:
+                for make, name in zip(MAKERS, ("ours", "charon"), strict=True):
+                    run = measure(bed, make, suite, options.handshakes)
+                    runs[suite.name][name].append(run)
+                    print(f"round {number + 1}: {suite.name} {name}: {run['ms']:.3f} ms, {run['kib']:.1f} KiB, "
+                          f"{run['seconds']:.1f} s", flush=True)
+    record.write("handshake", figures(runs) | {"handshakes": options.handshakes, "rounds": options.rounds,
+                                               "used": USED, "each": runs})
+
+
+def figures(runs: dict[str, dict[str, list[dict[str, float]]]]) -> dict[str, object]:
+    """The medians of all runs."""
+    found: dict[str, object] = {}
+    for suite, sides in runs.items():
+        ours, charon = (median(run["ms"] for run in sides[name]) for name in ("ours", "charon"))
+        found[suite] = {"ours_ms": round(ours, 3), "charon_ms": round(charon, 3), "ratio": round(ours / charon, 3)}
+    for name in ("ours", "charon"):
+        found[f"{name}_kib_per_sa"] = round(median(run["kib"] for sides in runs.values() for run in sides[name]), 1)
+    return found
+
+
+if __name__ == "__main__":
+    main()

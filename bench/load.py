@@ -1,0 +1,126 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The load initiator: every spoke of a hub in one process, by the daemon's own sessions, without a data plane.
+
+It is started in a network namespace that has the spokes' addresses. Standard input has a line of JSON, the fields of
+``Load``; then "ready" is printed, and for each further line of input some spokes are brought up, which is answered by
+a line of JSON with the seconds that it took. All spokes show one public value of a key group, to keep this end cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
+
+from ikeengine.crypto.key_exchange import KeyExchange  # noqa: E402
+from ikeengine.daemon.udp import UdpSockets  # noqa: E402
+from ikeengine.ike.events import ChildOutbound, Failed  # noqa: E402
+from ikeengine.ikev2 import ike_sa_init  # noqa: E402
+from ikeengine.sa_manager import IkeSaManager  # noqa: E402
+from ikeengine.security_association import Datagram, SocketAddress  # noqa: E402
+from ikeengine.vpn import declaration  # noqa: E402
+from ikeengine.vpn.algorithms import KeyGroup  # noqa: E402
+
+from bench import hub  # noqa: E402
+
+_KEY_PAIRS: dict[int, KeyExchange] = {}
+_FIRST_SPI = 0xC0000001
+
+
+def _one_key_pair(group: KeyGroup) -> KeyExchange:
+    return _KEY_PAIRS.setdefault(group.number, KeyExchange(group))
+
+
+class Failure(Exception):
+    """A spoke did not come up; the text says why."""
+
+
+@dataclass
+class Load:
+    """``window`` spokes are under way at a time, fewer than make any responder ask for cookies."""
+
+    suite: dict[str, object]
+    spokes: int
+    window: int = 4
+    limit: float = 300.0
+
+    def __post_init__(self) -> None:
+        suite = hub.Suite(**self.suite)  # type: ignore[arg-type]
+        side = declaration.read(hub.load(suite, self.spokes), secrets=hub.keys(self.spokes))
+        self._spis = iter(range(_FIRST_SPI, _FIRST_SPI + 2 * self.spokes))
+        self._manager = IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis),
+                                     encapsulate=lambda _gateway: False, reqid=lambda _tunnel, _route: 1)
+        self._waiting = [gateway.name for gateway in reversed(side.gateways)]
+        self._sockets = UdpSockets()
+        self._up = 0
+        self._under_way = 0
+
+    async def serve(self) -> None:
+        """Answer the orders of standard input to its end."""
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._sockets.open()
+        self._sockets.attach(loop, self)
+        self._timer: asyncio.TimerHandle | None = None
+        print("ready", flush=True)
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            began = time.monotonic()
+            await self._bring_up(int(line))
+            print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
+
+    async def _bring_up(self, count: int) -> None:
+        self._ended = self._loop.create_future()
+        self._goal = self._up + count
+        self._begin = count
+        self._pump()
+        async with asyncio.timeout(self.limit):
+            await self._ended
+
+    def _pump(self) -> None:
+        manager = self._manager
+        for event in manager.events():
+            if isinstance(event, ChildOutbound):
+                self._up += 1
+                self._under_way -= 1
+            elif isinstance(event, Failed) and not self._ended.done():
+                self._ended.set_exception(Failure(f"{event.gateway}: {event.reason}"))
+        while self._under_way < self.window and self._begin:
+            self._begin -= 1
+            self._under_way += 1
+            manager.initiate(self._waiting.pop(), self._loop.time())
+        for datagram in manager.datagrams_to_send():
+            self._sockets.send_ike(datagram)
+        if self._up == self._goal and not self._ended.done():
+            self._ended.set_result(None)
+        if self._timer is None and (due := manager.next_timer()) is not None:
+            self._timer = self._loop.call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._manager.handle_timer(self._loop.time())
+        self._pump()
+
+    def receive_ike(self, datagram: Datagram) -> None:
+        self._manager.receive(datagram, self._loop.time())
+
+    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        """No traffic is expected."""
+
+    def batch_received(self) -> None:
+        self._pump()
+
+    def send_failed(self, remote: SocketAddress, error: OSError) -> None:
+        raise error
+
+
+if __name__ == "__main__":
+    ike_sa_init.KeyExchange = _one_key_pair  # type: ignore[assignment, misc]
+    asyncio.run(Load(**json.loads(sys.stdin.readline())).serve())

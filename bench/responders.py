@@ -1,0 +1,106 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemons that a load is put on, each as a process in a namespace, and what the kernel says that they cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench import hub
+from tests.testbed.network import Namespace
+from tests.testbed.strongswan import LIBIPSEC, Charon
+
+SOURCES = Path(__file__).resolve().parents[1] / "files" / "ikeengine"
+_START_SECONDS = 120
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory_kib(pid: int) -> int:
+    """The process's share of the memory that it has resident."""
+    return int(re.search(r"^Pss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
+
+
+class Ours:
+    """ikeengine with a gateway declared for every spoke, and its userspace data plane."""
+
+    name = "ours"
+
+    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, spokes: int) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        words = [*namespace.entry, sys.executable, "-m", "ikeengine"]
+        for name, data in (("declaration", hub.hub(suite, spokes)), ("secrets", hub.keys(spokes))):
+            (directory / f"{name}.json").write_text(json.dumps(data))
+            words += [f"--{name}", str(directory / f"{name}.json")]
+        self._control = directory / "control.sock"
+        self._words = [*words, "--control", str(self._control)]
+
+    def start(self) -> int:
+        """The process that serves. Raises RuntimeError with its log."""
+        self._control.unlink(missing_ok=True)
+        with (self._directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(self._words, cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while b"ikeengine started" not in (self._directory / "log").read_bytes():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"ikeengine did not start:\n{(self._directory / 'log').read_text()}")
+            time.sleep(0.05)
+        return self._process.pid
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def children(self) -> int:
+        """How many child SAs it holds."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self._control))
+            stream = control.makefile("rwb")
+            stream.write(b'{"version": 1, "command": "status"}\n')
+            stream.flush()
+            tunnels = json.loads(stream.readline())["result"]["tunnels"]
+        return sum(len(route["sas"]) for tunnel in tunnels for route in tunnel["routes"])
+
+
+class Theirs:
+    """charon with one connection for all peers, and its userspace data plane."""
+
+    name = "charon"
+    settings = """\
+ikesa_table_size = 4096
+  ikesa_table_segments = 16
+  install_routes = no
+  keep_alive = 0"""
+    """A hash table fit for the load; no route for each child, as its counterpart needs none either."""
+
+    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, settings: str = "") -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._suite = suite
+        self._charon = Charon(namespace, directory, kernel=LIBIPSEC, level=-1, detail=-1,
+                              settings=f"{self.settings}\n  {settings}")
+
+    def start(self) -> int:
+        self._charon.start()
+        self._charon.load(hub.swanctl(self._suite))
+        return self._charon.pid
+
+    def stop(self) -> None:
+        self._charon.kill()
+
+    def children(self) -> int:
+        return sum(child["state"] == "INSTALLED" for sa in self._charon.list_sas()
+                   for child in sa["child-sas"].values())
