@@ -13,13 +13,14 @@ from .vpn.model import Gateway, Route, Start, Tunnel
 
 @dataclass(slots=True)
 class Peer:
-    """One declared gateway. ``refused``: an operator took it down; ``held`` names its tunnels that one took down."""
+    """One declared gateway. ``refused``: an operator took it down; ``held`` names its tunnels that one took down;
+    ``noted_timer`` is when it is tried next, for the manager to keep."""
 
     gateway: Gateway
     wanted: bool
     refused: bool = False
     attempts: int = 0
-    try_at: float | None = None
+    noted_timer: float | None = None
     last_error: str | None = None
     held: set[str] = field(default_factory=set)
     tunnel_errors: dict[str, str] = field(default_factory=dict)
@@ -28,19 +29,16 @@ class Peer:
     def of(cls, gateway: Gateway) -> Peer:
         return cls(gateway, gateway.start is Start.BOOT)
 
-    def try_later(self, settings: Settings, fraction: float, now: float) -> None:
-        """Back off exponentially, with jitter, without end."""
+    def try_later(self, settings: Settings, fraction: float) -> float:
+        """Seconds to wait before the next try: exponential, with jitter, without end."""
         pause = min(settings.retry_first * settings.retry_factor ** min(self.attempts, 30), settings.retry_longest)
         self.attempts += 1
-        self._at(now + pause * (0.75 + 0.5 * fraction))
+        return pause * (0.75 + 0.5 * fraction)
 
-    def look_again(self, settings: Settings, fraction: float, now: float) -> None:
-        """See shortly whether a route is still missing, which the peer may be about to fill."""
-        self._at(now + settings.retry_first * (1.0 + fraction))
-
-    def _at(self, time: float) -> None:
-        if self.try_at is None or time < self.try_at:
-            self.try_at = time
+    @staticmethod
+    def look_again(settings: Settings, fraction: float) -> float:
+        """Seconds after which to see whether a route is still missing, which the peer may be about to fill."""
+        return settings.retry_first * (1.0 + fraction)
 
     def succeeded(self) -> None:
         self.attempts = 0

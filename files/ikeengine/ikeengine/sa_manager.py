@@ -54,13 +54,14 @@ class IkeSaManager:
         self._by_spi: dict[bytes, IkeSession] = {}
         self._of_gateway: dict[str, list[IkeSession]] = {}
         self._closed: dict[bytes, tuple[bytes, bytes]] = {}
-        self._timers: list[tuple[float, int, IkeSession]] = []
+        self._timers: list[tuple[float, int, IkeSession | Peer]] = []
         self._timer_numbers = itertools.count()
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._sending: dict[int, ChildSa] = {}  # by reqid
         self._side = Side(side.name)
         self._peers: dict[str, Peer] = {}
+        self._by_remote: dict[Address | None, list[Peer]] = {}
         self._tunnels: dict[str, tuple[Tunnel, ...]] = {}
         self._adopt(side)
 
@@ -118,24 +119,20 @@ class IkeSaManager:
         """When `handle_timer` wants to be called, or None. Calling it earlier does no harm."""
         while self._timers and self._timers[0][0] != self._timers[0][2].noted_timer:
             heapq.heappop(self._timers)
-        times = [peer.try_at for peer in self._peers.values() if peer.try_at is not None]
-        if self._timers:
-            times.append(self._timers[0][0])
-        return min(times, default=None)
+        return self._timers[0][0] if self._timers else None
 
     def handle_timer(self, now: float) -> None:
         """Do all that is due."""
         while self._timers and self._timers[0][0] <= now:
-            due, _number, session = heapq.heappop(self._timers)
-            if session.noted_timer != due:
+            due, _number, timed = heapq.heappop(self._timers)
+            if timed.noted_timer != due:
                 continue  # noted for another time since
-            session.noted_timer = None
-            session.handle_timer(now)
-            self._touch(session)
-        for peer in list(self._peers.values()):
-            if peer.try_at is not None and peer.try_at <= now:
-                peer.try_at = None
-                self._attempt(peer, now)
+            timed.noted_timer = None
+            if isinstance(timed, Peer):
+                self._attempt(timed, now)
+            else:
+                timed.handle_timer(now)
+                self._touch(timed)
 
     # ---------------------------------------------------------------------------------------------- orders
 
@@ -149,7 +146,7 @@ class IkeSaManager:
         else:
             peer.held.discard(tunnel)
         peer.attempts = 0
-        peer.try_at = None
+        peer.noted_timer = None
         self._attempt(peer, now)
 
     def terminate(self, gateway: str, now: float, tunnel: str | None = None, reason: str = "taken down") -> None:
@@ -162,7 +159,7 @@ class IkeSaManager:
             self._delete_children(gateway, now, reason, lambda child: child.sa.tunnel == tunnel)
             return
         peer.wanted, peer.refused = False, True
-        peer.try_at = None
+        peer.noted_timer = None
         self._close_all(gateway, reason, now)
         self._find_candidates()
 
@@ -273,9 +270,9 @@ class IkeSaManager:
         return self._reqid(tunnel, route)
 
     def candidates(self, local: Address, remote: Address) -> Sequence[Gateway]:
-        found = [peer.gateway for peer in self._peers.values() for pair in peer.gateway.endpoints[:1]
-                 if not peer.refused and pair.remote.address in (None, remote) and pair.local.address in (None, local)]
-        return sorted(found, key=lambda gateway: gateway.endpoints[0].remote.address is None)
+        found = self._by_remote.get(remote, []) + self._by_remote.get(None, [])
+        return [peer.gateway for peer in found
+                if not peer.refused and peer.gateway.endpoints[0].local.address in (None, local)]
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
         peer = self._peers.get(gateway)
@@ -305,7 +302,7 @@ class IkeSaManager:
         peer = self._peers[session.name]
         peer.succeeded()
         if peer.wanted:
-            peer.look_again(self.settings, self.fraction(), now)
+            self._try_at(peer, now + peer.look_again(self.settings, self.fraction()))
         for other in self._established_of(session.name):
             if other is not session:
                 self._settle(session, other, now)
@@ -335,12 +332,12 @@ class IkeSaManager:
         # Traffic wanted what only an IKE SA that gave way to another carried; its next packet may be long in coming.
         asked_for = bool(remaining) and peer.gateway.start is Start.TRAFFIC and not peer.refused
         if (peer.wanted or asked_for) and self._missing(peer):
-            peer.try_later(self.settings, self.fraction(), now)
+            self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
 
     def child_lost(self, session: IkeSession, now: float) -> None:
         peer = self._peers.get(session.name)
         if peer is not None and peer.wanted and session.state is not State.CLOSED:
-            peer.try_later(self.settings, self.fraction(), now)
+            self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
 
     def emit(self, event: Event) -> None:
         if isinstance(event, Failed) and event.gateway in self._peers:
@@ -453,8 +450,15 @@ class IkeSaManager:
                 peer = Peer.of(gateway)
             peer.gateway = gateway
             peers[gateway.name] = peer
+        for name, peer in self._peers.items():
+            if peers.get(name) is not peer:
+                peer.noted_timer = None  # it is not declared any more
         self._side, self._peers = side, peers
-        self._tunnels = {gateway.name: side.tunnels_of(gateway.name) for gateway in side.gateways}
+        tunnels = side.tunnels_by_gateway()
+        self._tunnels = {name: tunnels.get(name, ()) for name in peers}
+        self._by_remote = {}
+        for peer in peers.values():
+            self._by_remote.setdefault(peer.gateway.endpoints[0].remote.address, []).append(peer)
         for name, sessions in self._of_gateway.items():
             if name in peers:
                 for session in sessions:
@@ -481,6 +485,12 @@ class IkeSaManager:
             for session in list(sessions):
                 for child in list(session.children):
                     yield session, child
+
+    def _try_at(self, peer: Peer, time: float) -> None:
+        """Try to bring the peer up then, or when it is to be tried before."""
+        if peer.noted_timer is None or time < peer.noted_timer:
+            peer.noted_timer = time
+            heapq.heappush(self._timers, (time, next(self._timer_numbers), peer))
 
     def _touch(self, session: IkeSession) -> None:
         """Note when the session wants its timer; what was noted before does not count any more."""

@@ -36,6 +36,8 @@ class Plan:
     side: Side
     planes: Mapping[str, str] = field(default_factory=dict)
     protections: Mapping[tuple[str, Route], Protection] = field(default_factory=dict)
+    #: The planes of each gateway's tunnels.
+    of_gateway: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def placed(self) -> set[tuple[str, Protection]]:
         """Every protection with the name of the plane that it stands on."""
@@ -100,7 +102,9 @@ class DataPlanes:
         protections = {(tunnel.name, route): _protection(side.gateway(tunnel.gateway), tunnel, route,
                                                          numbers[tunnel.name, route])
                        for tunnel in side.tunnels for route in tunnel.routes}
-        return Plan(side, planes, protections)
+        of_gateway = {gateway: frozenset(planes[tunnel.name] for tunnel in tunnels)
+                      for gateway, tunnels in side.tunnels_by_gateway().items()}
+        return Plan(side, planes, protections, of_gateway)
 
     def _ports_in_use(self, side: Side) -> dict[int, bool]:
         """By address family: whether the kernel has the NAT traversal port, for tunnels that stay as they are."""
@@ -177,8 +181,7 @@ class DataPlanes:
 
     def encapsulates(self, gateway: str) -> bool:
         """Whether a plane of one of that gateway's tunnels does ESP in UDP only."""
-        return any(self._live[self._plan.planes[tunnel.name]].always_encapsulates
-                   for tunnel in self._plan.side.tunnels_of(gateway))
+        return any(self._live[name].always_encapsulates for name in self._plan.of_gateway.get(gateway, ()))
 
     def reqid(self, tunnel: str, route: Route) -> int:
         """The number of a route that is declared, or was: an exchange may outlive a reload. Raises KeyError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ...crypto.errors import UnsupportedAlgorithm
@@ -70,6 +71,8 @@ class UserspaceDataPlane:
         self._pairs: dict[int, Pair] = {}
         self._allocated: set[int] = set()
         self._protections: dict[int, Protection] = {}
+        self._mtus: Counter[int] = Counter()  # how many SAs that send leave room for packets of that size
+        self._mtu = 0
         self._started = False
 
     @property
@@ -118,7 +121,11 @@ class UserspaceDataPlane:
         self._path.add_inbound(self._pair(child))
 
     def add_outbound(self, child: ChildSa) -> None:
-        self._path.set_outbound(self._pair(child))
+        pair = self._pair(child)
+        before = self._path.set_outbound(pair)
+        if before is not None:
+            self._mtus[self._mtu_for(before)] -= 1
+        self._mtus[self._mtu_for(pair)] += 1
         self._fit_mtu()
 
     def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
@@ -131,6 +138,8 @@ class UserspaceDataPlane:
         self._allocated.discard(child.spi_in)
         pair = self._pairs.pop(child.spi_in, None)
         if pair is not None:
+            if pair.outbound:
+                self._mtus[self._mtu_for(pair)] -= 1
             self._path.remove(pair)
 
     def counters(self, child: ChildSa) -> Counters:
@@ -164,13 +173,16 @@ class UserspaceDataPlane:
                 raise DataPlaneError(f"tunnel {child.tunnel}: userspace cannot do {child.suite}: {error}") from None
         return self._pairs[child.spi_in]
 
+    def _mtu_for(self, pair: Pair) -> int:
+        assert pair.child.encryption is not None
+        return inner_mtu(self._path_mtu, pair.remote.address.version, pair.child.encryption, pair.child.authentication)
+
     def _fit_mtu(self) -> None:
         """The device's MTU is what the tightest of the SAs that send leaves room for."""
-        fits = [inner_mtu(self._path_mtu, pair.remote.address.version, pair.child.encryption,
-                          pair.child.authentication)
-                for pair in self._pairs.values() if pair.outbound and pair.child.encryption is not None]
-        if fits:
-            self._tun.set_mtu(min(fits))
+        mtu = min(mtu for mtu, sending in self._mtus.items() if sending)
+        if mtu != self._mtu:
+            self._tun.set_mtu(mtu)
+            self._mtu = mtu
 
     def _read_device(self) -> None:
         outbound, read = self._path.outbound, self._tun.read

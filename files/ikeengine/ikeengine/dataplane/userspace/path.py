@@ -112,18 +112,20 @@ class PacketPath:
         pair.inbound = True
         self._inbound[pair.child.spi_in] = pair
 
-    def set_outbound(self, pair: Pair) -> None:
-        """Send the route's traffic with this pair; packets that waited for it go first."""
+    def set_outbound(self, pair: Pair) -> Pair | None:
+        """Send the route's traffic with this pair; packets that waited for it go first. Returns the one before."""
         lane = self._lanes.get(pair.child.reqid)
         if lane is None:
             self.add_route(pair.child.reqid, pair.child.declared)
             lane = self._lanes[pair.child.reqid]
-        if lane.pair is not None:
-            lane.pair.outbound = False
+        before = lane.pair
+        if before is not None:
+            before.outbound = False
         lane.pair = pair
         pair.outbound = True
         while lane.waiting:
             self.outbound(lane.waiting.popleft())
+        return before
 
     def remove(self, pair: Pair) -> None:
         """Stop both directions; the route stays, and its traffic waits or is dropped."""

@@ -1,0 +1,56 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hub with many spokes: what one of them costs does not grow with the number of the others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from ikeengine.vpn import declaration
+
+from bench import hub
+from tests.support.virtual_network import VirtualNetwork
+
+SPOKES = 300
+SUITE = hub.Suite("x25519", 31)
+
+
+def test_a_handshake_takes_as_many_calls_beside_many_gateways_as_alone() -> None:
+    _calls_of_a_handshake(1)  # what is cached for good is cached from here on
+    alone, among_many = _calls_of_a_handshake(1), _calls_of_a_handshake(SPOKES)
+    print(f"{alone} calls alone, {among_many} beside {SPOKES - 1} others")
+    assert abs(among_many - alone) < 40
+
+
+def _calls_of_a_handshake(spokes: int) -> int:
+    """Calls of functions, Python's and C's, at both ends while one spoke is brought up."""
+    near, far = (declaration.read(row, secrets=hub.keys(spokes))
+                 for row in (hub.hub(SUITE, spokes), hub.load(SUITE, spokes)))
+    network = VirtualNetwork({hub.HUB: near, hub.address(spokes): far}, seed=1)
+    network.start()
+    initiator = network.ends[hub.address(spokes)]
+
+    def handshake() -> None:
+        initiator.manager.initiate(f"spoke{spokes}", network.now)
+        network.run(0.5)
+
+    calls = _counted(handshake)
+    assert len(initiator.outbound) == len(network.ends[hub.HUB].outbound) == 1
+    return calls
+
+
+def _counted(act: Callable[[], None]) -> int:
+    calls = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return calls
