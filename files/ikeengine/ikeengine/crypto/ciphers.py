@@ -89,10 +89,15 @@ class CbcDecryptor:
         return self._update(data)[self._block_size :]
 
 
-def _cbc(encryption: Encryption, key: bytes) -> Cipher[modes.CBC]:
+def block_cipher(encryption: Encryption, key: bytes) -> BlockCipherAlgorithm:
+    """The cipher without its mode, of ``encryption.key_size`` octets. Raises UnsupportedAlgorithm."""
     if encryption.name not in _BLOCK_CIPHERS:
         raise UnsupportedAlgorithm(encryption.name)
-    return Cipher(_BLOCK_CIPHERS[encryption.name](key), modes.CBC(bytes(encryption.block_size)))
+    return _BLOCK_CIPHERS[encryption.name](key)
+
+
+def _cbc(encryption: Encryption, key: bytes) -> Cipher[modes.CBC]:
+    return Cipher(block_cipher(encryption, key), modes.CBC(bytes(encryption.block_size)))
 
 
 class Integrity:
