@@ -17,12 +17,12 @@ from ..security_association import Datagram
 from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
 from ..wire.errors import UnsupportedCriticalPayload, WireError
 from ..wire.header import Header
-from ..wire.message import Message, decode_message, encode_message, first, notify
+from ..wire.message import Message, decode_message, encode_message, notify
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
-from . import ike_sa_init
+from . import ike_sa_init, payload_rules
 from .cookies import Cookies
-from .exchange import answer, notify_name
+from .exchange import answer, notify_name, require
 from .session import Ikev2Session
 
 
@@ -68,8 +68,10 @@ class Acceptor:
             if not known.repeat_init_answer(datagram):
                 context.count("unexpected_request")
             return
-        nonce = first(message.payloads, Nonce)
-        if nonce is None:
+        try:
+            payload_rules.check(header.exchange, False, message.payloads)
+            nonce = require(message.payloads, Nonce)
+        except WireError:
             context.count("malformed")
             return
         if len(self._half_open) >= context.settings.cookie_threshold:

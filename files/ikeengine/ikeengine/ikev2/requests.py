@@ -134,6 +134,11 @@ class Requests:
         self.outstanding = None
         self._next_id = row.message_id + 1
 
+    def resume(self, row: Outstanding) -> None:
+        """What came was no answer: go on waiting for one."""
+        self.outstanding = row
+        self._next_id = row.message_id
+
     def retransmit(self, row: Outstanding, now: float) -> bool:
         """Send it again, the next time later, with jitter; False when the last try is over."""
         if row.tries_left == 0:

@@ -25,7 +25,7 @@ from ..wire.delete import Delete
 from ..wire.errors import MalformedMessage, UnsupportedCriticalPayload, WireError
 from ..wire.header import Header
 from ..wire.message import Message, Payload, decode_message, encode_message
-from ..wire.notify import Notify
+from . import payload_rules
 from .create_child_sa import CreateChild
 from .exchange import answer as answer_to
 from .exchange import notify_name
@@ -183,13 +183,14 @@ class Ikev2Session(IkeSession):
                 payloads = self._init_payloads(message, datagram)
             else:
                 payloads = self._authenticated(message, datagram)
+            payload_rules.check(header.exchange, True, payloads)
         except CryptoError:
             self.context.count("not_authentic")
             return
-        except WireError:
+        except WireError as error:
             self.context.count("malformed")
             if header.exchange != ExchangeType.IKE_SA_INIT:
-                self.close("the peer's answer is authentic but malformed", now, failed=True)
+                self._give_up(f"the peer's answer is authentic but malformed: {error}", now)
             return
         self.requests.done(outstanding)
         if header.exchange != ExchangeType.IKE_SA_INIT:
@@ -198,11 +199,24 @@ class Ikev2Session(IkeSession):
             outstanding.task.response(self, payloads, now)
         except Refusal as refusal:
             outstanding.task.abandoned(self, refusal.reason, now)
-            self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
+            if self.established_at is None:
+                self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
+            else:
+                self._give_up(refusal.reason, now, notify_name(refusal.notify))
         except (CryptoError, WireError) as error:
+            if header.exchange == ExchangeType.IKE_SA_INIT:
+                # Whoever sent it need not be the peer: its own answer may still come (RFC 6989 §2.5).
+                self.context.count("malformed")
+                self.requests.resume(outstanding)
+                return
             outstanding.task.abandoned(self, str(error), now)
-            self.close(f"the peer's answer cannot be used: {error}", now, failed=True)
+            self._give_up(f"the peer's answer cannot be used: {error}", now)
         self._proceed(now)
+
+    def _give_up(self, reason: str, now: float, notify: str | None = None) -> None:
+        """Close for an answer that cannot be used, by a peer that takes this IKE SA for good: tell it."""
+        self.say_once([Delete(ProtocolId.IKE, ())], now)
+        self.close(reason, now, failed=True, notify=notify)
 
     def _init_payloads(self, message: Message, datagram: Datagram) -> tuple[Payload, ...]:
         if message.encrypted is not None:
@@ -230,7 +244,6 @@ class Ikev2Session(IkeSession):
         if header.message_id != self._expected_request:
             self.context.count("unexpected_request")
             return
-        fatal: Refusal | None = None
         try:
             plaintext = self.protection.open(message, datagram.data)
         except InvalidKeyExchange as error:
@@ -240,20 +253,22 @@ class Ikev2Session(IkeSession):
             self.context.count("not_authentic")
             return
         self.heard(datagram, now)
+        refusal: Refusal | None = None
         try:
             answer = self._respond(header.exchange, self.protection.payloads(message, plaintext), now)
+        except Refusal as why:
+            refusal = why
         except UnsupportedCriticalPayload as error:
             self.context.count("unsupported_critical_payload")
-            answer = [Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([error.payload_type]))]
-        except WireError as error:
+            refusal = Refusal(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, f"the peer's request: {error}",
+                              bytes([error.payload_type]), fatal=self.state is State.RESPONDING)
+        except (WireError, InvalidKeyExchange) as error:
             self.context.count("malformed")
-            fatal = Refusal(NotifyType.INVALID_SYNTAX, f"the peer's request is authentic but malformed: {error}")
-            answer = [answer_to(fatal)]
-        except Refusal as refusal:
+            refusal = Refusal(NotifyType.INVALID_SYNTAX, f"the peer's request is authentic but malformed: {error}",
+                              fatal=True)
+        if refusal is not None:
             answer = [answer_to(refusal)]
-            if refusal.fatal:
-                fatal = refusal
-            elif refusal.reason:
+            if refusal.reason and not refusal.fatal:
                 self.context.emit(Failed(self.name, None, notify_name(refusal.notify), refusal.reason))
         if answer is not None:
             self._expected_request += 1
@@ -261,8 +276,8 @@ class Ikev2Session(IkeSession):
             self._last_response = self.encode(answer, header.exchange, header.message_id, response=True)
             self._sent_at = now
             self.context.send(Datagram(datagram.local, datagram.remote, self._last_response))
-        if fatal is not None:
-            self.close(fatal.reason, now, failed=True, notify=notify_name(fatal.notify))
+        if refusal is not None and refusal.fatal:
+            self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
         elif self._closes_after_answer:
             self.close(self._closes_after_answer, now)
         self._proceed(now)
@@ -280,6 +295,7 @@ class Ikev2Session(IkeSession):
             self.context.count("unexpected_exchange")
             raise Refusal(NotifyType.INVALID_SYNTAX, f"exchange {exchange} while {self.state.value}",
                           fatal=self.state is State.RESPONDING)
+        payload_rules.check(exchange, False, payloads)
         return responder(self, payloads, now)
 
     def answer_init(self, payloads: Sequence[Payload], datagram: Datagram, now: float) -> None:
