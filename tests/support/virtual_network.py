@@ -91,12 +91,12 @@ class End:
                 self.inbound[event.child.spi_in] = event.child
             elif isinstance(event, ChildOutbound):
                 assert event.child.spi_out not in self.outbound
-                self.outbound[event.child.spi_out] = self.sending[event.child.reqid] = event.child
+                self.outbound[event.child.spi_out] = event.child
+                self.sending |= dict.fromkeys(event.child.reqids, event.child)
             elif isinstance(event, ChildRemoved):
                 del self.inbound[event.child.spi_in]
                 self.outbound.pop(event.child.spi_out, None)
-                if self.sending.get(event.child.reqid) == event.child:
-                    del self.sending[event.child.reqid]
+                self.sending = {reqid: child for reqid, child in self.sending.items() if child != event.child}
 
     @property
     def reasons(self) -> list[str]:
@@ -222,6 +222,6 @@ def agree(one: End, other: End, routes: int) -> None:
         theirs = other.outbound[spi]
         assert (theirs.spi_in, theirs.spi_out) == (child.spi_out, child.spi_in)
         assert (theirs.keys_in, theirs.keys_out) == (child.keys_out, child.keys_in)
-        assert theirs.route == child.route.mirrored
+        assert {row.negotiated for row in theirs.routes} == {row.negotiated.mirrored for row in child.routes}
         assert one.outbound[child.spi_out] == child
         assert theirs.udp_encapsulated == child.udp_encapsulated

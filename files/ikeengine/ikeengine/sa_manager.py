@@ -42,12 +42,14 @@ class IkeSaManager:
 
     def __init__(self, side: Side, *, allocate_spi: Callable[[Address, Address, Protocol, str], int],
                  encapsulate: Callable[[str], bool], reqid: Callable[[str, Route], int],
+                 extended_sequence_numbers: Callable[[str], bool] = lambda _tunnel: False,
                  random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self._random = random
         self._allocate_spi = allocate_spi
         self._encapsulate = encapsulate
+        self._extended_sequence_numbers = extended_sequence_numbers
         self._reqid = reqid
         self._half_open = HalfOpen()
         self._acceptor = Acceptor(self, self._half_open, self._adopt_session)
@@ -233,7 +235,7 @@ class IkeSaManager:
         for tunnel, route in change.routes_to_close:
             self._delete_children(tunnel.gateway, now, "its declaration changed",
                                   lambda child, tunnel=tunnel, route=route:  # type: ignore[misc]
-                                  child.sa.tunnel == tunnel.name and child.sa.declared == route)
+                                  child.sa.covers(tunnel.name, route))
         self._adopt(side)
         for peer in self._peers.values():
             if peer.wanted:
@@ -265,6 +267,9 @@ class IkeSaManager:
 
     def encapsulate(self, gateway: str) -> bool:
         return self._encapsulate(gateway)
+
+    def extended_sequence_numbers(self, tunnel: str) -> bool:
+        return self._extended_sequence_numbers(tunnel)
 
     def reqid(self, tunnel: str, route: Route) -> int:
         return self._reqid(tunnel, route)
@@ -351,9 +356,8 @@ class IkeSaManager:
             peer.last_error = None
         self._events.append(event)
         if isinstance(event, ChildOutbound):
-            self._sending[event.child.reqid] = event.child
-        elif isinstance(event, ChildRemoved) and self._sending.get(event.child.reqid) == event.child:
-            del self._sending[event.child.reqid]
+            self._sending |= dict.fromkeys(event.child.reqids, event.child)
+        elif isinstance(event, ChildRemoved):
             self._revive(event.child)
 
     def send(self, datagram: Datagram) -> None:
@@ -393,8 +397,8 @@ class IkeSaManager:
         return session
 
     def _missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
-        covered = {(child.sa.tunnel, child.sa.declared) for session in self._of_gateway.get(peer.gateway.name, [])
-                   for child in session.children if child.is_live}
+        covered = {(child.sa.tunnel, route) for session in self._of_gateway.get(peer.gateway.name, [])
+                   for child in session.children if child.is_live for route in child.sa.declared}
         return missing_routes(peer, self._tunnels[peer.gateway.name], covered)
 
     def _settle(self, one: IkeSession, other: IkeSession, now: float) -> None:
@@ -429,9 +433,14 @@ class IkeSaManager:
     def _revive(self, gone: ChildSa) -> None:
         """A data plane sends on the last outbound SA of a route. Where that went and an earlier one is still up, the
         earlier one is rekeyed: to install its keys once more would repeat sequence numbers."""
+        orphaned = {reqid for reqid in gone.reqids if self._sending.get(reqid) == gone}
+        for reqid in orphaned:
+            del self._sending[reqid]
+        if not orphaned:
+            return
         for session in self._of_gateway.get(gone.gateway, []):
             for child in session.children:
-                if child.sa.reqid == gone.reqid and child.is_live:
+                if child.is_live and not orphaned.isdisjoint(child.sa.reqids):
                     child.rekey_at = session.created_at  # at once
             self._touch(session)
 

@@ -45,17 +45,28 @@ class DirectionKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class CoveredRoute:
+    """What an SA pair carries of one tunnel route: ``negotiated`` of ``declared``, which the operator wrote.
+
+    ``reqid`` is the number of the declared route, the same as long as it is declared.
+    """
+
+    declared: Route
+    negotiated: Route
+    reqid: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChildSa:
     """A pair of ESP or AH security associations, one per direction, in tunnel mode.
 
-    ``reqid`` is the same for every generation of one tunnel route's SAs. ``local`` and ``remote`` are the outer
-    addresses; their ports count only where ``udp_encapsulated`` (RFC 3948). ``route`` is what was negotiated,
-    ``declared`` what the operator wrote.
+    ``local`` and ``remote`` are the outer addresses; their ports count only where ``udp_encapsulated`` (RFC 3948).
+    ``routes`` are the tunnel routes that it carries, one at least, in the order of their declaration; one of which
+    several parts were negotiated stands there several times.
     """
 
     tunnel: str
     gateway: str
-    reqid: int
     protocol: Protocol
     encryption: Encryption | None
     authentication: Authentication | None
@@ -67,9 +78,31 @@ class ChildSa:
     local: SocketAddress
     remote: SocketAddress
     udp_encapsulated: bool
-    route: Route
-    declared: Route
+    routes: tuple[CoveredRoute, ...]
     expiration: Expiration
+
+    @property
+    def reqid(self) -> int:
+        """What kernel states and the policies that lead to them have in common: the number of the first route."""
+        return self.routes[0].reqid
+
+    @property
+    def reqids(self) -> tuple[int, ...]:
+        """The numbers of all declared routes that it carries, each once."""
+        return tuple(dict.fromkeys(row.reqid for row in self.routes))
+
+    @property
+    def declared(self) -> tuple[Route, ...]:
+        """The declared routes that it carries, each once."""
+        return tuple(dict.fromkeys(row.declared for row in self.routes))
+
+    def negotiated(self, declared: Route) -> tuple[Route, ...]:
+        """What it carries of a declared route."""
+        return tuple(row.negotiated for row in self.routes if row.declared == declared)
+
+    def covers(self, tunnel: str, route: Route) -> bool:
+        """Whether it carries that declared route, or part of it."""
+        return self.tunnel == tunnel and any(row.declared == route for row in self.routes)
 
     @property
     def suite(self) -> str:

@@ -44,7 +44,10 @@ class GatewayStatus:
 
 @dataclass(frozen=True, slots=True)
 class ChildStatus:
+    """An SA pair under one of its routes: ``negotiated`` is what it carries of that one."""
+
     sa: ChildSa
+    negotiated: tuple[Route, ...]
     initiated_at: float
     installed_at: float
     rekey_at: float | None
@@ -81,9 +84,10 @@ def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) ->
     connecting = any(name == tunnel.name for session in sessions for name, _route in session.asked_for())
     routes = []
     for route in tunnel.routes:
-        children = tuple(ChildStatus(child.sa, child.initiated_at, child.installed_at, child.rekey_at)
+        children = tuple(ChildStatus(child.sa, child.sa.negotiated(route), child.initiated_at, child.installed_at,
+                                     child.rekey_at)
                          for session in sessions for child in session.children
-                         if child.is_live and child.sa.tunnel == tunnel.name and child.sa.declared == route)
+                         if child.is_live and child.sa.covers(tunnel.name, route))
         routes.append(RouteStatus(route, "up" if children else "connecting" if connecting else "down", children))
     states = {row.state for row in routes}
     state = "up" if states == {"up"} else "connecting" if "connecting" in states else "down"

@@ -26,7 +26,7 @@ from ikeengine.dataplane.interface import DataPlane, DataPlaneError, Protection
 from ikeengine.dataplane.xfrm.dataplane import XfrmDataPlane
 from ikeengine.dataplane.xfrm.probe import probe
 from ikeengine.dataplane.xfrm.sockets import bypass_socket, enable_espinudp
-from ikeengine.security_association import ChildSa, DirectionKeys, SocketAddress
+from ikeengine.security_association import ChildSa, CoveredRoute, DirectionKeys, SocketAddress
 from ikeengine.vpn import algorithms
 from ikeengine.vpn.model import Expiration, Protocol, Route
 from ikeengine.vpn.selectors import Selector
@@ -107,9 +107,10 @@ class PlaneHost:
             return 0xD0000000 + side * 0x10000 + route * 0x100 + generation
 
         me, peer = setup.side, 1 - setup.side
-        return ChildSa("lan", "peer", route + 1, Protocol[setup.protocol], encryption, authentication, setup.esn,
+        covered = CoveredRoute(self.routes[route], self.routes[route], route + 1)
+        return ChildSa("lan", "peer", Protocol[setup.protocol], encryption, authentication, setup.esn,
                        spi(me), spi(peer), keys(me), keys(peer), self.local, self.remote, setup.encapsulated,
-                       self.routes[route], self.routes[route], Expiration(28800, setup.kilobytes))
+                       (covered,), Expiration(28800, setup.kilobytes))
 
     def protection(self, route: int) -> Protection:
         return Protection("lan", self.routes[route], route + 1, Protocol[self.setup.protocol], self.local.address,

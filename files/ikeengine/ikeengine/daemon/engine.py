@@ -191,8 +191,8 @@ class Engine:
                 log.notice("gateway closed", gateway=event.gateway, reason=event.reason)
             case ChildOutbound(child, replaces):
                 log.notice("tunnel route rekeyed" if replaces else "tunnel route up", tunnel=child.tunnel,
-                           gateway=child.gateway, route=str(child.route), esp=child.suite,
-                           dataplane=self.planes.name_of(child.tunnel), **_spis(child))
+                           gateway=child.gateway, route=", ".join(str(row.negotiated) for row in child.routes),
+                           esp=child.suite, dataplane=self.planes.name_of(child.tunnel), **_spis(child))
             case ChildRemoved(child, reason):
                 log.info("SA removed", tunnel=child.tunnel, reason=reason, **_spis(child))
             case ChildMoved(child):

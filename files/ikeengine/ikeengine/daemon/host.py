@@ -29,7 +29,9 @@ class Host:
         self._userspace = userspace.probe()
         self._decapsulating: set[socket.socket] = set()
         makers: dict[str, tuple[bool, Callable[[], DataPlane]]] = {
-            XfrmDataPlane.name: (self._kernel.available, lambda: XfrmDataPlane(loop.add_reader, loop.remove_reader)),
+            XfrmDataPlane.name: (self._kernel.available, lambda: XfrmDataPlane(
+                loop.add_reader, loop.remove_reader,
+                extended_sequence_numbers=self._kernel.extended_sequence_numbers)),
             userspace.UserspaceDataPlane.name: (
                 self._userspace.available,
                 lambda: userspace.UserspaceDataPlane(sockets.send, loop.add_reader, loop.remove_reader)),

@@ -183,6 +183,11 @@ class DataPlanes:
         """Whether a plane of one of that gateway's tunnels does ESP in UDP only."""
         return any(self._live[name].always_encapsulates for name in self._plan.of_gateway.get(gateway, ()))
 
+    def extended_sequence_numbers(self, tunnel: str) -> bool:
+        """Whether the plane of that tunnel does them."""
+        name = self._plan.planes.get(tunnel)
+        return name is not None and self._live[name].extended_sequence_numbers
+
     def reqid(self, tunnel: str, route: Route) -> int:
         """The number of a route that is declared, or was: an exchange may outlive a reload. Raises KeyError."""
         return self._numbers[tunnel, route]

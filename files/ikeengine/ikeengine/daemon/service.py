@@ -66,7 +66,7 @@ async def _serve(declared: Declared, control: Path, log: Log) -> None:
     host = Host(sockets, loop)
     planes = DataPlanes(host.choose, host.makers)
     manager = IkeSaManager(declared.side, allocate_spi=planes.allocate_spi, encapsulate=planes.encapsulates,
-                           reqid=planes.reqid)
+                           reqid=planes.reqid, extended_sequence_numbers=planes.extended_sequence_numbers)
     engine = Engine(manager, planes, sockets, host.decapsulate, log)
     server = ControlServer(control, Commands(engine, declared, host.abilities, log), log)
     await server.start()

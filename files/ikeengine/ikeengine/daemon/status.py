@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from ..dataplane.capabilities import Capabilities
 from ..status import ChildStatus, GatewayStatus, IkeSaStatus, TunnelStatus
 from ..vpn.model import Route
+from ..vpn.selectors import Selector
 from .planes import DataPlanes
 
 Json: TypeAlias = dict[str, Any]
@@ -44,8 +45,10 @@ class StatusWriter:
     def _child(self, status: ChildStatus) -> Json:
         child, counters = status.sa, self._planes.counters(status.sa)
         return {"spi_in": f"{child.spi_in:08x}", "spi_out": f"{child.spi_out:08x}", "esp": child.suite,
+                "extended_sequence_numbers": child.extended_sequence_numbers,
                 "encapsulation": "udp" if child.udp_encapsulated else None,
-                "local": str(child.route.local), "remote": str(child.route.remote),
+                "local": _each(route.local for route in status.negotiated),
+                "remote": _each(route.remote for route in status.negotiated),
                 "packets_in": counters.packets_in, "octets_in": counters.octets_in,
                 "packets_out": counters.packets_out, "octets_out": counters.octets_out,
                 "initiated_at": self._unix(status.initiated_at), "installed_at": self._unix(status.installed_at),
@@ -56,6 +59,10 @@ class StatusWriter:
 
     def _remaining(self, moment: float | None) -> float | None:
         return None if moment is None else round(max(0.0, moment - self._now), 3)
+
+
+def _each(selectors: Iterable[Selector]) -> str:
+    return ", ".join(dict.fromkeys(map(str, selectors)))
 
 
 def route_as_json(route: Route) -> Json:

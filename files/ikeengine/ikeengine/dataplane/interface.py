@@ -21,7 +21,10 @@ class DataPlaneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """One tunnel route that must never travel in clear: the policies that stand whether or not an SA is there."""
+    """One tunnel route that must never travel in clear: the policies that stand whether or not an SA is there.
+
+    The addresses are those of the SAs to come; the unspecified one stands for an address that is not known before.
+    """
 
     tunnel: str
     route: Route
@@ -65,6 +68,8 @@ class DataPlane(Interface):
     name: str
     #: True where SAs are always UDP encapsulated, so that sessions must negotiate encapsulation.
     always_encapsulates: bool
+    #: Whether its SAs can have 64-bit sequence numbers.
+    extended_sequence_numbers: bool
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -92,7 +97,7 @@ class DataPlane(Interface):
         """Begin to accept what the peer sends on ``spi_in``."""
 
     def add_outbound(self, child: ChildSa) -> None:
-        """Begin to send on ``spi_out``; it takes the place of the same route's earlier outbound SA."""
+        """Begin to send on ``spi_out``; for the routes that it carries it takes the place of earlier outbound SAs."""
 
     def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
         """The outer path changed (a NAT mapping moved): keep keys, sequence numbers and replay window."""

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ..security_association import ChildSa, DirectionKeys
+from ..security_association import ChildSa, CoveredRoute, DirectionKeys
 from ..vpn.model import Proposal, Route, Tunnel
 
 if TYPE_CHECKING:
@@ -57,22 +58,25 @@ class Child:
         return min(times, default=None)
 
 
-def make_child(session: IkeSession, tunnel: Tunnel, declared: Route, route: Route, proposal: Proposal, *,
+def make_child(session: IkeSession, tunnel: Tunnel, agreed: Sequence[tuple[Route, Route]], proposal: Proposal, *,
                spi_in: int, spi_out: int, of_initiator: DirectionKeys, of_responder: DirectionKeys, lowest_nonce: bytes,
-               created_by_us: bool, initiated_at: float, now: float) -> Child:
+               created_by_us: bool, initiated_at: float, now: float, extended: bool = False) -> Child:
     """Put together what the data plane needs.
 
+    ``agreed`` has each declared route with what was negotiated of it, ``extended`` says that sequence numbers are.
     ``created_by_us`` is whether we initiated this exchange, which need not be who initiated the IKE SA;
     ``of_initiator`` are the keys of what the exchange's initiator sends.
     """
     sa = ChildSa(
-        tunnel=tunnel.name, gateway=tunnel.gateway, reqid=session.context.reqid(tunnel.name, declared),
-        protocol=proposal.protocol, encryption=proposal.encryption, authentication=proposal.authentication,
-        extended_sequence_numbers=False, spi_in=spi_in, spi_out=spi_out,
+        tunnel=tunnel.name, gateway=tunnel.gateway, protocol=proposal.protocol,
+        encryption=proposal.encryption, authentication=proposal.authentication,
+        extended_sequence_numbers=extended, spi_in=spi_in, spi_out=spi_out,
         keys_in=of_responder if created_by_us else of_initiator,
         keys_out=of_initiator if created_by_us else of_responder,
-        local=session.local, remote=session.remote, udp_encapsulated=session.udp_encapsulated, route=route,
-        declared=declared, expiration=proposal.expiration)
+        local=session.local, remote=session.remote, udp_encapsulated=session.udp_encapsulated,
+        routes=tuple(CoveredRoute(declared, negotiated, session.context.reqid(tunnel.name, declared))
+                     for declared, negotiated in agreed),
+        expiration=proposal.expiration)
     life = proposal.expiration.seconds
     return Child(
         sa, tunnel, created_by_us, lowest_nonce, initiated_at, now,

@@ -67,6 +67,9 @@ class Context(Interface):
     def encapsulate(self, gateway: str) -> bool:
         """Whether that gateway's data plane can only do ESP in UDP."""
 
+    def extended_sequence_numbers(self, tunnel: str) -> bool:
+        """Whether that tunnel's data plane can do them (RFC 4303 §2.2.1)."""
+
     def reqid(self, tunnel: str, route: Route) -> int: ...
 
     def candidates(self, local: Address, remote: Address) -> Sequence[Gateway]:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from ..security_association import Datagram, SocketAddress
+from ..security_association import CoveredRoute, Datagram, SocketAddress
 from ..vpn.model import Gateway, IkeVersion, Route, Tunnel
 from ..wire.header import Header
 from .children import Child, ChildState, rekey_fraction
@@ -101,8 +101,7 @@ class IkeSession(ABC):
         return next((child for child in self.children if child.sa.spi_out == spi), None)
 
     def is_covered(self, tunnel: str, route: Route) -> bool:
-        return any(child.is_live and child.sa.tunnel == tunnel and child.sa.declared == route
-                   for child in self.children)
+        return any(child.is_live and child.sa.covers(tunnel, route) for child in self.children)
 
     def describe_identities(self) -> tuple[str, str]:
         """(local, remote) as status shows them."""
@@ -226,11 +225,11 @@ class IkeSession(ABC):
         """Install a new child SA: inbound now; outbound too, unless it waits for the end of the one that it replaces
         or is about to go itself. One that was taken down, or declared otherwise, while its exchange was under way is
         not installed but deleted."""
-        if not self.context.is_wanted(child.tunnel, child.sa.declared):
+        if not all(self.context.is_wanted(child.tunnel, route) for route in child.sa.declared):
             self.delete_child(child, "it is not wanted any more", now)
             return
         twins = [row for row in self.children if row.is_live and row.replacement is not child
-                 and (row.sa.tunnel, row.sa.declared) == (child.sa.tunnel, child.sa.declared)]
+                 and row.sa.tunnel == child.sa.tunnel and _one_needless(set(row.sa.routes), set(child.sa.routes))]
         self.children.append(child)
         self.context.emit(ChildInbound(child.sa))
         losers = [self._settle(child, twin, now) for twin in twins]
@@ -240,8 +239,9 @@ class IkeSession(ABC):
 
     def _settle(self, one: Child, other: Child, now: float) -> Child:
         """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed
-        by the end that created it (RFC 7296 §2.8.1). Returns it."""
-        loser = one if one.lowest_nonce < other.lowest_nonce else other
+        by the end that created it (RFC 7296 §2.8.1), or the one that carries less, if one does. Returns it."""
+        sizes = len(set(one.sa.routes)), len(set(other.sa.routes))
+        loser = one if (sizes[0], one.lowest_nonce) < (sizes[1], other.lowest_nonce) else other
         if loser.created_by_us and loser.state is ChildState.INSTALLED:
             self.delete_child(loser, "a second SA for the same route stays", now)
         return loser
@@ -291,3 +291,8 @@ class IkeSession(ABC):
             child.rekey_at = None
             if self.state is State.ESTABLISHED:
                 self.rekey_child(child, now)
+
+
+def _one_needless(one: set[CoveredRoute], other: set[CoveredRoute]) -> bool:
+    """Whether one of two SAs carries all that the other does."""
+    return one <= other or other <= one

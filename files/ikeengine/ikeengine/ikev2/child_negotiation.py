@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What IKE_AUTH and CREATE_CHILD_SA share: offering a tunnel route, granting one, taking the answer."""
+"""What IKE_AUTH and CREATE_CHILD_SA share: offering tunnel routes, granting them, taking the answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from ..ike.refusal import Refusal
 from ..negotiation.ikev2_proposals import ChildChoice, choose_child, offer_child
 from ..negotiation.matching import NoMatch
 from ..negotiation.reasons import no_common
-from ..negotiation.traffic_selectors import Apart, agreed, narrow, to_wire
+from ..negotiation.traffic_selectors import Apart, Part, agreed, narrow, selectors_of
 from ..security_association import DirectionKeys
-from ..vpn.model import Route, Tunnel
+from ..vpn.model import Protocol, Route, Tunnel
 from ..wire import key_exchange as wire
 from ..wire.constants import NotifyType
 from ..wire.message import Payload, notify
+from ..wire.notify import Notify
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from ..wire.traffic_selectors import TrafficSelectorsInitiator, TrafficSelectorsResponder
 from .exchange import error_in, notify_name, require
@@ -33,45 +34,53 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ChildOffer:
-    """A route that we propose, until its answer comes. ``key_exchange`` is there where PFS is on, after IKE_AUTH."""
+    """Routes that we propose for one child SA, until the answer comes.
+
+    ``key_exchange`` is there where PFS is on, after IKE_AUTH; ``extended`` says that the data plane can do extended
+    sequence numbers.
+    """
 
     tunnel: Tunnel
-    route: Route
+    routes: tuple[Route, ...]
     spi_in: int
     key_exchange: KeyExchange | None
+    extended: bool
     started_at: float
 
     @classmethod
-    def make(cls, session: Ikev2Session, tunnel: Tunnel, route: Route, *, first: bool, now: float) -> ChildOffer:
-        """Raises Refusal where the data plane gives no SPI."""
+    def make(cls, session: Ikev2Session, tunnel: Tunnel, routes: tuple[Route, ...], *, first: bool,
+             now: float) -> ChildOffer:
+        """Raises Refusal where the data plane gives no SPI, or a NAT lies between the ends of an AH tunnel."""
+        _without_nat(session, tunnel)
         spi = session.context.allocate_spi(session.local.address, session.remote.address,
                                            tunnel.proposals[0].protocol, tunnel.name)
         group = None if first else tunnel.pfs
-        return cls(tunnel, route, spi, KeyExchange(group) if group else None, now)
+        return cls(tunnel, routes, spi, KeyExchange(group) if group else None,
+                   session.context.extended_sequence_numbers(tunnel.name), now)
 
     def security_association(self) -> SecurityAssociation:
         group = self.key_exchange.group if self.key_exchange else None
-        return SecurityAssociation(offer_child(self.tunnel.proposals, group, self.spi_in))
+        return SecurityAssociation(offer_child(self.tunnel.proposals, group, self.spi_in, extended=self.extended))
 
     def selectors(self) -> list[Payload]:
-        return [TrafficSelectorsInitiator((to_wire(self.route.local),)),
-                TrafficSelectorsResponder((to_wire(self.route.remote),))]
+        local, remote = selectors_of([(route, route) for route in self.routes])
+        return [TrafficSelectorsInitiator(local), TrafficSelectorsResponder(remote)]
 
     def accept(self, session: Ikev2Session, payloads: Sequence[Payload], nonce_i: bytes, nonce_r: bytes,
                now: float) -> Child:
         """The child SA of a positive answer. Raises Refusal (never fatal) where the answer cannot be used."""
         group = self.key_exchange.group if self.key_exchange else None
         answer = require(payloads, SecurityAssociation)
-        choice = choose_child(answer.proposals, self.tunnel.proposals, group)
+        choice = choose_child(answer.proposals, self.tunnel.proposals, group, extended=self.extended)
         if isinstance(choice, NoMatch) or len(answer.proposals) != 1:
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 2: the peer chose what we did not offer")
-        route = agreed(require(payloads, TrafficSelectorsInitiator).selectors,
-                       require(payloads, TrafficSelectorsResponder).selectors, self.route)
-        if isinstance(route, Apart):
-            raise Refusal(NotifyType.TS_UNACCEPTABLE, route.reason)
+        parts = agreed(require(payloads, TrafficSelectorsInitiator).selectors,
+                       require(payloads, TrafficSelectorsResponder).selectors, self.routes)
+        if isinstance(parts, Apart):
+            raise Refusal(NotifyType.TS_UNACCEPTABLE, parts.reason)
         shared = _shared_secret(self.key_exchange, payloads) if self.key_exchange else b""
-        return _child(session, self.tunnel, self.route, route, choice, spi_in=self.spi_in, nonce_i=nonce_i,
-                      nonce_r=nonce_r, shared_secret=shared, created_by_us=True, initiated_at=self.started_at, now=now)
+        return _child(session, self.tunnel, parts, choice, spi_in=self.spi_in, nonce_i=nonce_i, nonce_r=nonce_r,
+                      shared_secret=shared, created_by_us=True, initiated_at=self.started_at, now=now)
 
 
 def refusal_reason(payloads: Sequence[Payload], tunnel: Tunnel, *, first: bool) -> tuple[int, str] | None:
@@ -103,13 +112,16 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     initiator = require(payloads, TrafficSelectorsInitiator)
     responder = require(payloads, TrafficSelectorsResponder)
     offered = require(payloads, SecurityAssociation)
-    routes = _routes(session, rekeyed)
-    found = narrow(responder.selectors, initiator.selectors, [route for _tunnel, route in routes])
+    context, gateway = session.context, session.name
+    found = narrow(responder.selectors, initiator.selectors, _routes(session, rekeyed),
+                   lambda tunnel, route: rekeyed is None and context.is_covered(gateway, tunnel.name, route))
     if isinstance(found, Apart):
         raise Refusal(NotifyType.TS_UNACCEPTABLE, f"gateway {session.name}: {found.reason}")
-    tunnel, declared = routes[found.index]
+    tunnel = found.tunnel
+    _without_nat(session, tunnel)
     group = None if first else tunnel.pfs
-    choice = choose_child(offered.proposals, tunnel.proposals, group)
+    choice = choose_child(offered.proposals, tunnel.proposals, group,
+                          extended=context.extended_sequence_numbers(tunnel.name))
     if isinstance(choice, NoMatch):
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {tunnel.name}: {no_common('phase 2', choice)}")
     key_exchange, shared = None, b""
@@ -118,19 +130,29 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
             raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))
         key_exchange = KeyExchange(group)
         shared = _shared_secret(key_exchange, payloads)
-    spi_in = session.context.allocate_spi(session.local.address, session.remote.address, choice.proposal.protocol,
-                                          tunnel.name)
-    child = _child(session, tunnel, declared, found.route, choice, spi_in=spi_in, nonce_i=nonce_i, nonce_r=nonce_r,
+    spi_in = context.allocate_spi(session.local.address, session.remote.address, choice.proposal.protocol,
+                                  tunnel.name)
+    child = _child(session, tunnel, found.parts, choice, spi_in=spi_in, nonce_i=nonce_i, nonce_r=nonce_r,
                    shared_secret=shared, created_by_us=False, initiated_at=started_at, now=now)
     answer: list[Payload] = [SecurityAssociation((_with_spi(choice, spi_in),))]
     if key_exchange is not None:
         answer.append(wire.KeyExchange(key_exchange.group.number, key_exchange.public))
-    answer += [TrafficSelectorsInitiator((to_wire(found.route.remote),)),
-               TrafficSelectorsResponder((to_wire(found.route.local),))]
+    local, remote = selectors_of(found.parts)
+    answer += [TrafficSelectorsInitiator(remote), TrafficSelectorsResponder(local)]
+    if found.more:
+        answer.append(Notify(NotifyType.ADDITIONAL_TS_POSSIBLE))
     return answer, child
 
 
-def _child(session: Ikev2Session, tunnel: Tunnel, declared: Route, route: Route, choice: ChildChoice, *, spi_in: int,
+def _without_nat(session: Ikev2Session, tunnel: Tunnel) -> None:
+    """AH authenticates the outer addresses, and has no form in UDP (RFC 4302 §3.3.3, RFC 3715 §2.1)."""
+    if session.udp_encapsulated and any(row.protocol is Protocol.AH for row in tunnel.proposals):
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {tunnel.name}: a NAT lies between "
+                      f"{session.local.address} and {session.remote.address}, through which AH cannot go: use ESP in "
+                      "the tunnel's proposals at both ends")
+
+
+def _child(session: Ikev2Session, tunnel: Tunnel, parts: Sequence[Part], choice: ChildChoice, *, spi_in: int,
            nonce_i: bytes, nonce_r: bytes, shared_secret: bytes, created_by_us: bool, initiated_at: float,
            now: float) -> Child:
     """The child SA with its keys (RFC 7296 §2.17)."""
@@ -138,18 +160,17 @@ def _child(session: Ikev2Session, tunnel: Tunnel, declared: Route, route: Route,
     encryption_i, integrity_i, encryption_r, integrity_r = child_keys(
         protection.prf, protection.keys.sk_d, nonce_i, nonce_r, proposal.encryption, proposal.authentication,
         shared_secret)
-    return make_child(session, tunnel, declared, route, proposal, spi_in=spi_in, spi_out=choice.spi,
+    return make_child(session, tunnel, parts, proposal, extended=choice.extended, spi_in=spi_in, spi_out=choice.spi,
                       of_initiator=DirectionKeys(encryption_i, integrity_i),
                       of_responder=DirectionKeys(encryption_r, integrity_r), lowest_nonce=min(nonce_i, nonce_r),
                       created_by_us=created_by_us, initiated_at=initiated_at, now=now)
 
 
 def _routes(session: Ikev2Session, rekeyed: Child | None) -> list[tuple[Tunnel, Route]]:
-    """What the peer may ask for; routes that have no SA yet come first, so that equal matches fill the gaps."""
+    """What the peer may ask for."""
     if rekeyed is not None:
-        return [(rekeyed.tunnel, rekeyed.sa.declared)]
-    rows = [(tunnel, route) for tunnel in session.tunnels() for route in tunnel.routes]
-    return sorted(rows, key=lambda row: session.context.is_covered(session.name, row[0].name, row[1]))
+        return [(rekeyed.tunnel, route) for route in rekeyed.sa.declared]
+    return [(tunnel, route) for tunnel in session.tunnels() for route in tunnel.routes]
 
 
 def _with_spi(choice: ChildChoice, spi: int) -> ProposalSubstructure:

@@ -27,20 +27,24 @@ if TYPE_CHECKING:
 
 
 class CreateChild(Task):
-    """A child SA for a tunnel route; ``rekeyed`` is the one that it is to replace, if any."""
+    """A child SA for routes of a tunnel; ``rekeyed`` is the one that it is to replace, if any."""
 
     exchange = ExchangeType.CREATE_CHILD_SA
 
-    def __init__(self, tunnel: Tunnel, route: Route, rekeyed: Child | None = None) -> None:
+    def __init__(self, tunnel: Tunnel, routes: tuple[Route, ...], rekeyed: Child | None = None) -> None:
         self.tunnel = tunnel
-        self.route = route
+        self.routes = routes
         self.rekeyed = rekeyed
         self._nonce = b""
         self._offer: ChildOffer | None = None
 
+    def is_wanted(self, session: Ikev2Session) -> bool:
+        """Whether all its routes are still declared, and their tunnel not taken down."""
+        return all(session.context.is_wanted(self.tunnel, route) for route in self.routes)
+
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
         payloads: list[Payload] = []
-        if not session.context.is_wanted(self.tunnel, self.route):
+        if not self.is_wanted(session):
             return None
         if self.rekeyed is not None:
             if self.rekeyed.state is not ChildState.INSTALLED:
@@ -48,11 +52,11 @@ class CreateChild(Task):
             self.rekeyed.state = ChildState.REKEYING
             sa = self.rekeyed.sa
             payloads.append(Notify(NotifyType.REKEY_SA, b"", sa.protocol.value, sa.spi_in.to_bytes(4, "big")))
-        elif session.context.is_covered(session.name, self.tunnel.name, self.route):
+        elif all(session.context.is_covered(session.name, self.tunnel.name, route) for route in self.routes):
             return None
         self._nonce = session.context.random(NONCE_SIZE)
         try:
-            self._offer = offer = ChildOffer.make(session, self.tunnel, self.route, first=False, now=now)
+            self._offer = offer = ChildOffer.make(session, self.tunnel, self.routes, first=False, now=now)
         except Refusal as refusal:
             self._refused(session, refusal.notify, refusal.reason, now)
             return None
@@ -138,7 +142,8 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
         if rekeyed is None:
             raise Refusal(NotifyType.CHILD_SA_NOT_FOUND, "", protocol=ProtocolId.ESP, spi=spi)
-        if rekeyed.state is ChildState.DELETING or not session.context.is_wanted(rekeyed.tunnel, rekeyed.sa.declared):
+        if rekeyed.state is ChildState.DELETING or not all(
+                session.context.is_wanted(rekeyed.tunnel, route) for route in rekeyed.sa.declared):
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")  # RFC 7296 §2.25.1
     nonce_i, nonce_r = require(payloads, Nonce).data, session.context.random(NONCE_SIZE)
     answer, child = grant(session, payloads, nonce_i=nonce_i, nonce_r=nonce_r, first=False, started_at=now,

@@ -47,11 +47,11 @@ class IkeAuth(Task):
         payloads += [IdentificationResponder(*identities.to_wire(pair.remote.identity)),
                      Authentication(AuthMethod.SHARED_KEY, _auth(session, gateway, own, of_initiator=True))]
         wanted = session.requests.take(CreateChild)
-        while wanted is not None and not session.context.is_wanted(wanted.tunnel, wanted.route):
+        while wanted is not None and not wanted.is_wanted(session):
             wanted = session.requests.take(CreateChild)
         if wanted is not None:
             try:
-                self._offer = ChildOffer.make(session, wanted.tunnel, wanted.route, first=True, now=session.created_at)
+                self._offer = ChildOffer.make(session, wanted.tunnel, wanted.routes, first=True, now=session.created_at)
             except Refusal as refusal:
                 _no_child(session, wanted.tunnel, refusal.notify, refusal.reason, now)
             else:

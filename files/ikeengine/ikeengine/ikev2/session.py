@@ -103,10 +103,11 @@ class Ikev2Session(IkeSession):
 
     def ask_for(self, tunnel: Tunnel, route: Route, now: float) -> None:
         if (tunnel.name, route) not in self.asked_for():
-            self.requests.add(CreateChild(tunnel, route), now)
+            self.requests.add(CreateChild(tunnel, (route,)), now)
 
     def asked_for(self) -> set[tuple[str, Route]]:
-        return {(task.tunnel.name, task.route) for task in self.requests.all() if isinstance(task, CreateChild)}
+        return {(task.tunnel.name, route) for task in self.requests.all() if isinstance(task, CreateChild)
+                for route in task.routes}
 
     def rekey(self, now: float) -> None:
         if not self.requests.has(RekeyIke) and not self.requests.has(DeleteIke):

@@ -40,12 +40,14 @@ class IkeChoice:
 
 @dataclass(frozen=True, slots=True)
 class ChildChoice:
-    """``spi`` is the peer's inbound SPI; ``group`` the key group of PFS, None where there is no key exchange."""
+    """``spi`` is the peer's inbound SPI; ``group`` the key group of PFS, None where there is no key exchange;
+    ``extended`` says whether sequence numbers are."""
 
     proposal: Proposal
     group: KeyGroup | None
     answer: ProposalSubstructure
     spi: int
+    extended: bool = False
 
 
 def group_name(group: KeyGroup) -> str:
@@ -99,8 +101,9 @@ def ike_needs(transform: Transform) -> Offer:
     return Offer(f"transform {transform.name}", needs)
 
 
-def child_needs(proposal: Proposal, group: KeyGroup | None) -> Offer:
-    """What a Phase 2 proposal takes, with ``group`` where the exchange carries a key exchange."""
+def child_needs(proposal: Proposal, group: KeyGroup | None, *, extended: bool) -> Offer:
+    """What a Phase 2 proposal takes, with ``group`` where the exchange carries a key exchange. ``extended`` says that
+    the data plane can do extended sequence numbers, which it then rather does."""
     needs: dict[str, tuple[str, ...]] = {PROTOCOL: (proposal.protocol.name,)}
     if proposal.encryption is not None:
         needs[ENCRYPTION] = (proposal.encryption.name,)
@@ -108,7 +111,7 @@ def child_needs(proposal: Proposal, group: KeyGroup | None) -> Offer:
         needs[AUTHENTICATION] = (proposal.authentication.name,)
     if group is not None:
         needs[KEY_GROUP] = (group_name(group),)
-    needs[EXTENDED_SEQUENCE_NUMBERS] = (OFF,)
+    needs[EXTENDED_SEQUENCE_NUMBERS] = (ON, OFF) if extended else (OFF,)
     return Offer(f"proposal {proposal.name}", needs)
 
 
@@ -131,10 +134,12 @@ def offer_ike(transforms: Sequence[Transform], spi: bytes = b"") -> tuple[Propos
                  for number, transform in enumerate(transforms, 1))
 
 
-def offer_child(proposals: Sequence[Proposal], group: KeyGroup | None, spi: int) -> tuple[ProposalSubstructure, ...]:
+def offer_child(proposals: Sequence[Proposal], group: KeyGroup | None, spi: int, *,
+                extended: bool = False) -> tuple[ProposalSubstructure, ...]:
     """One proposal for each Phase 2 proposal, in order, all with our inbound SPI."""
-    return tuple(_on_the_wire(number, spi.to_bytes(4, "big"), child_needs(proposal, group).alternatives)
-                 for number, proposal in enumerate(proposals, 1))
+    needs = (child_needs(proposal, group, extended=extended) for proposal in proposals)
+    return tuple(_on_the_wire(number, spi.to_bytes(4, "big"), offer.alternatives)
+                 for number, offer in enumerate(needs, 1))
 
 
 # ------------------------------------------------------------------------------------------------ from the wire
@@ -172,11 +177,11 @@ def choose_ike(offered: Sequence[ProposalSubstructure], ours: Sequence[Transform
 
 
 def choose_child(offered: Sequence[ProposalSubstructure], ours: Sequence[Proposal],
-                 group: KeyGroup | None) -> ChildChoice | NoMatch:
+                 group: KeyGroup | None, *, extended: bool = False) -> ChildChoice | NoMatch:
     """As `choose_ike`, for Phase 2. ``group`` is our PFS group, or None (always None in IKE_AUTH)."""
-    choice = choose(map(from_wire, offered), [child_needs(proposal, group) for proposal in ours])
+    choice = choose(map(from_wire, offered), [child_needs(proposal, group, extended=extended) for proposal in ours])
     if isinstance(choice, NoMatch):
         return choice
     row = offered[choice.their_place]
     return ChildChoice(ours[choice.our_place], group, _answer(row, b"", choice.algorithms),
-                       int.from_bytes(row.spi, "big"))
+                       int.from_bytes(row.spi, "big"), choice.algorithms[EXTENDED_SEQUENCE_NUMBERS] == ON)

@@ -1,26 +1,38 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tunnel routes as traffic selectors, and narrowing (RFC 7296 §2.9)."""
+"""Tunnel routes as traffic selectors, and narrowing (RFC 7296 §2.9).
+
+A child SA carries every pair of one of its local and one of its remote selectors of the same address family. So
+several routes share one only where they are all such pairs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from ..vpn.model import Route
+from ..vpn.model import Route, Tunnel
 from ..vpn.selectors import Selector
 from ..wire.traffic_selectors import TrafficSelector
+
+#: A declared route with the part of it that both ends agree on; one of several parts stands there several times.
+Part: TypeAlias = tuple[Route, Route]
 
 _ALL_PORTS = (0, 65535)
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """``index`` is the place of our route among those given; ``route`` what both ends can agree on, from our side."""
+    """``parts`` of routes of one tunnel, from our side, in the order of their declaration.
 
-    index: int
-    route: Route
+    ``more`` says that the proposal has to do with further routes, which have no SA: what ADDITIONAL_TS_POSSIBLE tells.
+    """
+
+    tunnel: Tunnel
+    parts: tuple[Part, ...]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,28 @@ class Apart:
     """Nothing in common. ``reason`` is a sentence with both ends' selectors."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A route of ours, what the proposal has of either side of it, and how well the two fit: see `_rank`."""
+
+    tunnel: Tunnel
+    route: Route
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    rank: int
+    is_covered: bool
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple((self.route, Route(one, other, self.route.direction))
+                     for one in self.local for other in self.remote)
+
+    def has(self, other: _Shared) -> bool:
+        """Whether all is in it that the proposal has of another route."""
+        return (all(any(mine.contains(each) for mine in self.local) for each in other.local)
+                and all(any(mine.contains(each) for mine in self.remote) for each in other.remote))
 
 
 def to_wire(selector: Selector) -> TrafficSelector:
@@ -41,47 +75,132 @@ def from_wire(selectors: Sequence[TrafficSelector]) -> list[Selector]:
             and row.first.version == row.last.version and int(row.first) <= int(row.last)]
 
 
-def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
-           ours: Sequence[Route]) -> Narrowed | Apart:
-    """The best of ``ours`` for what the peer proposes: an equal one, else one the proposal contains, else one that
-    contains the proposal, else one that shares addresses with it; the earliest where several are as good."""
+def selectors_of(parts: Sequence[Part]) -> tuple[tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]]:
+    """Local and remote selectors on the wire, each once."""
+    return (tuple(map(to_wire, dict.fromkeys(part.local for _route, part in parts))),
+            tuple(map(to_wire, dict.fromkeys(part.remote for _route, part in parts))))
+
+
+def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], ours: Iterable[tuple[Tunnel, Route]],
+           is_covered: Callable[[Tunnel, Route], bool]) -> Narrowed | Apart:
+    """What of ``ours`` a peer gets that proposes these selectors; ``is_covered`` says which have an SA already.
+
+    First one route is chosen: the one with the first selectors of both lists in it (RFC 7296 §2.9), unless it has an
+    SA; else one that equals selectors of the proposal, one that the proposal contains, one that contains selectors of
+    it, or one that shares addresses with it; of equals one without an SA, and of those the earliest. Then come all
+    others of its tunnel that can share its SA.
+    """
     offered_local, offered_remote = from_wire(local), from_wire(remote)
-    best: tuple[int, Narrowed] | None = None
-    for index, route in enumerate(ours):
-        for theirs_local in offered_local:
-            for theirs_remote in offered_remote:
-                shared_local = route.local.intersection(theirs_local)
-                shared_remote = route.remote.intersection(theirs_remote)
-                if shared_local is None or shared_remote is None:
-                    continue
-                rank = _rank(route, theirs_local, theirs_remote)
-                if best is None or rank < best[0]:
-                    best = rank, Narrowed(index, Route(shared_local, shared_remote, route.direction))
-    if best is not None:
-        return best[1]
-    return Apart(f"tunnel routes: the peer proposes {_text(local)} here and {_text(remote)} there; "
-                   f"declared are {', '.join(str(route) for route in ours) or 'none'}")
+    joined_local, joined_remote = joined(offered_local), joined(offered_remote)
+    ours = list(ours)
+    found = []
+    for tunnel, route in ours:
+        shared_local = _intersections(route.local, joined_local)
+        shared_remote = _intersections(route.remote, joined_remote)
+        if shared_local and shared_remote:
+            rank = _rank(route, offered_local, offered_remote)
+            found.append(_Shared(tunnel, route, shared_local, shared_remote, rank, is_covered(tunnel, route)))
+    if not found:
+        return Apart(f"tunnel routes: the peer proposes {_text(local)} here and {_text(remote)} there; "
+                     f"declared are {', '.join(str(route) for _tunnel, route in ours) or 'none'}")
+    best = _best(found, local[0], remote[0])
+    # Where routes lie inside others, the same addresses are of several; they go to the one that is meant.
+    others = [row for row in found if not any(better.rank < row.rank and better.has(row) for better in found)]
+    chosen = _together(best, [row for row in others
+                              if row.tunnel is best.tunnel and (best.is_covered or not row.is_covered)])
+    return Narrowed(best.tunnel, tuple(part for row in chosen for part in row.parts),
+                    any(not row.is_covered and row not in chosen for row in others))
 
 
-def _rank(route: Route, local: Selector, remote: Selector) -> int:
-    if route.local == local and route.remote == remote:
+def _best(found: Sequence[_Shared], first_local: TrafficSelector, first_remote: TrafficSelector) -> _Shared:
+    holders = [row for row in found
+               if _holds(row.route.local, first_local) and _holds(row.route.remote, first_remote)]
+    if holders:
+        holder = min(holders, key=lambda row: row.rank)
+        if not holder.is_covered:
+            return holder
+    return min(found, key=lambda row: (row.rank, row.is_covered))
+
+
+def _together(best: _Shared, rows: Sequence[_Shared]) -> list[_Shared]:
+    """Those of ``rows`` that can share an SA with ``best``: of either address family all pairs of some selectors."""
+    chosen = set(product_with(best.route, [row.route for row in rows]))
+    others = [row for row in rows if row.route.local.version != best.route.local.version]
+    if others:
+        second = min(others, key=lambda row: row.rank)
+        chosen |= set(product_with(second.route, [row.route for row in others]))
+    return [row for row in rows if row.route in chosen]
+
+
+def product_with(route: Route, routes: Sequence[Route]) -> tuple[Route, ...]:
+    """Those of ``routes``, ``route`` among them, that are all pairs of some local and some remote selectors: as many
+    as are found by beginning with either side of ``route``."""
+    rows = [row for row in routes if row.local.version == route.local.version]
+    if len(rows) == 1:
+        return tuple(rows)
+    pairs = {(row.local, row.remote) for row in rows}
+    locals_, remotes = dict.fromkeys(row.local for row in rows), dict.fromkeys(row.remote for row in rows)
+    its_remotes = {each for each in remotes if (route.local, each) in pairs}
+    its_locals = {each for each in locals_ if (each, route.remote) in pairs}
+    products = (({each for each in locals_ if all((each, other) in pairs for other in its_remotes)}, its_remotes),
+                (its_locals, {each for each in remotes if all((other, each) in pairs for other in its_locals)}))
+    here, there = max(products, key=lambda sides: len(sides[0]) * len(sides[1]))
+    return tuple(row for row in rows if row.local in here and row.remote in there)
+
+
+def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
+           routes: Sequence[Route]) -> tuple[Part, ...] | Apart:
+    """What the responder's answer makes of the routes that we proposed; refuses an answer that is wider than they."""
+    answered_local, answered_remote = from_wire(local), from_wire(remote)
+    if (len(answered_local) == len(local) and _within(answered_local, [row.local for row in routes])
+            and len(answered_remote) == len(remote) and _within(answered_remote, [row.remote for row in routes])):
+        joined_local, joined_remote = joined(answered_local), joined(answered_remote)
+        parts = tuple((route, Route(one, other, route.direction)) for route in routes
+                      for one in _intersections(route.local, joined_local)
+                      for other in _intersections(route.remote, joined_remote))
+        if parts:
+            return parts
+    return Apart(f"tunnel routes: we proposed {', '.join(map(str, routes))}, the peer answered {_text(local)} here and "
+                 f"{_text(remote)} there")
+
+
+def joined(selectors: Iterable[Selector]) -> list[Selector]:
+    """The same addresses in the fewest ranges, in order."""
+    found: list[Selector] = []
+    for row in sorted(selectors, key=lambda each: (each.version, each.low)):
+        last = found[-1] if found else None
+        if last is not None and last.version == row.version and row.low <= last.high + 1:
+            if row.high > last.high:
+                found[-1] = Selector(last.first, row.last)
+        else:
+            found.append(row)
+    return found
+
+
+def _within(selectors: Sequence[Selector], bounds: Iterable[Selector]) -> bool:
+    ranges = joined(bounds)
+    return all(any(each.contains(row) for each in ranges) for row in selectors)
+
+
+def _intersections(selector: Selector, ranges: Iterable[Selector]) -> tuple[Selector, ...]:
+    return tuple(shared for each in ranges if (shared := selector.intersection(each)) is not None)
+
+
+def _holds(selector: Selector, first: TrafficSelector) -> bool:
+    """Whether the addresses of a proposal's first selector, which may be those of one packet, are all in ours."""
+    return (selector.version == first.first.version
+            and selector.low <= int(first.first) and int(first.last) <= selector.high)
+
+
+def _rank(route: Route, local: Sequence[Selector], remote: Sequence[Selector]) -> int:
+    """0 where the proposal has the very selectors, 1 where it contains them, 2 where it is in them, 3 else."""
+    if route.local in local and route.remote in remote:
         return 0
-    if local.contains(route.local) and remote.contains(route.remote):
+    if any(each.contains(route.local) for each in local) and any(each.contains(route.remote) for each in remote):
         return 1
-    if route.local.contains(local) and route.remote.contains(remote):
+    if any(route.local.contains(each) for each in local) and any(route.remote.contains(each) for each in remote):
         return 2
     return 3
-
-
-def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], route: Route) -> Route | Apart:
-    """What the responder's answer makes of the route that we proposed; refuses an answer that is wider than it."""
-    if len(local) == 1 and len(remote) == 1:
-        answered_local, answered_remote = from_wire(local), from_wire(remote)
-        if (answered_local and answered_remote and route.local.contains(answered_local[0])
-                and route.remote.contains(answered_remote[0])):
-            return Route(answered_local[0], answered_remote[0], route.direction)
-    return Apart(f"tunnel routes: we proposed {route}, the peer answered {_text(local)} here and "
-                   f"{_text(remote)} there")
 
 
 def _text(selectors: Sequence[TrafficSelector]) -> str:

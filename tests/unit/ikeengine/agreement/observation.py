@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ikeengine.ike.events import IkeRekeyed
-from ikeengine.vpn.model import Side
+from ikeengine.security_association import ChildSa
+from ikeengine.vpn.model import Route, Side
 
 from tests.support.virtual_network import End, VirtualNetwork, translated
 
@@ -62,23 +63,30 @@ def _address(side: Side) -> str:
 
 
 def _is_whole(one: End, other: End) -> bool:
-    """Every declared route of both ends has one SA pair, for exactly what is declared, and it is the peer's crosswise;
-    and there is one IKE SA."""
+    """Every declared route of both ends is in one SA pair, as exactly what is declared, and that is the peer's
+    crosswise; and there is one IKE SA."""
     for end, peer in ((one, other), (other, one)):
         declared = sorted((tunnel.name, str(route.declared)) for tunnel in end.manager.tunnels()
                           for route in tunnel.routes)
-        installed = sorted((child.tunnel, str(child.route)) for child in end.inbound.values())
-        if installed != declared or not len(end.inbound) == len(end.outbound) == len(end.sending):
+        installed = sorted((child.tunnel, str(row.negotiated)) for child in end.inbound.values()
+                           for row in child.routes)
+        if installed != declared or len(end.inbound) != len(end.outbound) or len(end.sending) != len(declared):
             return False
         for spi, child in end.inbound.items():
             theirs = peer.outbound.get(spi)
-            if (theirs is None or theirs.spi_in != child.spi_out or theirs.route != child.route.mirrored
+            if (theirs is None or theirs.spi_in != child.spi_out
+                    or _carried(theirs) != {route.mirrored for route in _carried(child)}
                     or (theirs.keys_in, theirs.keys_out) != (child.keys_out, child.keys_in)
                     or (theirs.encryption, theirs.authentication) != (child.encryption, child.authentication)
                     or theirs.udp_encapsulated is not child.udp_encapsulated
-                    or peer.sending.get(theirs.reqid) != theirs or child.route != child.declared):
+                    or any(peer.sending.get(reqid) != theirs for reqid in theirs.reqids)
+                    or any(row.negotiated != row.declared for row in child.routes)):
                 return False
     return bool(one.inbound) and all(sum(len(row.ike) for row in end.manager.gateways()) == 1 for end in (one, other))
+
+
+def _carried(child: ChildSa) -> set[Route]:
+    return {row.negotiated for row in child.routes}
 
 
 _Order = Callable[[float], None]
@@ -111,5 +119,6 @@ def _rekeys(network: VirtualNetwork, end: End, order: _Order) -> bool:
 
 def _narrowed(end: End) -> Iterator[str]:
     for child in end.inbound.values():
-        if child.route != child.declared:
-            yield f"tunnel {child.tunnel}: installed {child.route}, declared {child.declared}"
+        for row in child.routes:
+            if row.negotiated != row.declared:
+                yield f"tunnel {child.tunnel}: installed {row.negotiated}, declared {row.declared}"

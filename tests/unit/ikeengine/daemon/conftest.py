@@ -55,6 +55,7 @@ class NotingPlane:
 
     name: str = "userspace"
     always_encapsulates: bool = True
+    extended_sequence_numbers: bool = True
     calls: list[tuple[str, str]] = field(default_factory=list)
     protections: set[Protection] = field(default_factory=set)
     inbound: dict[int, ChildSa] = field(default_factory=dict)
@@ -102,7 +103,7 @@ class NotingPlane:
     @property
     def sending(self) -> list[int]:
         """Outbound SPIs in use: a plane sends on the newest of each route, and forgets the keys of those before."""
-        newest = {child.reqid: child for child in self.ever_outbound}
+        newest = {reqid: child for child in self.ever_outbound for reqid in child.reqids}
         return [child.spi_out for child in newest.values() if child.spi_out in self.outbound]
 
     def move(self, child: ChildSa, local: object, remote: object) -> None:
@@ -163,7 +164,8 @@ class Side:
         self.declared = parse(declared, SECRETS)
         self.planes = DataPlanes(self._choose, {plane.name: lambda: plane})
         manager = IkeSaManager(self.declared.side, allocate_spi=self.planes.allocate_spi,
-                               encapsulate=self.planes.encapsulates, reqid=self.planes.reqid)
+                               encapsulate=self.planes.encapsulates, reqid=self.planes.reqid,
+                               extended_sequence_numbers=self.planes.extended_sequence_numbers)
         self.engine = Engine(manager, self.planes, self.wire, lambda sock, on: None, self.log)  # type: ignore[arg-type]
         self.commands = Commands(self.engine, self.declared, lambda: {"userspace": USERSPACE}, self.log)
 

@@ -51,6 +51,7 @@ class UserspaceDataPlane:
 
     name = "userspace"
     always_encapsulates = True
+    extended_sequence_numbers = True
 
     def __init__(self, send: Callable[[bytes, SocketAddress, SocketAddress], None],
                  add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object], *,
@@ -122,9 +123,8 @@ class UserspaceDataPlane:
 
     def add_outbound(self, child: ChildSa) -> None:
         pair = self._pair(child)
-        before = self._path.set_outbound(pair)
-        if before is not None:
-            self._mtus[self._mtu_for(before)] -= 1
+        for idle in self._path.set_outbound(pair):
+            self._mtus[self._mtu_for(idle)] -= 1
         self._mtus[self._mtu_for(pair)] += 1
         self._fit_mtu()
 

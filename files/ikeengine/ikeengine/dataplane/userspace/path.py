@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ...crypto.errors import IntegrityError
@@ -45,6 +45,18 @@ class _Selectors:
         return (len(local) == len(self._lf) and self._lf <= local <= self._ll and self._rf <= remote <= self._rl)
 
 
+class _AnySelectors:
+    """The bounds of several routes."""
+
+    __slots__ = ("_each",)
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._each = tuple(map(_Selectors, routes))
+
+    def match(self, local: bytes, remote: bytes) -> bool:
+        return any(row.match(local, remote) for row in self._each)
+
+
 class Pair:
     """An SA pair in both directions, its counters and limits."""
 
@@ -58,7 +70,8 @@ class Pair:
             raise ValueError("ESP without an encryption algorithm")
         self.child = child
         self.local, self.remote = child.local, child.remote
-        self.selectors = _Selectors(child.route)
+        routes = [row.negotiated for row in child.routes]
+        self.selectors = _Selectors(routes[0]) if len(routes) == 1 else _AnySelectors(routes)
         self.seal = EspSealer(child.encryption, child.authentication, child.keys_out, child.spi_out).seal
         self.opener = EspOpener(child.encryption, child.authentication, child.keys_in).open
         self.window = ReplayWindow(extended=child.extended_sequence_numbers)
@@ -112,28 +125,38 @@ class PacketPath:
         pair.inbound = True
         self._inbound[pair.child.spi_in] = pair
 
-    def set_outbound(self, pair: Pair) -> Pair | None:
-        """Send the route's traffic with this pair; packets that waited for it go first. Returns the one before."""
-        lane = self._lanes.get(pair.child.reqid)
-        if lane is None:
-            self.add_route(pair.child.reqid, pair.child.declared)
-            lane = self._lanes[pair.child.reqid]
-        before = lane.pair
-        if before is not None:
-            before.outbound = False
-        lane.pair = pair
+    def set_outbound(self, pair: Pair) -> list[Pair]:
+        """Send the traffic of the pair's routes with it; packets that waited for it go first. Returns the pairs that
+        send for no route any more."""
+        before = []
+        for row in pair.child.routes:
+            if row.reqid not in self._lanes:
+                self.add_route(row.reqid, row.declared)
+            lane = self._lanes[row.reqid]
+            if lane.pair is not None and lane.pair is not pair:
+                before.append(lane.pair)
+            lane.pair = pair
         pair.outbound = True
-        while lane.waiting:
-            self.outbound(lane.waiting.popleft())
-        return before
+        idle = [old for old in dict.fromkeys(before) if not self._sends(old)]
+        for old in idle:
+            old.outbound = False
+        for reqid in pair.child.reqids:
+            waiting = self._lanes[reqid].waiting
+            while waiting:
+                self.outbound(waiting.popleft())
+        return idle
+
+    def _sends(self, pair: Pair) -> bool:
+        return any(lane.pair is pair for reqid in pair.child.reqids if (lane := self._lanes.get(reqid)) is not None)
 
     def remove(self, pair: Pair) -> None:
-        """Stop both directions; the route stays, and its traffic waits or is dropped."""
+        """Stop both directions; the routes stay, and their traffic waits or is dropped."""
         self._inbound.pop(pair.child.spi_in, None)
         pair.inbound = pair.outbound = False
-        lane = self._lanes.get(pair.child.reqid)
-        if lane is not None and lane.pair is pair:
-            lane.pair = None
+        for reqid in pair.child.reqids:
+            lane = self._lanes.get(reqid)
+            if lane is not None and lane.pair is pair:
+                lane.pair = None
 
     def outbound(self, packet: bytes) -> None:
         """One packet from the device (RFC 4303 §3.3, RFC 4301 §5.1)."""

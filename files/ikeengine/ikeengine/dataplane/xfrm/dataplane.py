@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from pyroute2.netlink import nlmsg
 
@@ -24,6 +24,9 @@ from . import messages, policies, states
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
 from .policies import Key, Template
 from .policy_table import PolicyTable
+
+#: Where a route's policies lead: the outer addresses, and the number that the SA has in common with them.
+_Lead: TypeAlias = tuple[Address, Address, int]
 
 _EVENT_GROUPS = (messages.XFRMNLGRP_ACQUIRE, messages.XFRMNLGRP_EXPIRE)
 
@@ -63,8 +66,9 @@ class XfrmDataPlane:
     drops: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, add_reader: Callable[[int, Callable[[], None]], object],
-                 remove_reader: Callable[[int], object]) -> None:
+                 remove_reader: Callable[[int], object], *, extended_sequence_numbers: bool = True) -> None:
         """``add_reader`` and ``remove_reader`` are the event loop's. Raises DataPlaneError without XFRM."""
+        self.extended_sequence_numbers = extended_sequence_numbers
         self._kernel = NetlinkSocket(NETLINK_XFRM, messages.parse)
         self._policies = PolicyTable(self._kernel, templated=True)
         self._events: NetlinkEvents | None = None
@@ -72,6 +76,9 @@ class XfrmDataPlane:
         self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
         self._pairs: dict[int, _Pair] = {}
         self._protections: dict[int, Protection] = {}
+        #: By the number of a route: the pair that sends for it, and where its policies lead.
+        self._sending: dict[int, _Pair] = {}
+        self._leads: dict[int, _Lead] = {}
 
     def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
         """States of an earlier run go: nobody knows their IKE SA any more. Its policies stand until replaced."""
@@ -99,17 +106,14 @@ class XfrmDataPlane:
 
     def protect(self, protection: Protection) -> None:
         before = self._protections.get(protection.reqid)
-        for key in policies.keys(protection.route):
-            outbound = key.direction == XFRM_POLICY_OUT
-            ends = (protection.local, protection.remote) if outbound else (protection.remote, protection.local)
-            template = Template(*ends, protection.protocol, states.kernel_reqid(protection.reqid))
-            self._policies.put(key, XFRM_POLICY_ALLOW, template)
+        self._lead(protection)
         self._protections[protection.reqid] = protection
         if before is not None and before.route != protection.route:
             self._delete_policies(before)
 
     def unprotect(self, protection: Protection) -> None:
         known = self._protections.pop(protection.reqid, None)
+        self._leads.pop(protection.reqid, None)
         if known is not None:
             self._delete_policies(known)
 
@@ -128,9 +132,12 @@ class XfrmDataPlane:
         pair = self._pairs.setdefault(child.spi_in, _Pair(child, child.local, child.remote))
         self._install(pair, False, messages.XFRM_MSG_NEWSA)
         pair.outbound = True
-        self._follow(pair)
-        for older in self._pairs.values():
-            if older is not pair and older.outbound and older.child.reqid == child.reqid:
+        before = {self._sending[reqid].child.spi_in for reqid in child.reqids if reqid in self._sending}
+        self._sending |= dict.fromkeys(child.reqids, pair)
+        self._follow(child.reqids)
+        for spi_in in before - {child.spi_in}:
+            older = self._pairs[spi_in]
+            if not any(self._sending.get(reqid) is older for reqid in older.child.reqids):
                 older.sent = self._carried(older, False)
                 older.outbound = False
                 self._delete_state(older.state_id(False))
@@ -151,7 +158,7 @@ class XfrmDataPlane:
             else:
                 self._carry_over(pair, inbound, local, remote)
         pair.local, pair.remote = local, remote
-        self._follow(pair)
+        self._follow(child.reqids)
 
     def remove(self, child: ChildSa) -> None:
         pair = self._pairs.pop(child.spi_in, None)
@@ -160,6 +167,10 @@ class XfrmDataPlane:
         for inbound in (True, False):
             if pair.inbound if inbound else pair.outbound:
                 self._delete_state(pair.state_id(inbound))
+        idle = [reqid for reqid in child.reqids if self._sending.get(reqid) is pair]
+        for reqid in idle:
+            del self._sending[reqid]
+        self._follow(idle)
 
     def counters(self, child: ChildSa) -> Counters:
         pair = self._pairs.get(child.spi_in)
@@ -201,12 +212,28 @@ class XfrmDataPlane:
         self._delete_state(pair.state_id(inbound))
         self._install(pair, inbound, messages.XFRM_MSG_NEWSA, local, remote, carried)
 
-    def _follow(self, pair: _Pair) -> None:
-        """Point the route's policies at the path that its SAs now take."""
-        protection = self._protections.get(pair.child.reqid)
-        ends = (pair.local.address, pair.remote.address)
-        if protection is not None and (protection.local, protection.remote) != ends:
-            self.protect(replace(protection, local=ends[0], remote=ends[1]))
+    def _wanted_lead(self, protection: Protection) -> _Lead:
+        """To the SA that sends for the route; where there is none, to one as it was declared."""
+        pair = self._sending.get(protection.reqid)
+        if pair is None:
+            return protection.local, protection.remote, protection.reqid
+        return pair.local.address, pair.remote.address, pair.child.reqid
+
+    def _lead(self, protection: Protection) -> None:
+        """Have the route's policies demand that SA."""
+        local, remote, reqid = lead = self._wanted_lead(protection)
+        for key in policies.keys(protection.route):
+            ends = (local, remote) if key.direction == XFRM_POLICY_OUT else (remote, local)
+            template = Template(*ends, protection.protocol, states.kernel_reqid(reqid))
+            self._policies.put(key, XFRM_POLICY_ALLOW, template)
+        self._leads[protection.reqid] = lead
+
+    def _follow(self, reqids: Iterable[int]) -> None:
+        """Lead these routes where their traffic goes now, if that changed."""
+        for reqid in reqids:
+            protection = self._protections.get(reqid)
+            if protection is not None and self._leads.get(reqid) != self._wanted_lead(protection):
+                self._lead(protection)
 
     def _carried(self, pair: _Pair, inbound: bool) -> tuple[int, int]:
         """Packets and octets of one direction; zeros where its hard limit took it away."""

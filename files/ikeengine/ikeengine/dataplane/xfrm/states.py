@@ -68,9 +68,13 @@ def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAdd
     The state has no selector of its own: the policies of its reqid check what leaves the tunnel (RFC 4301 §5.2).
     """
     source, destination = (remote, local) if inbound else (local, remote)
-    outer, inner = messages.family(local.address), messages.family(child.route.local.first)
+    outer = messages.family(local.address)
+    inner = {messages.family(row.negotiated.local.first) for row in child.routes}
+    flags = messages.XFRM_STATE_ESN if child.extended_sequence_numbers else 0
+    if len(inner) > 1:
+        flags |= messages.XFRM_STATE_AF_UNSPEC
     values = {
-        "sel_family": inner if inner != outer else 0,
+        "sel_family": max(inner) if len(inner) == 1 and outer not in inner else 0,
         "id_daddr": destination.address.packed,
         "id_spi": child.spi_in if inbound else child.spi_out,
         "id_proto": messages.IP_PROTOCOL[child.protocol],
@@ -78,7 +82,7 @@ def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAdd
         "lft_soft_byte_limit": limits[0], "lft_hard_byte_limit": limits[1],
         "lft_soft_packet_limit": messages.XFRM_INF, "lft_hard_packet_limit": messages.XFRM_INF,
         "reqid": kernel_reqid(child.reqid), "family": outer, "mode": messages.XFRM_MODE_TUNNEL,
-        "flags": messages.XFRM_STATE_ESN if child.extended_sequence_numbers else 0,
+        "flags": flags,
     }
     attributes = algorithms(child.encryption, child.authentication, child.keys_in if inbound else child.keys_out)
     if child.udp_encapsulated:

@@ -13,7 +13,7 @@ from ikeengine.dataplane.interface import Acquire, Expired
 from ikeengine.dataplane.userspace import path as packet_path
 from ikeengine.dataplane.userspace.path import PacketPath, Pair
 from ikeengine.dataplane.userspace.tun import inner_mtu, smallest_mtu
-from ikeengine.security_association import ChildSa, DirectionKeys, SocketAddress
+from ikeengine.security_association import ChildSa, CoveredRoute, DirectionKeys, SocketAddress
 from ikeengine.vpn import algorithms
 from ikeengine.vpn.model import Expiration, Protocol, Route
 from ikeengine.vpn.selectors import Selector
@@ -37,14 +37,16 @@ def ipv6(source: str, destination: str, payload: bytes = b"payload") -> bytes:
 
 
 def child(route: Route = ROUTE, reqid: int = 1, spi: int = 0xD0000001, **changes: object) -> ChildSa:
-    made = ChildSa("lan", "branch", reqid, Protocol.ESP, algorithms.encryption("AES-GCM-256"), None, False, spi,
-                   spi + 0x1000, ONE, TWO, HQ, BRANCH, True, route, route, Expiration(28800, None))
+    made = ChildSa("lan", "branch", Protocol.ESP, algorithms.encryption("AES-GCM-256"), None, False, spi,
+                   spi + 0x1000, ONE, TWO, HQ, BRANCH, True, (CoveredRoute(route, route, reqid),),
+                   Expiration(28800, None))
     return replace(made, **changes)
 
 
 def mirrored(made: ChildSa) -> ChildSa:
     return replace(made, spi_in=made.spi_out, spi_out=made.spi_in, keys_in=made.keys_out, keys_out=made.keys_in,
-                   local=made.remote, remote=made.local, route=made.route.mirrored, declared=made.declared.mirrored)
+                   local=made.remote, remote=made.local, routes=tuple(
+                       CoveredRoute(row.declared.mirrored, row.negotiated.mirrored, row.reqid) for row in made.routes))
 
 
 class End:
@@ -59,8 +61,9 @@ class End:
                                lambda packet: self.delivered.append(packet) is None, self.events.append,
                                lambda: self.time)
 
-    def install(self, made: ChildSa, declared: Route | None = None) -> Pair:
-        self.path.add_route(made.reqid, declared or made.declared)
+    def install(self, made: ChildSa) -> Pair:
+        for row in made.routes:
+            self.path.add_route(row.reqid, row.declared)
         pair = Pair(made)
         self.path.add_inbound(pair)
         self.path.set_outbound(pair)
@@ -137,7 +140,7 @@ def test_dummy_packets_are_discarded_without_a_word(ends):
 def test_a_narrowed_sa_carries_no_more_than_was_negotiated():
     hq = End()
     narrowed = Route(Selector.parse("10.1.0.0/25"), Selector.parse("10.2.0.0/24"))
-    hq.install(child(narrowed, declared=ROUTE), ROUTE)
+    hq.install(child(routes=(CoveredRoute(ROUTE, narrowed, 1),)))
     hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
     hq.path.outbound(ipv4("10.1.0.200", "10.2.0.2"))
     assert len(hq.sent) == 1 and hq.path.drops == {"outbound_outside_selectors": 1}

@@ -12,7 +12,7 @@ import pytest
 from ikeengine.dataplane.limits import UNLIMITED
 from ikeengine.dataplane.xfrm import messages, policies, states
 from ikeengine.dataplane.xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK
-from ikeengine.security_association import ChildSa, DirectionKeys, SocketAddress
+from ikeengine.security_association import ChildSa, CoveredRoute, DirectionKeys, SocketAddress
 from ikeengine.vpn import algorithms
 from ikeengine.vpn.model import Expiration, Protocol, Route
 from ikeengine.vpn.selectors import Selector
@@ -33,9 +33,13 @@ GCM = DirectionKeys(bytes(range(20)), b"")
 CBC = DirectionKeys(bytes(range(16)), bytes(range(32)))
 
 
+def covering(*routes: Route) -> tuple[CoveredRoute, ...]:
+    return tuple(CoveredRoute(route, route, number) for number, route in enumerate(routes, 7))
+
+
 def child(**changes: object) -> ChildSa:
-    plain = ChildSa("lan", "branch", 7, Protocol.ESP, algorithms.encryption("AES-GCM-128"), None, False, 0xC0FFEE01,
-                    0xC0FFEE02, GCM, GCM, HQ, BRANCH, False, ROUTE, ROUTE, Expiration(28800, None))
+    plain = ChildSa("lan", "branch", Protocol.ESP, algorithms.encryption("AES-GCM-128"), None, False, 0xC0FFEE01,
+                    0xC0FFEE02, GCM, GCM, HQ, BRANCH, False, covering(ROUTE), Expiration(28800, None))
     return replace(plain, **changes)
 
 
@@ -59,7 +63,7 @@ def test_outbound_state_with_cbc_in_udp_and_octet_limits():
 
 def test_inbound_state_with_extended_sequence_numbers_between_ipv6_addresses():
     route = Route(Selector.parse("2001:db8:2::/48"), Selector.parse("2001:db8:1::/48"))
-    six = child(spi_in=0xC0FFEE03, extended_sequence_numbers=True, route=route)
+    six = child(spi_in=0xC0FFEE03, extended_sequence_numbers=True, routes=covering(route))
     installed = states.state(six, True, end("2001:db8::2"), end("2001:db8::1"), UNBOUNDED)
     assert encoded(messages.XFRM_MSG_NEWSA, *installed) == octets.STATE_GCM_ESN_V6
 
@@ -72,7 +76,7 @@ def test_state_of_ah():
 
 def test_a_state_whose_inner_family_differs_says_so():
     route = Route(Selector.parse("2001:db8:1::/48"), Selector.parse("2001:db8:2::/48"))
-    values, _ = states.state(child(route=route), True, HQ, BRANCH, UNBOUNDED)
+    values, _ = states.state(child(routes=covering(route)), True, HQ, BRANCH, UNBOUNDED)
     assert (values["sel_family"], values["family"]) == (messages.family(ip_address("::")), 2)
 
 
