@@ -55,7 +55,7 @@ class IkeSaManager:
         self._acceptor = Acceptor(self, self._half_open, self._adopt_session)
         self._by_spi: dict[bytes, IkeSession] = {}
         self._of_gateway: dict[str, list[IkeSession]] = {}
-        self._closed: dict[bytes, tuple[bytes, bytes]] = {}
+        self._closed: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
         self._timers: list[tuple[float, int, IkeSession | Peer]] = []
         self._timer_numbers = itertools.count()
         self._outbox: list[Datagram] = []
@@ -101,9 +101,10 @@ class IkeSaManager:
     def _answer_for_closed(self, header: Header, datagram: Datagram) -> bool:
         """The peer did not get the last answer of an IKE SA that has closed since."""
         for spi in (header.spi_r, header.spi_i):
-            request, answer = self._closed.get(spi, (b"", b""))
+            request, answer = self._closed.get(spi, (b"", ()))
             if datagram.data == request:
-                self.send(Datagram(datagram.local, datagram.remote, answer))
+                for data in answer:
+                    self.send(Datagram(datagram.local, datagram.remote, data))
                 return True
         return False
 

@@ -53,6 +53,10 @@ class IkeCipher:
         """Octets of the payload's body - IV, ciphertext with padding, ICV - for that many octets of payloads."""
         return self._fixed_size + plaintext_size + 1 + self._padding_size(plaintext_size)
 
+    def capacity(self, body_size: int) -> int:
+        """The most octets of payloads that fit into a body of that many; the inverse of `overhead`."""
+        return (body_size - self._fixed_size) // self._block_size * self._block_size - 1
+
     def seal(self, prefix: bytes, plaintext: bytes) -> bytes:
         """The whole message.
 

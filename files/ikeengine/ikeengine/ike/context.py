@@ -47,6 +47,9 @@ class Settings:
     retry_first: float = 1.0
     retry_factor: float = 2.0
     retry_longest: float = 60.0
+    #: Octets of an IP datagram above which an IKE message travels in fragments (RFC 7383 §2.5.1): IPv6's least MTU, for
+    #: both families.
+    largest_datagram: int = 1280
     #: A second IKE SA with the same peer that its creator does not close is closed by the other end after this.
     duplicate_grace: float = 5.0
 

@@ -93,8 +93,9 @@ class IkeSession(ABC):
         return self.gateway.name if self.gateway else ""
 
     @property
-    def last_exchange(self) -> tuple[bytes, bytes] | None:
-        """The peer's last protected request and our answer, for its retransmission to one that has closed since."""
+    def last_exchange(self) -> tuple[bytes, tuple[bytes, ...]] | None:
+        """The (first) datagram of the peer's last protected request, and those of our answer, for its retransmission to
+        one that has closed since."""
         return None
 
     def child_by_spi_out(self, spi: int) -> Child | None:

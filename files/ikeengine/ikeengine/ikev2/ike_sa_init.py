@@ -57,7 +57,7 @@ class IkeSaInit(Task):
         payloads: list[Payload] = [Notify(NotifyType.COOKIE, self._cookie)] if self._cookie else []
         payloads += [SecurityAssociation(offer_ike(gateway.transforms)),
                      wire.KeyExchange(session.key_exchange.group.number, session.key_exchange.public),
-                     Nonce(session.nonce_i)]
+                     Nonce(session.nonce_i), Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)]
         return payloads + nat_detection.announce(session.spi_i, session.spi_r, session.local, session.remote, pretend)
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
@@ -88,6 +88,7 @@ class IkeSaInit(Task):
         session.nonce_r = require(payloads, Nonce).data
         session.chosen = choice.transform
         session.peer_public = key_exchange.data
+        session.fragmentation = notify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
         _take_nat(session, payloads, session.answered_by)
         session.protection = derive(session)
         if session.nat_detected:
@@ -150,6 +151,9 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
         session.nat_detected = True
     answer: list[Payload] = [SecurityAssociation((choice.answer,)),
                              wire.KeyExchange(group.number, session.key_exchange.public), Nonce(session.nonce_r)]
+    session.fragmentation = notify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
+    if session.fragmentation:
+        answer.append(Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
     answer += nat_detection.announce(session.spi_i, session.spi_r, datagram.local, datagram.remote, pretend)
     session.answer_init(answer, datagram, now)
 

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..crypto.errors import CryptoError
 from ..crypto.ike_cipher import IkeCipher
 from ..crypto.key_derivation import IkeKeys, ike_keys
 from ..vpn.algorithms import Authentication
 from ..vpn.model import Transform
-from ..wire.errors import MalformedMessage
-from ..wire.message import Message, Payload, decode_payloads, encode_encrypted_prefix, encode_payloads
+from ..wire.header import HEADER_SIZE
+from ..wire.message import (
+    ENCRYPTED_SIZE,
+    FRAGMENT_SIZE,
+    Payload,
+    encode_encrypted_prefix,
+    encode_fragment_prefix,
+    encode_payloads,
+)
 
 
 class Protection:
-    """Raises `CryptoError` on what does not authenticate, `WireError` on what authenticates and is malformed."""
+    """Raises `CryptoError` on what does not authenticate."""
 
     __slots__ = ("_cipher_in", "_cipher_out", "keys", "transform")
 
@@ -42,23 +48,24 @@ class Protection:
         row = self.transform
         return f"{row.encryption.name}/{row.authentication.name}/group {row.key_group.number}"
 
-    def seal(self, payloads: Sequence[Payload], *, spi_i: bytes, spi_r: bytes, exchange: int, flags: int,
-             message_id: int) -> bytes:
-        """A whole message whose payloads travel in an Encrypted payload (RFC 7296 §3.14)."""
+    def seal(self, payloads: Sequence[Payload], *, largest: int | None, spi_i: bytes, spi_r: bytes, exchange: int,
+             flags: int, message_id: int) -> tuple[bytes, ...]:
+        """A message whose payloads travel encrypted (RFC 7296 §3.14): one datagram, or where that had more than
+        ``largest`` octets as many as it takes (RFC 7383 §2.5); None means that the peer takes no fragments."""
         first_payload, plaintext = encode_payloads(payloads)
+        cipher = self._cipher_out
+        body_size = cipher.overhead(len(plaintext))
+        if largest is not None and HEADER_SIZE + ENCRYPTED_SIZE + body_size > largest:
+            room = cipher.capacity(largest - HEADER_SIZE - FRAGMENT_SIZE)
+            parts = [plaintext[start : start + room] for start in range(0, len(plaintext), room)]
+            return tuple(cipher.seal(encode_fragment_prefix(
+                spi_i=spi_i, spi_r=spi_r, exchange=exchange, flags=flags, message_id=message_id,
+                first_payload=first_payload if number == 1 else 0, body_size=cipher.overhead(len(part)), number=number,
+                total=len(parts)), part) for number, part in enumerate(parts, 1))
         prefix = encode_encrypted_prefix(spi_i=spi_i, spi_r=spi_r, exchange=exchange, flags=flags,
-                                         message_id=message_id, first_payload=first_payload,
-                                         body_size=self._cipher_out.overhead(len(plaintext)))
-        return self._cipher_out.seal(prefix, plaintext)
+                                         message_id=message_id, first_payload=first_payload, body_size=body_size)
+        return (cipher.seal(prefix, plaintext),)
 
-    def open(self, message: Message, data: bytes) -> bytes:
-        """The octets inside the Encrypted payload, authenticated."""
-        if message.encrypted is None:
-            raise CryptoError("the message is not encrypted")
-        return self._cipher_in.open(data, message.encrypted.offset)
-
-    @staticmethod
-    def payloads(message: Message, plaintext: bytes) -> tuple[Payload, ...]:
-        if message.encrypted is None:
-            raise MalformedMessage("no Encrypted payload")
-        return decode_payloads(message.encrypted.first_payload, plaintext)
+    def open(self, data: bytes, offset: int) -> bytes:
+        """The octets inside the encrypted payload whose body begins at ``offset`` of a datagram, authenticated."""
+        return self._cipher_in.open(data, offset)

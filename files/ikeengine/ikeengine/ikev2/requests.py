@@ -28,7 +28,7 @@ class Outstanding:
 
     task: Task
     message_id: int
-    data: bytes
+    datagrams: tuple[bytes, ...]
     due: float
     interval: float
     tries_left: int
@@ -109,12 +109,13 @@ class Requests:
             payloads = task.request(session, now)
             if payloads is None:
                 continue
-            data = session.encode(payloads, task.exchange, self._next_id, response=False)
+            datagrams = session.encode(payloads, task.exchange, self._next_id, response=False)
             if task.exchange is ExchangeType.IKE_SA_INIT:
-                session.init_request = data
+                session.init_request = datagrams[0]
             interval = session.context.settings.retransmit_first
-            self.outstanding = Outstanding(task, self._next_id, data, now + interval, interval, self._tries(task))
-            session.transmit(data, now)
+            self.outstanding = Outstanding(task, self._next_id, datagrams, now + interval, interval, self._tries(task))
+            for data in datagrams:
+                session.transmit(data, now)
 
     def _tries(self, task: Task) -> int:
         detection = self._session.gateway.dead_peer_detection if self._session.gateway else None
@@ -147,5 +148,6 @@ class Requests:
         row.tries_left -= 1
         row.interval = min(row.interval * context.settings.retransmit_factor, context.settings.retransmit_longest)
         row.due = now + row.interval * (0.9 + 0.2 * context.fraction())
-        self._session.transmit(row.data, now)
+        for data in row.datagrams:
+            self._session.transmit(data, now)
         return True

@@ -24,11 +24,12 @@ from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, ProtocolId
 from ..wire.delete import Delete
 from ..wire.errors import MalformedMessage, UnsupportedCriticalPayload, WireError
 from ..wire.header import Header
-from ..wire.message import Message, Payload, decode_message, encode_message
+from ..wire.message import Message, Payload, decode_message, decode_payloads, encode_message
 from . import payload_rules
 from .create_child_sa import CreateChild
 from .exchange import answer as answer_to
 from .exchange import notify_name
+from .fragmentation import Opened, Reassembly, TooLarge, largest_message
 from .ike_sa_init import IkeSaInit, derive
 from .informational import DeleteChild, DeleteIke, Liveness
 from .protection import Protection
@@ -67,9 +68,13 @@ class Ikev2Session(IkeSession):
         self.awaits_children = False
 
         self.requests = Requests(self)
+        #: Both ends take messages in fragments.
+        self.fragmentation = False
+        self._fragments: dict[bool, Reassembly] = {}  # of a request, of a response
         self._expected_request = 0
         self._last_request = b""
-        self._last_response = b""
+        self._last_response: tuple[bytes, ...] = ()
+        self._answered_under: Protection | None = None
         self._closes_after_answer = ""
         self._heir: Ikev2Session | None = None
 
@@ -91,8 +96,8 @@ class Ikev2Session(IkeSession):
         self._protection = protection
 
     @property
-    def last_exchange(self) -> tuple[bytes, bytes] | None:
-        if not self._last_response or self._last_response is self.init_response:
+    def last_exchange(self) -> tuple[bytes, tuple[bytes, ...]] | None:
+        if self._answered_under is None:
             return None
         return self._last_request, self._last_response
 
@@ -140,15 +145,24 @@ class Ikev2Session(IkeSession):
 
     def say_once(self, payloads: Sequence[Payload], now: float) -> None:
         """An INFORMATIONAL request that is not waited for: the last words of an IKE SA that closes."""
-        self.transmit(self.encode(payloads, ExchangeType.INFORMATIONAL, self.requests.next_id, response=False), now)
+        for data in self.encode(payloads, ExchangeType.INFORMATIONAL, self.requests.next_id, response=False):
+            self.transmit(data, now)
 
-    def encode(self, payloads: Sequence[Payload], exchange: int, message_id: int, *, response: bool) -> bytes:
+    def encode(self, payloads: Sequence[Payload], exchange: int, message_id: int, *,
+               response: bool) -> tuple[bytes, ...]:
+        """The datagrams of a message."""
         flags = (HeaderFlag.INITIATOR if self.initiator else 0) | (HeaderFlag.RESPONSE if response else 0)
         if exchange == ExchangeType.IKE_SA_INIT:
-            return encode_message(spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange, flags=flags,
-                                  message_id=message_id, payloads=payloads)
-        return self.protection.seal(payloads, spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange, flags=flags,
-                                    message_id=message_id)
+            return (encode_message(spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange, flags=flags,
+                                   message_id=message_id, payloads=payloads),)
+        largest = (largest_message(self.remote.address, self.context.settings.largest_datagram)
+                   if self.fragmentation else None)
+        return self.protection.seal(payloads, largest=largest, spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange,
+                                    flags=flags, message_id=message_id)
+
+    def _repeat_answer(self, datagram: Datagram) -> None:
+        for data in self._last_response:
+            self.context.send(Datagram(datagram.local, datagram.remote, data))
 
     # ---------------------------------------------------------------------------------------------- what arrives
 
@@ -183,7 +197,10 @@ class Ikev2Session(IkeSession):
             if header.exchange == ExchangeType.IKE_SA_INIT:
                 payloads = self._init_payloads(message, datagram)
             else:
-                payloads = self._authenticated(message, datagram)
+                opened = self._open(message, datagram)
+                if opened is None:
+                    return
+                payloads = decode_payloads(opened.encrypted.first_payload, opened.plaintext)
             payload_rules.check(header.exchange, True, payloads)
         except CryptoError:
             self.context.count("not_authentic")
@@ -227,9 +244,29 @@ class Ikev2Session(IkeSession):
         self.answered_spi_r = message.header.spi_r
         return message.payloads
 
-    def _authenticated(self, message: Message, datagram: Datagram) -> tuple[Payload, ...]:
-        plaintext = self.protection.open(message, datagram.data)
-        return self.protection.payloads(message, plaintext)
+    def _open(self, message: Message, datagram: Datagram) -> Opened | None:
+        """The message, authentic and whole; None where it is not, or not yet. Raises CryptoError."""
+        header, encrypted, data = message.header, message.encrypted, datagram.data
+        if encrypted is None:
+            raise CryptoError("the message is not encrypted")
+        if not encrypted.total:
+            return Opened(self.protection.open(data, encrypted.offset), data, encrypted)
+        if not self.fragmentation:
+            self.context.count("unexpected_fragment")
+            return None
+        fragments = self._fragments.setdefault(header.is_response, Reassembly())
+        try:
+            if not fragments.wants(header.message_id, encrypted):
+                self.context.count("repeated_fragment")
+                return None
+            plaintext = self.protection.open(data, encrypted.offset)
+            opened = fragments.add(header.message_id, encrypted, data, plaintext)
+        except TooLarge:
+            self.context.count("oversized_message")
+            return None
+        if opened is not None:
+            del self._fragments[header.is_response]
+        return opened
 
     def _receive_request(self, message: Message, datagram: Datagram, now: float) -> None:
         header = message.header
@@ -237,26 +274,30 @@ class Ikev2Session(IkeSession):
             self.context.count("not_authentic")
             return
         if header.message_id == self._expected_request - 1 and self._last_response:
-            if datagram.data == self._last_request:
-                self.context.send(Datagram(datagram.local, datagram.remote, self._last_response))
+            if datagram.data == self._last_request or self._is_cut_anew(message, datagram):
+                self._repeat_answer(datagram)
             else:
-                self.context.count("unexpected_request")
+                later = message.encrypted is not None and message.encrypted.number > 1
+                self.context.count("repeated_fragment" if later else "unexpected_request")
             return
         if header.message_id != self._expected_request:
             self.context.count("unexpected_request")
             return
         try:
-            plaintext = self.protection.open(message, datagram.data)
+            opened = self._open(message, datagram)
         except InvalidKeyExchange as error:
             self.close(f"the peer's key exchange value is invalid: {error}", now, failed=True)
             return
         except CryptoError:
             self.context.count("not_authentic")
             return
+        if opened is None:
+            return
         self.heard(datagram, now)
         refusal: Refusal | None = None
         try:
-            answer = self._respond(header.exchange, self.protection.payloads(message, plaintext), now)
+            answer = self._respond(
+                header.exchange, decode_payloads(opened.encrypted.first_payload, opened.plaintext), now)
         except Refusal as why:
             refusal = why
         except UnsupportedCriticalPayload as error:
@@ -273,15 +314,27 @@ class Ikev2Session(IkeSession):
                 self.context.emit(Failed(self.name, None, notify_name(refusal.notify), refusal.reason))
         if answer is not None:
             self._expected_request += 1
-            self._last_request = datagram.data
+            self._last_request, self._answered_under = opened.data, self.protection
             self._last_response = self.encode(answer, header.exchange, header.message_id, response=True)
             self._sent_at = now
-            self.context.send(Datagram(datagram.local, datagram.remote, self._last_response))
+            self._repeat_answer(datagram)
         if refusal is not None and refusal.fatal:
             self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
         elif self._closes_after_answer:
             self.close(self._closes_after_answer, now)
         self._proceed(now)
+
+    def _is_cut_anew(self, message: Message, datagram: Datagram) -> bool:
+        """Whether this is the first fragment of the last request, which the peer now sends in smaller ones (RFC 7383
+        §2.5.2). Of a retransmission in fragments only the first draws the answer (§2.6.1)."""
+        encrypted = message.encrypted
+        if encrypted is None or encrypted.number != 1 or self._answered_under is None:
+            return False
+        try:
+            self._answered_under.open(datagram.data, encrypted.offset)
+        except CryptoError:
+            return False
+        return True
 
     def close_after_answer(self, reason: str) -> None:
         """For a responder: close once the answer to this request is on its way."""
@@ -302,9 +355,10 @@ class Ikev2Session(IkeSession):
     def answer_init(self, payloads: Sequence[Payload], datagram: Datagram, now: float) -> None:
         """A responder's first message, kept for the peer's retransmission and for AUTH."""
         self.init_request = self._last_request = datagram.data
-        self.init_response = self._last_response = self.encode(payloads, ExchangeType.IKE_SA_INIT, 0, response=True)
+        self._last_response = self.encode(payloads, ExchangeType.IKE_SA_INIT, 0, response=True)
+        self.init_response = self._last_response[0]
         self._expected_request = 1
-        self.transmit(self._last_response, now)
+        self.transmit(self.init_response, now)
 
     def repeat_init_answer(self, datagram: Datagram) -> bool:
         """Answer a retransmitted IKE_SA_INIT request again; False where these are not the same octets."""
@@ -336,6 +390,7 @@ class Ikev2Session(IkeSession):
         new.protection = Protection(transform, skeyseed, nonce_i, nonce_r, spi_i, spi_r, initiator=initiator)
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
         new.candidates, new.remote_identity = self.candidates, self.remote_identity
+        new.fragmentation = self.fragmentation
         new.state, new.established_at, new.awaits_children = State.ESTABLISHED, now, True
         new._half_open_until = None
         new.begin_lifetime(transform.sa_life, now)

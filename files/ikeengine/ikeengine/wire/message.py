@@ -57,6 +57,10 @@ _FRAGMENT = Struct(">HH")
 _MAX_BODY_SIZE = 0xFFFF - _GENERIC_HEADER.size
 _MAJOR_VERSION = 2
 
+ENCRYPTED_SIZE = _GENERIC_HEADER.size
+FRAGMENT_SIZE = _GENERIC_HEADER.size + _FRAGMENT.size
+"""Octets of an Encrypted payload, and of an Encrypted Fragment payload, before the IV."""
+
 _KNOWN: tuple[type[_KnownPayload], ...] = _KnownPayload.__args__
 _DECODERS: dict[int, Callable[[bytes], _KnownPayload]] = {known.type: known.decode_body for known in _KNOWN}
 
@@ -193,8 +197,8 @@ def _decode_chain(kind: int, data: bytes, offset: int) -> tuple[tuple[Payload, .
                 raise MalformedMessage("payloads after the Encrypted payload, which has to be the last")
             return tuple(payloads), Encrypted(following, body, body_start)
         elif kind == PayloadType.ENCRYPTED_FRAGMENT:
-            if stop != end:
-                raise MalformedMessage("payloads after the Encrypted Fragment payload, which has to be the last")
+            if stop != end or payloads:
+                raise MalformedMessage("payloads beside an Encrypted Fragment payload, which has to be alone")
             return tuple(payloads), _decode_fragment(following, body, body_start)
         elif flags & _CRITICAL:
             raise UnsupportedCriticalPayload(kind)

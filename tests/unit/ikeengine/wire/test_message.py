@@ -119,7 +119,7 @@ def test_fragment_prefix():
         ("00 00 0007 000100", "an Encrypted Fragment payload of 3 octets"),
         ("00 00 0008 0000 0003", "fragment 0 of 3"),
         ("00 00 0008 0004 0003", "fragment 4 of 3"),
-        ("2b 00 0008 0001 0001 00 00 0004", "has to be the last"),
+        ("2b 00 0008 0001 0001 00 00 0004", "has to be alone"),
     ],
 )
 def test_malformed_fragments(chain, message):
