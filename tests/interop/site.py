@@ -133,11 +133,15 @@ def in_one_child(text: str) -> str:
 
 
 class Engine:
-    """ikeengine as a process in `namespace`; `directory` keeps its files, its log and its control socket."""
+    """ikeengine as a process in `namespace`; `directory` keeps its files, its log and its control socket.
+
+    `program` is what Python runs.
+    """
 
     def __init__(self, namespace: Namespace, directory: Path) -> None:
         self.namespace = namespace
         self.directory = directory
+        self.program = ["-m", "ikeengine"]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -152,7 +156,7 @@ class Engine:
             (self.directory / f"{name}.json").write_text(json.dumps(data))
         files = [word for name in ("declaration", "secrets")
                  for word in (f"--{name}", str(self.directory / f"{name}.json"))]
-        argv = [*self.namespace.entry, sys.executable, "-m", "ikeengine", *files, "--control", self._control]
+        argv = [*self.namespace.entry, sys.executable, *self.program, *files, "--control", self._control]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
