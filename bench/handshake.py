@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +33,7 @@ from tests.testbed.network import Namespace, ip, tidy  # noqa: E402
 
 HANDSHAKES, WARM_UP, ROUNDS = 2000, 100, 5
 SUITES = (hub.Suite("modp2048", 14), hub.Suite("x25519", 31), hub.Suite("ecp256", 19))
-Make = Callable[[Namespace, Path, hub.Suite, int], Ours | Theirs]
+Make = Callable[[Namespace, Path, hub.Suite, Iterable[int]], Ours | Theirs]
 MAKERS: tuple[Make, ...] = (Ours, lambda namespace, directory, suite, _spokes: Theirs(namespace, directory, suite))
 USED = {
     "suite": "AES-256/SHA2-256 in both phases, pre-shared key, one child SA each, no PFS in it",
@@ -54,7 +54,8 @@ class Bed:
             namespace.create()
         ip(f"link add cable netns {self.hub.name} type veth peer name cable netns {self.spokes.name}")
         self.hub.ip(f"address add {hub.HUB}/24 dev cable", "link set cable up",
-                    f"route add {hub.SPOKES} via 192.0.2.2", f"address add {hub.LAN.replace('.0/', '.1/')} dev lo")
+                    *(f"route add {network} via 192.0.2.2" for network in (hub.SPOKES, hub.NOWHERE)),
+                    f"address add {hub.LAN.replace('.0/', '.1/')} dev lo")
         self.spokes.ip("address add 192.0.2.2/24 dev cable", "link set cable up",
                        f"route add local {hub.SPOKES} dev lo")
         return self
@@ -103,7 +104,7 @@ def _running(responder: Ours | Theirs) -> Iterator[int]:
 def measure(bed: Bed, make: Make, suite: hub.Suite, handshakes: int) -> dict[str, float]:
     """One run with a responder of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        responder = make(bed.hub, Path(folder), suite, WARM_UP + handshakes)
+        responder = make(bed.hub, Path(folder), suite, range(1, WARM_UP + handshakes + 1))
         with _running(responder) as pid:
             initiator = Initiator(bed, suite, WARM_UP + handshakes)
             try:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 HUB = "192.0.2.1"
 SPOKES = "10.128.0.0/16"
-"""Spoke 1 has its first address."""
+"""Spoke 1 has its first address, and 65,535 its last."""
+NOWHERE = "10.129.0.0/16"
+"""Where spokes from number 65,537 on would be: nobody receives what is sent there."""
 PSK = "correct horse battery staple 2718"
 LAN = "10.1.0.0/24"
 LANS = "10.64.0.0/16"
@@ -42,21 +45,21 @@ def address(spoke: int) -> str:
     return _dotted(_FIRST_SPOKE + spoke)
 
 
-def hub(suite: Suite, spokes: int) -> Json:
+def hub(suite: Suite, spokes: Iterable[int]) -> Json:
     """The hub's declaration: a gateway for each spoke, which only answers."""
     return _declared("hub", suite, [(f"spoke{number}", HUB, address(number), LAN, _lan(number))
-                                    for number in range(1, spokes + 1)])
+                                    for number in spokes])
 
 
-def load(suite: Suite, spokes: int) -> Json:
+def load(suite: Suite, spokes: Iterable[int]) -> Json:
     """All spokes in one declaration, as no host has it: the local addresses of its gateways are many."""
     return _declared("load", suite, [(f"spoke{number}", address(number), HUB, _lan(number), LAN)
-                                     for number in range(1, spokes + 1)])
+                                     for number in spokes])
 
 
-def keys(spokes: int) -> Json:
+def keys(spokes: Iterable[int]) -> Json:
     return {"version": 1, "gateways": {f"spoke{number}": {"method": "psk", "psk": PSK}
-                                       for number in range(1, spokes + 1)}}
+                                       for number in spokes}}
 
 
 def swanctl(suite: Suite) -> str:

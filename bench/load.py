@@ -54,19 +54,20 @@ class Load:
 
     def __post_init__(self) -> None:
         suite = hub.Suite(**self.suite)  # type: ignore[arg-type]
-        side = declaration.read(hub.load(suite, self.spokes), secrets=hub.keys(self.spokes))
+        numbers = range(1, self.spokes + 1)
+        side = declaration.read(hub.load(suite, numbers), secrets=hub.keys(numbers))
         self._spis = iter(range(_FIRST_SPI, _FIRST_SPI + 2 * self.spokes))
         self._manager = IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis),
                                      encapsulate=lambda _gateway: False, reqid=lambda _tunnel, _route: 1)
         self._waiting = [gateway.name for gateway in reversed(side.gateways)]
         self._sockets = UdpSockets()
-        self._up = 0
-        self._under_way = 0
+        self._up = self._under_way = self._begin = self._goal = 0
 
     async def serve(self) -> None:
         """Answer the orders of standard input to its end."""
         loop = asyncio.get_running_loop()
         self._loop = loop
+        self._ended = loop.create_future()
         self._sockets.open()
         self._sockets.attach(loop, self)
         self._timer: asyncio.TimerHandle | None = None

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench import hub
@@ -39,11 +40,12 @@ class Ours:
 
     name = "ours"
 
-    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, spokes: int) -> None:
+    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, spokes: Iterable[int]) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
+        numbers = list(spokes)
         words = [*namespace.entry, sys.executable, "-m", "ikeengine"]
-        for name, data in (("declaration", hub.hub(suite, spokes)), ("secrets", hub.keys(spokes))):
+        for name, data in (("declaration", hub.hub(suite, numbers)), ("secrets", hub.keys(numbers))):
             (directory / f"{name}.json").write_text(json.dumps(data))
             words += [f"--{name}", str(directory / f"{name}.json")]
         self._control = directory / "control.sock"
@@ -67,13 +69,21 @@ class Ours:
 
     def children(self) -> int:
         """How many child SAs it holds."""
+        return sum(len(route["sas"]) for tunnel in self._status()["tunnels"] for route in tunnel["routes"])
+
+    def counters(self) -> hub.Json:
+        """What it has received and dropped so far."""
+        counters: hub.Json = self._status()["counters"]
+        return counters
+
+    def _status(self) -> hub.Json:
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self._control))
             stream = control.makefile("rwb")
             stream.write(b'{"version": 1, "command": "status"}\n')
             stream.flush()
-            tunnels = json.loads(stream.readline())["result"]["tunnels"]
-        return sum(len(route["sas"]) for tunnel in tunnels for route in tunnel["routes"])
+            status: hub.Json = json.loads(stream.readline())["result"]
+        return status
 
 
 class Theirs:

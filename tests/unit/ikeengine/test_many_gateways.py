@@ -26,8 +26,9 @@ def test_a_handshake_takes_as_many_calls_beside_many_gateways_as_alone() -> None
 
 def _calls_of_a_handshake(spokes: int) -> int:
     """Calls of functions, Python's and C's, at both ends while one spoke is brought up."""
-    near, far = (declaration.read(row, secrets=hub.keys(spokes))
-                 for row in (hub.hub(SUITE, spokes), hub.load(SUITE, spokes)))
+    numbers = range(1, spokes + 1)
+    near, far = (declaration.read(row, secrets=hub.keys(numbers))
+                 for row in (hub.hub(SUITE, numbers), hub.load(SUITE, numbers)))
     network = VirtualNetwork({hub.HUB: near, hub.address(spokes): far}, seed=1)
     network.start()
     initiator = network.ends[hub.address(spokes)]

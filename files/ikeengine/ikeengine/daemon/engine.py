@@ -54,6 +54,7 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[asyncio.Queue[Event]] = set()
         self._drops = 0
+        self._last_dropped: SocketAddress | None = None
 
     def start(self, side: Side) -> None:
         """Protect every route, then begin what ``side`` asks for. Raises Unservable and DataPlaneError."""
@@ -130,14 +131,18 @@ class Engine:
         drops = sum(self.manager.counters.values())
         if drops != self._drops:
             self._drops = drops
-            self._log.from_network(str(datagram.remote), "dropped an IKE datagram: see the counters of ikectl status")
+            self._last_dropped = datagram.remote
 
     def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
         if not self.planes.receive(data, local, remote):
             self.esp_of_unknown_spi += 1
 
     def batch_received(self) -> None:
+        """Answer, and tell of one of those that were dropped: in a flood a line for each would cost more than they."""
         self.pump()
+        if self._last_dropped is not None:
+            self._log.from_network(str(self._last_dropped), "dropped an IKE datagram: see the counters of ikectl status")
+            self._last_dropped = None
 
     def send_failed(self, remote: SocketAddress, error: OSError) -> None:
         self._log.from_network(str(remote), "could not send a datagram", reason=error.strerror)

@@ -15,6 +15,7 @@ import glob
 import os
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -31,6 +32,8 @@ _LARGEST = 65535
 _IP_PKTINFO = 8  # absent from the socket module of Python 3.11
 _IN_PKTINFO = struct.Struct("=i4s4s")  # struct in_pktinfo: ifindex, spec_dst, addr
 _IN6_PKTINFO = struct.Struct("=16si")  # struct in6_pktinfo: addr, ifindex
+_SO_RCVBUFFORCE = 33  # absent from the socket module
+_RECEIVE_BUFFER = 1 << 20  # octets: most of a thousand datagrams, that come while another process has the CPU
 _BOUND = 128  # datagrams taken from one socket before the others get their turn
 
 
@@ -166,6 +169,8 @@ class UdpSockets:
 def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        with suppress(PermissionError):  # needs CAP_NET_ADMIN; with the usual size all works, too
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         if family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             sock.bind(("", port))

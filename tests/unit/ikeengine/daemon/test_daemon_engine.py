@@ -150,6 +150,7 @@ def test_noise_is_counted_and_told_once_with_its_sender(pair: Pair) -> None:
         first = pair.hq.wire.sent[0]
         for number in range(50):
             pair.hq.engine.receive_ike(type(first)(first.local, first.remote, bytes([number]) * 40))
+            pair.hq.engine.batch_received()
         status = await pair.hq.ask("status")
         assert sum(status["counters"]["datagrams_dropped"].values()) == 50
         assert pair.hq.messages().count("dropped an IKE datagram: see the counters of ikectl status") == 5
