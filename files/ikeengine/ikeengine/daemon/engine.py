@@ -140,9 +140,9 @@ class Engine:
     def batch_received(self) -> None:
         """Answer, and tell of one of those that were dropped: in a flood a line for each would cost more than they."""
         self.pump()
-        if self._last_dropped is not None:
-            self._log.from_network(str(self._last_dropped), "dropped an IKE datagram: see the counters of ikectl status")
-            self._last_dropped = None
+        remote, self._last_dropped = self._last_dropped, None
+        if remote is not None:
+            self._log.from_network(str(remote), "dropped an IKE datagram: see the counters of ikectl status")
 
     def send_failed(self, remote: SocketAddress, error: OSError) -> None:
         self._log.from_network(str(remote), "could not send a datagram", reason=error.strerror)
