@@ -21,8 +21,9 @@ MAY_IMPORT = {
     "layout": set(),
     "security_association": {"vpn"},
     "wire": {"vpn.algorithms"},
-    "crypto": {"vpn.algorithms"},
-    "negotiation": {"vpn", "wire"},
+    "asn1": {"vpn"},
+    "crypto": {"vpn.algorithms", "asn1"},
+    "negotiation": {"vpn", "wire", "asn1"},
     "ike": {"vpn", "wire.header", "security_association"},
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev2", "keep_up", "reload", "status"},
@@ -38,7 +39,7 @@ MAY_IMPORT = {
 #: No socket, no clock, no kernel below the daemon and the data planes; modules that would bring one in.
 WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcntl", "signal", "threading", "pyroute2",
          "ctypes"}
-SANS_IO = ("vpn", "wire", "crypto", "negotiation", "ike", "ikev2", "sa_manager", "keep_up", "reload", "status",
+SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev2", "sa_manager", "keep_up", "reload", "status",
            "security_association")
 
 

@@ -195,6 +195,10 @@ KEY_ENCAPSULATIONS: tuple[KeyEncapsulation, ...] = (
     KeyEncapsulation("ML-KEM-1024", 37, 1568, 1568, 32),
 )
 
+SIGNATURE_HASH_IDS = {"SHA1": 1, "SHA2-256": 2, "SHA2-384": 3, "SHA2-512": 4}
+IDENTITY_HASH_ID = 5
+"""IANA's IKEv2 Hash Algorithms (RFC 7427 §7; RFC 8420 §2 for schemes that hash by themselves), by the table's names."""
+
 _A = TypeVar("_A", Encryption, Authentication, KeyGroup, KeyEncapsulation)
 
 

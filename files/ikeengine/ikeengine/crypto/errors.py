@@ -24,3 +24,11 @@ class UnsupportedAlgorithm(CryptoError):
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is not supported by the cryptographic library")
         self.name = name
+
+
+class SignatureError(CryptoError):
+    """A signature does not verify, or is of a kind that is not accepted. The text says which, for the operator."""
+
+
+class CertificateError(CryptoError):
+    """A certificate, revocation list or private key cannot be used. The text says which and why, for the operator."""

@@ -10,6 +10,12 @@ import warnings
 from cryptography.exceptions import UnsupportedAlgorithm as BackendLacks
 
 try:
+    from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo
+except ImportError:
+    #: RSA signatures of bare octets (from release 47 on).
+    NoDigestInfo = None  # type: ignore[assignment,misc]
+
+try:
     from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 except ImportError:
     from cryptography.hazmat.primitives.ciphers.algorithms import TripleDES
@@ -33,4 +39,4 @@ else:
     MLKEM_PUBLIC_KEYS |= {"ML-KEM-768": mlkem.MLKEM768PublicKey, "ML-KEM-1024": mlkem.MLKEM1024PublicKey}
 
 __all__ = ["MLKEM_PRIVATE_KEYS", "MLKEM_PUBLIC_KEYS", "BackendLacks", "DHParameterNumbers", "DHParameters",
-           "DHPublicNumbers", "TripleDES"]
+           "DHPublicNumbers", "NoDigestInfo", "TripleDES"]
