@@ -27,6 +27,7 @@ from ..wire.notify import Notify
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from ..wire.traffic_selectors import TrafficSelectorsInitiator, TrafficSelectorsResponder
 from .exchange import error_in, notify_name, require
+from .informational import DeleteOffered
 
 if TYPE_CHECKING:
     from .session import Ikev2Session
@@ -66,13 +67,17 @@ class ChildOffer:
         local, remote = selectors_of([(route, route) for route in self.routes])
         return [TrafficSelectorsInitiator(local), TrafficSelectorsResponder(remote)]
 
+    def decline(self, session: Ikev2Session, now: float) -> None:
+        """The peer has made a child SA of the offer that `accept` refused: close it there."""
+        session.requests.add(DeleteOffered(self.tunnel.proposals[0].protocol.value, self.spi_in), now)
+
     def accept(self, session: Ikev2Session, payloads: Sequence[Payload], nonce_i: bytes, nonce_r: bytes,
                now: float) -> Child:
         """The child SA of a positive answer. Raises Refusal (never fatal) where the answer cannot be used."""
         group = self.key_exchange.group if self.key_exchange else None
         answer = require(payloads, SecurityAssociation)
         choice = choose_child(answer.proposals, self.tunnel.proposals, group, extended=self.extended)
-        if isinstance(choice, NoMatch) or len(answer.proposals) != 1:
+        if isinstance(choice, NoMatch) or not answer.is_choice:
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 2: the peer chose what we did not offer")
         parts = agreed(require(payloads, TrafficSelectorsInitiator).selectors,
                        require(payloads, TrafficSelectorsResponder).selectors, self.routes)

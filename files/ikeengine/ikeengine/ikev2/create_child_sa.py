@@ -74,6 +74,7 @@ class CreateChild(Task):
         try:
             child = self._offer.accept(session, payloads, self._nonce, require(payloads, Nonce).data, now)
         except Refusal as refusal:
+            self._offer.decline(session, now)
             self._refused(session, refusal.notify, refusal.reason, now)
             return
         if child.sa.spi_out in session.deleted_ahead:

@@ -86,6 +86,7 @@ class IkeAuth(Task):
                 session.add_child(offer.accept(session, payloads, session.nonce_i, session.nonce_r, now), now)
             except Refusal as refusal:
                 refused = refusal.notify, refusal.reason
+                offer.decline(session, now)
         if refused is not None:
             _no_child(session, offer.tunnel, *refused, now)
 

@@ -46,6 +46,7 @@ class IkeSaInit(Task):
     def __init__(self) -> None:
         self._cookie = b""
         self._repeats = 0
+        self._announced: list[Payload] = []
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload]:
         gateway = session.gateway
@@ -53,12 +54,14 @@ class IkeSaInit(Task):
         if session.key_exchange is None:
             session.key_exchange = KeyExchange(gateway.transforms[0].key_group)
             session.nonce_i = session.context.random(NONCE_SIZE)
-        pretend = session.context.random if session.context.encapsulate(gateway.name) else None
+            pretend = session.context.random if session.context.encapsulate(gateway.name) else None
+            self._announced = nat_detection.announce(session.spi_i, session.spi_r, session.local, session.remote,
+                                                     pretend)
         payloads: list[Payload] = [Notify(NotifyType.COOKIE, self._cookie)] if self._cookie else []
         payloads += [SecurityAssociation(offer_ike(gateway.transforms)),
                      wire.KeyExchange(session.key_exchange.group.number, session.key_exchange.public),
                      Nonce(session.nonce_i), Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)]
-        return payloads + nat_detection.announce(session.spi_i, session.spi_r, session.local, session.remote, pretend)
+        return payloads + self._announced
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         gateway = session.gateway
@@ -76,7 +79,7 @@ class IkeSaInit(Task):
             raise Refusal(error, _refused(session, error))
         answer = require(payloads, SecurityAssociation)
         choice = choose_ike(answer.proposals, gateway.transforms)
-        if len(answer.proposals) != 1 or isinstance(choice, NoMatch):
+        if not answer.is_choice or isinstance(choice, NoMatch):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 1: the peer chose what we did not offer")
         key_exchange = require(payloads, wire.KeyExchange)
         if (session.key_exchange is None or key_exchange.group != session.key_exchange.group.number

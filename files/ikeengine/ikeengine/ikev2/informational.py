@@ -51,6 +51,22 @@ class DeleteChild(Task):
         session.remove_child(self._child, self._reason)
 
 
+class DeleteOffered(Task):
+    """Close at the peer a child SA that it made for our offer and that we do not take (RFC 7296 §2.21.2)."""
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    def __init__(self, protocol: int, spi: int) -> None:
+        """``spi`` is the one of the offer, which we would receive on."""
+        self._delete = Delete(protocol, (spi.to_bytes(4, "big"),))
+
+    def request(self, session: Ikev2Session, now: float) -> list[Payload]:
+        return [self._delete]
+
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
+        """There is nothing left to do."""
+
+
 class DeleteIke(Task):
     """Close the IKE SA and all that it holds."""
 

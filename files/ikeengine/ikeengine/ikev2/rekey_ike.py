@@ -65,7 +65,7 @@ class RekeyIke(Task):
         answer = require(payloads, SecurityAssociation)
         choice = choose_ike(answer.proposals, _transforms(session))
         theirs = require(payloads, wire.KeyExchange)
-        if (isinstance(choice, NoMatch) or len(answer.proposals) != 1 or len(choice.answer.spi) != 8
+        if (isinstance(choice, NoMatch) or not answer.is_choice or len(choice.answer.spi) != 8
                 or not theirs.group == self._key_exchange.group.number == choice.transform.key_group.number):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 1 rekey: the peer chose what we did not offer")
         nonce_r = require(payloads, Nonce).data

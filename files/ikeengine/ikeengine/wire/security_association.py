@@ -54,6 +54,14 @@ class SecurityAssociation:
 
     proposals: tuple[ProposalSubstructure, ...]
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether it can answer an offer: one proposal, with one transform of each type (§3.3.6)."""
+        if len(self.proposals) != 1:
+            return False
+        transforms = self.proposals[0].transforms
+        return len({row.type for row in transforms}) == len(transforms)
+
     def encode_body(self) -> bytes:
         last = len(self.proposals) - 1
         return b"".join(
