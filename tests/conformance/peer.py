@@ -426,12 +426,13 @@ class Peer:
         expected = prf(prf(self.psk, b"Key Pad for IKEv2"), octets + own_nonce + prf(key, named))
         return message.body(AUTH) == bytes([2, 0, 0, 0]) + expected
 
-    def child_rows(self, spi: bytes, here: str, there: str,
-                   transforms: tuple[Transform, ...] = CHILD_SUITE) -> list[Row]:
-        """SA, TSi, TSr for the tester's network ``here`` and the other end's ``there``, whoever initiates."""
-        ours, theirs = (TSI, TSR) if self.initiator else (TSR, TSI)
-        rows = [selectors(ours, here), selectors(theirs, there)]
-        return [sa(proposal(transforms, protocol=ESP, spi=spi)), *sorted(rows, key=lambda row: row.kind)]
+    def child_rows(self, spi: bytes, here: str, there: str, transforms: tuple[Transform, ...] = CHILD_SUITE, *,
+                   asking: bool | None = None) -> list[Row]:
+        """SA, TSi, TSr for the tester's network ``here`` and the other end's ``there``; ``asking`` is whether the
+        tester initiates this exchange, by default whether it initiated the IKE SA."""
+        asking = self.initiator if asking is None else asking
+        first, last = (here, there) if asking else (there, here)
+        return [sa(proposal(transforms, protocol=ESP, spi=spi)), selectors(TSI, first), selectors(TSR, last)]
 
     def auth_rows(self, child: list[Row]) -> list[Row]:
         own = identity(IDI if self.initiator else IDR, self.local)
@@ -445,12 +446,15 @@ class Peer:
         material = prf_plus(self.keys.d, shared + nonce_i + nonce_r, 2 * size)
         return material[:size], material[size:]
 
+    def shared_secret(self, message: Message) -> bytes:
+        """With the key exchange of that message, under the tester's own key pair."""
+        return self.private.exchange(X25519PublicKey.from_public_bytes(message.body(KE)[4:]))
+
     def successor(self, *, initiator: bool, spi_i: bytes, spi_r: bytes, nonce_i: bytes, nonce_r: bytes,
                   shared: bytes) -> Peer:
-        """The IKE SA that a rekey makes of this one (§2.18)."""
+        """The IKE SA that a rekey makes of this one (§2.18); ``initiator`` is whether the tester began the rekey."""
         assert self.keys is not None
         new = Peer(initiator, self.psk, self.local, self.remote, self.random.randrange(2**32))
         new.spi_i, new.spi_r, new.nonce_i, new.nonce_r = spi_i, spi_r, nonce_i, nonce_r
-        seed = prf(self.keys.d, shared + nonce_i + nonce_r)
-        new.keys = Keys.derive(seed, nonce_i + nonce_r, spi_i + spi_r)
+        new.keys = Keys.derive(prf(self.keys.d, shared + nonce_i + nonce_r), nonce_i + nonce_r, spi_i + spi_r)
         return new

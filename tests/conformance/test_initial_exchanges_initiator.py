@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 import pytest
@@ -80,11 +81,12 @@ def test_the_ike_sa_init_request():
     request = parse(data)
     assert request.spi_i != NO_SPI and request.spi_r == NO_SPI
     assert (request.version, request.exchange, request.flags, request.message_id) == (0x20, IKE_SA_INIT, 0x08, 0)
-    assert request.kinds == [SA, KE, NONCE, NOTIFY, NOTIFY] and not any(row.critical for row in request.rows)
+    assert request.kinds[:3] == [SA, KE, NONCE] and set(request.kinds[3:]) == {NOTIFY}
+    assert not any(row.critical for row in request.rows)
     assert request.proposals == [(1, 1, b"", list(SUITE))]
     assert struct.unpack_from(">HH", request.body(KE)) == (X25519, 0) and len(request.body(KE)) == 4 + 32
     assert 16 <= len(request.body(NONCE)) <= 256
-    assert sorted(request.notes) == [NAT_SOURCE, NAT_DESTINATION]
+    assert {NAT_SOURCE, NAT_DESTINATION} <= set(request.notes)
     assert bench.states == ["initiating"]
 
 
@@ -117,7 +119,7 @@ def test_the_keys_of_the_first_child_sa():
 def gaps(bench):
     """Seconds between what was sent."""
     times = [time for time, _row in bench.sent]
-    return [later - time for time, later in zip(times, times[1:], strict=False)]
+    return [later - time for time, later in itertools.pairwise(times)]
 
 
 @case("{EN,SGW}.I.1.1.2.1", "the same request again, octet for octet, ever more seldom", "2.1, 2.4")
@@ -221,10 +223,10 @@ def test_a_child_sa_is_deleted():
 @case("{EN,SGW}.I.1.1.3.8", "unprotected messages are no sign of life", "2.4")
 def test_unprotected_messages_do_not_put_off_the_liveness_check():
     bench, peer = initiated()
-    for _second in range(20):
+    for _second in range(19):
         assert bench.give(peer.clear(INFORMATIONAL, [], message_id=0)) == []
         assert bench.wait(1) == []
-    (data,) = bench.wait(0.2)
+    (data,) = bench.wait(1.2)
     assert peer.open(data).rows == ()
 
 
@@ -241,7 +243,8 @@ def test_unknown_payloads_that_are_not_critical(kind):
     assert bench.states == ["established"] and len(bench.daemon.outbound) == 1
 
 
-@case("{EN,SGW}.I.1.1.4.2", "an IKE_SA_INIT response with an unknown critical payload is dropped, and waited past", "2.5")
+@case("{EN,SGW}.I.1.1.4.2", "an IKE_SA_INIT response with an unknown critical payload is dropped, and waited past",
+      "2.5")
 @pytest.mark.parametrize("kind", UNKNOWN_TYPES)
 def test_an_unknown_critical_payload_in_the_ike_sa_init_response(kind):
     bench, peer, request = begun()
@@ -411,7 +414,8 @@ def test_a_refused_first_child_sa(kind):
     assert bench.states == ["established"] and not bench.daemon.inbound and bench.daemon.reasons
 
 
-@case("{EN,SGW}.I.1.1.6-f", "a child suite that was not offered is not taken, and the peer's SA is closed", "2.7, 2.21.2")
+@case("{EN,SGW}.I.1.1.6-f", "a child suite that was not offered is not taken, and the peer's SA is closed",
+      "2.7, 2.21.2")
 @pytest.mark.parametrize("transforms", [((ENCR, 20, 256), (ESN, 0, None)), ((ENCR, 20, 128), (ESN, 1, None))],
                          ids=["key length", "ESN"])
 def test_a_child_suite_that_was_not_offered(transforms):
@@ -428,10 +432,12 @@ def test_narrower_selectors():
     bench, peer, _request = authenticating()
     finish(bench, peer, peer.auth_rows(peer.child_rows(CHILD_SPI, "10.2.0.0/25", "10.1.0.64/26")))
     (child,) = bench.daemon.outbound.values()
-    assert (str(child.route.local), str(child.route.remote)) == ("10.1.0.64/26", "10.2.0.0/25")
+    (part,) = child.routes
+    assert (str(part.negotiated.local), str(part.negotiated.remote)) == ("10.1.0.64/26", "10.2.0.0/25")
 
 
-@case("{EN,SGW}.I.1.1.7-a", "selectors beyond what was proposed are not taken, and the peer's SA is closed", "2.9, 2.21.2")
+@case("{EN,SGW}.I.1.1.7-a", "selectors beyond what was proposed are not taken, and the peer's SA is closed",
+      "2.9, 2.21.2")
 @pytest.mark.parametrize("here", ["10.2.0.0/16", "0.0.0.0/0", "10.3.0.0/24"])
 def test_selectors_beyond_what_was_proposed(here):
     bench, peer, request = authenticating()
@@ -443,7 +449,8 @@ def test_selectors_beyond_what_was_proposed(here):
 # -------------------------------------------------------------------------------------- 1.1.8 errors
 
 @case("{EN,SGW}.I.1.1.8-a", "responses under another SPI, message identifier, exchange or role are dropped", "2.2, 3.1")
-@pytest.mark.parametrize("wrong", [{"spi_i": b"wrongspi"}, {"message_id": 1}, {"flags": 0x28}, {"flags": 0x00}], ids=str)
+@pytest.mark.parametrize("wrong", [{"spi_i": b"wrongspi"}, {"message_id": 1}, {"flags": 0x28}, {"flags": 0x00}],
+                         ids=str)
 def test_ike_sa_init_responses_that_are_none(wrong):
     bench, peer, request = begun()
     peer.take_init_request(request)
@@ -452,7 +459,8 @@ def test_ike_sa_init_responses_that_are_none(wrong):
     peer.open(bench.ask(peer.init_response()))
 
 
-@case("{EN,SGW}.I.1.1.8-b", "an IKE_SA_INIT response that is malformed is dropped, and waited past", "2.21.1, RFC 6989 2.5")
+@case("{EN,SGW}.I.1.1.8-b", "an IKE_SA_INIT response that is malformed is dropped, and waited past",
+      "2.21.1, RFC 6989 2.5")
 @pytest.mark.parametrize("spoil", [
     lambda rows: rows[1:], lambda rows: rows[:1] + rows[2:], lambda rows: rows[:2], lambda rows: rows + rows[:1],
     lambda rows: [rows[0], ke(bytes(32)), rows[2]], lambda rows: [rows[0], ke(bytes(31)), rows[2]],
@@ -487,7 +495,8 @@ def test_an_ike_auth_response_that_is_not_authentic(forge):
     assert finish(bench, peer) == [] and bench.states == ["established"]
 
 
-@case("{EN,SGW}.I.1.1.8-e", "an authentic IKE_AUTH response that is malformed: no IKE SA, and the peer is told", "2.21.2")
+@case("{EN,SGW}.I.1.1.8-e", "an authentic IKE_AUTH response that is malformed: no IKE SA, and the peer is told",
+      "2.21.2")
 @pytest.mark.parametrize("spoil", [lambda rows: rows[1:], lambda rows: rows + rows[:1], lambda rows: rows + rows[2:3],
                                    lambda rows: rows[:3]], ids=["no IDr", "two IDr", "two SAs", "no selectors"])
 def test_ike_auth_responses_that_are_malformed(spoil):
@@ -496,7 +505,8 @@ def test_ike_auth_responses_that_are_malformed(spoil):
     assert peer.open(data).deleted == [(1, ())] and bench.states == [] and not bench.daemon.inbound
 
 
-@case("{EN,SGW}.I.1.1.8-f", "requests of the peer's before its IKE_AUTH response wait, and are served after it", "2.2, 2.3")
+@case("{EN,SGW}.I.1.1.8-f", "requests of the peer's before its IKE_AUTH response wait, and are served after it",
+      "2.2, 2.3")
 def test_a_request_before_the_ike_auth_response():
     bench, peer, _request = authenticating()
     early = peer.seal(INFORMATIONAL, message_id=0)

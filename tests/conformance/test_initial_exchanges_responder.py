@@ -74,12 +74,12 @@ def test_the_ike_sa_init_response():
     answer = parse(bench.ask(peer.init_request()))
     assert (answer.spi_i, answer.exchange, answer.version) == (peer.spi_i, IKE_SA_INIT, 0x20)
     assert answer.spi_r != NO_SPI and answer.flags == 0x20 and answer.message_id == 0
-    assert answer.kinds == [SA, KE, NONCE, NOTIFY, NOTIFY]
+    assert answer.kinds[:3] == [SA, KE, NONCE] and set(answer.kinds[3:]) == {NOTIFY}
     assert answer.proposals == [(1, 1, b"", list(SUITE))]
     assert struct.unpack_from(">HH", answer.body(KE)) == (X25519, 0) and len(answer.body(KE)) == 4 + 32
     assert 16 <= len(answer.body(NONCE)) <= 256
-    assert sorted(answer.notes) == [NAT_SOURCE, NAT_DESTINATION]
-    assert all((row.protocol, row.spi, len(row.data)) == (0, b"", 20) for row in answer.notifications)
+    assert {NAT_SOURCE, NAT_DESTINATION} <= set(answer.notes)
+    assert all((row.protocol, row.spi) == (0, b"") for row in answer.notifications)
     assert bench.states == ["responding"]
 
 
