@@ -526,7 +526,7 @@ def test_another_identity(id_type, value):
     (data,) = finish(bench, peer, [own, peer.proof(own), *child_rows(peer)])
     told = peer.open(data)
     assert (told.exchange, told.message_id, told.notes) == (INFORMATIONAL, 2, [AUTHENTICATION_FAILED])
-    assert bench.states == [] and not bench.daemon.inbound and "identifiers" in bench.daemon.reasons[-1]
+    assert bench.states == [] and not bench.daemon.inbound and "phase 1 identifier" in bench.daemon.reasons[-1]
 
 
 @case("{EN,SGW}.I.1.1.10-a", "another pre-shared key or method: AUTHENTICATION_FAILED is told, and no IKE SA", "2.21.2")

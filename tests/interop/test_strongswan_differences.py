@@ -30,16 +30,16 @@ OTHER_PSK = "battery staple horse correct 0412"
 CASES: dict[str, tuple[Suite, Suite, str, str, str]] = {
     "pre-shared key": (
         GCM, GCM, OTHER_PSK,
-        "answered AUTHENTICATION_FAILED to IKE_AUTH: it expects another pre-shared key",
-        "has another pre-shared key: set the same one at both ends"),
+        "it expects another pre-shared key, or other identifiers",
+        "has one pre-shared key, we have another: the keys must be equal"),
     "phase 1": (
         CBC, GCM, PSK,
-        "answered NO_PROPOSAL_CHOSEN; we offered AES-256/SHA2-256/group 14",
-        "encryption: the peer offers AES-GCM-256, we have AES-256"),
+        "answered NO_PROPOSAL_CHOSEN, we offered AES-256/SHA2-256/group 14: it has no transform like these",
+        "offers AES-GCM-256, SHA2-384 and group 31, we have AES-256, SHA2-256 and group 14: no common transform"),
     "phase 2": (
         replace(GCM, proposal=proposal("AES-256", "SHA2-256")), GCM, PSK,
-        "answered NO_PROPOSAL_CHOSEN: check the Phase 2 proposals at both ends; we offered ESP AES-256/SHA2-256",
-        "encryption: the peer offers AES-GCM-128, we have AES-256"),
+        "answered NO_PROPOSAL_CHOSEN, we offered ESP AES-256/SHA2-256: it has no proposal like these",
+        "offers AES-GCM-128 and no authentication, we have AES-256 and SHA2-256: no common proposal"),
 }
 
 
@@ -66,7 +66,7 @@ def test_another_pfs_group_shows_after_the_first_route_which_goes_on(site: Site)
     configure(site.theirs, GCM)
     site.ours.start(declaration(replace(GCM, pfs=14)))
     for command in ({"command": "up", "gateway": "swan"}, {"command": "rekey", "tunnel": "lan"}):
-        with pytest.raises(ControlError, match="check the Phase 2 proposals and PFS at both ends"):
+        with pytest.raises(ControlError, match="it has no proposal like these with that PFS"):
             site.ours.ask(**command)
     site.carries(routes=1)
 

@@ -100,7 +100,7 @@ class End:
 
     @property
     def reasons(self) -> list[str]:
-        return [event.reason for event in self.events if isinstance(event, Failed)]
+        return [str(event.reason) for event in self.events if isinstance(event, Failed)]
 
     @property
     def closings(self) -> list[str]:

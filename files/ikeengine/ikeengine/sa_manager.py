@@ -213,7 +213,7 @@ class IkeSaManager:
         """The data plane could not install that child SA: close it, and say why."""
         for session, child in self._all_children():
             if child.sa.spi_in == spi_in:
-                self.emit(Failed(session.name, child.sa.tunnel, None, reason))
+                session.fail(reason, tunnel=child.sa.tunnel)
                 session.delete_child(child, reason, now)
                 self.child_lost(session, now)
                 self._touch(session)
@@ -348,9 +348,9 @@ class IkeSaManager:
     def emit(self, event: Event) -> None:
         if isinstance(event, Failed) and event.gateway in self._peers:
             peer = self._peers[event.gateway]
-            peer.last_error = event.reason
+            peer.last_error = str(event.reason)
             if event.tunnel is not None:
-                peer.tunnel_errors[event.tunnel] = event.reason
+                peer.tunnel_errors[event.tunnel] = peer.last_error
         elif isinstance(event, ChildInbound) and event.child.gateway in self._peers:
             peer = self._peers[event.child.gateway]
             peer.tunnel_errors.pop(event.child.tunnel, None)

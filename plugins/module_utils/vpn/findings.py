@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -50,11 +51,10 @@ class Finding:
 
     @property
     def message(self) -> str:
-        values = ", ".join(value for value in (self.left, self.right) if value)
         if self.where:
-            subject = ": ".join(part for part in (self.where, self.field, values) if part)
-        else:
-            subject = "".join(f"{site}: " for site in self.sites) + f"{self.field} {values}".lstrip()
+            return sentence(self.where, self.field, (self.left, self.right), self.rule, self.fix)
+        values = ", ".join(value for value in (self.left, self.right) if value)
+        subject = "".join(f"{site}: " for site in self.sites) + f"{self.field} {values}".lstrip()
         return f"{subject}: {self.rule}. {self.fix}."
 
     def as_dict(self) -> dict[str, object]:
@@ -66,3 +66,9 @@ class Finding:
 
     def __str__(self) -> str:
         return self.message
+
+
+def sentence(where: str, field: str, values: Iterable[str], rule: str, fix: str) -> str:
+    """``where: field: left, right: rule. Fix.``, of which any part but the rule may be empty."""
+    parts = (where, field, ", ".join(value for value in values if value), rule)
+    return ": ".join(part for part in parts if part) + (f". {fix}." if fix else "")

@@ -247,7 +247,7 @@ def _failure_of(gateway: str, tunnel: str | None) -> Callable[[Event], None]:
     def watch(event: Event) -> None:
         if (isinstance(event, Failed) and event.gateway == gateway
                 and (tunnel is None or event.tunnel in (None, tunnel))):
-            raise CommandError("negotiation_failed", event.reason, gateway=gateway, tunnel=event.tunnel,
+            raise CommandError("negotiation_failed", str(event.reason), gateway=gateway, tunnel=event.tunnel,
                                notify=event.notify)
 
     return watch

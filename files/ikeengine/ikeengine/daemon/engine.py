@@ -205,7 +205,7 @@ class Engine:
             case Failed():
                 about = {"tunnel": event.tunnel} if event.tunnel else {}
                 log.from_network(f"gateway {event.gateway}", "negotiation failed", **about, notify=event.notify,
-                                 reason=event.reason)
+                                 reason=str(event.reason))
 
 
 def _spis(child: ChildSa) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..negotiation.reasons import Reason
 from ..security_association import ChildSa, SocketAddress
 
 
@@ -74,12 +75,13 @@ class ChildMoved:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A negotiation failed. ``reason`` names what differs and what would mend it; ``notify`` is the wire's word."""
+    """A negotiation failed. ``reason`` says what differs and what would mend it, and its text is one sentence;
+    ``notify`` is the wire's word. ``gateway`` is empty where nobody knows whose negotiation it was."""
 
     gateway: str
     tunnel: str | None
     notify: str | None
-    reason: str
+    reason: Reason
 
 
 Event: TypeAlias = (IkeEstablished | IkeRekeyed | IkeClosed | ChildInbound | ChildOutbound | ChildRemoved | ChildMoved

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+from ..negotiation.reasons import Reason
+
 
 class Refusal(Exception):
-    """``notify`` goes to the peer, with ``data``, ``protocol`` and ``spi``; ``reason`` only to the operator.
+    """``notify`` goes to the peer, with ``data``, ``protocol`` and ``spi``; ``reason`` only to the operator, who hears
+    nothing where it is empty. ``tunnel`` is the one that it is about, where that is known.
 
     ``fatal`` closes the IKE SA after the answer (RFC 7296 §2.21.3).
     """
 
-    def __init__(self, notify: int, reason: str, data: bytes = b"", *, protocol: int = 0, spi: bytes = b"",
-                 fatal: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, notify: int, reason: Reason | str, data: bytes = b"", *, protocol: int = 0, spi: bytes = b"",
+                 fatal: bool = False, tunnel: str | None = None) -> None:
+        super().__init__(str(reason))
         self.notify = notify
         self.reason = reason
+        self.tunnel = tunnel
         self.data = data
         self.protocol = protocol
         self.spi = spi

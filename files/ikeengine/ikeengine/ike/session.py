@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from ..negotiation.reasons import Reason
 from ..security_association import CoveredRoute, Datagram, SocketAddress
 from ..vpn.model import Gateway, IkeVersion, Route, Tunnel
 from ..wire.header import Header
@@ -200,20 +201,31 @@ class IkeSession(ABC):
                 if child.is_live and child.replaces is None:
                     self.activate_outbound(child)
 
-    def close(self, reason: str, now: float, *, failed: bool = False, notify: str | None = None) -> None:
+    def fail(self, reason: Reason | str, notify: str | None = None, *, tunnel: str | None = None) -> None:
+        """Say that a negotiation, of the tunnel where one is named, ended without success; ``notify`` is the wire's
+        word for it."""
+        name = self.candidates[0].name if self.gateway is None and len(self.candidates) == 1 else self.name
+        where = f"gateway {name}" if name else f"peer {self.remote.address}"
+        if tunnel is not None:
+            where = f"tunnel {tunnel} of {name}"
+        words = Reason(reason) if isinstance(reason, str) else reason
+        self.context.emit(Failed(name, tunnel, notify, words.at(where)))
+
+    def close(self, reason: Reason | str, now: float, *, failed: bool = False, notify: str | None = None) -> None:
         """Forget everything; nothing is sent. ``failed`` says that a negotiation ended without success, ``notify`` by
         which word of the wire."""
         if self.state is State.CLOSED:
             return
         was_up = self.established_at is not None
         self.state = State.CLOSED
-        self._abandon(reason, now)
+        text = str(reason)
+        self._abandon(text, now)
         for child in list(self.children):
-            self.remove_child(child, reason)
+            self.remove_child(child, text)
         if failed:
-            self.context.emit(Failed(self.name, None, notify, reason))
+            self.fail(reason, notify)
         if was_up:
-            self.context.emit(IkeClosed(self.name, self.spi_i, self.spi_r, reason))
+            self.context.emit(IkeClosed(self.name, self.spi_i, self.spi_r, text))
         self.context.closed(self, now)
 
     @abstractmethod

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ike.context import Context
-from ..ike.events import Failed
 from ..ike.half_open import HalfOpen
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
@@ -98,8 +97,7 @@ class Acceptor:
             self._answer(message.header, datagram, answer(refusal))
             context.count("refused")
             if refusal.reason:
-                name = session.candidates[0].name if session.candidates else ""
-                context.emit(Failed(name, None, notify_name(refusal.notify), f"{datagram.remote}: {refusal.reason}"))
+                session.fail(refusal.reason, notify_name(refusal.notify))
         else:
             self._half_open.add(session)
             self._adopt(session)

@@ -14,10 +14,13 @@ from ..crypto.key_derivation import child_keys
 from ..crypto.key_exchange import KeyExchange
 from ..ike.children import Child, make_child
 from ..ike.refusal import Refusal
+from ..negotiation.answers import ah_through_nat, chose_another, no_mirror, no_proposal, no_secrecy_group, refused
 from ..negotiation.ikev2_proposals import ChildChoice, choose_child, offer_child
 from ..negotiation.matching import NoMatch
-from ..negotiation.reasons import no_common
-from ..negotiation.traffic_selectors import Apart, Part, agreed, narrow, selectors_of
+from ..negotiation.mismatches import no_common_proposal
+from ..negotiation.reasons import Reason
+from ..negotiation.routes_apart import no_route, not_narrowed
+from ..negotiation.traffic_selectors import Part, agreed, narrow, selectors_of
 from ..security_association import DirectionKeys
 from ..vpn.model import Protocol, Route, Tunnel
 from ..wire import key_exchange as wire
@@ -78,37 +81,29 @@ class ChildOffer:
         answer = require(payloads, SecurityAssociation)
         choice = choose_child(answer.proposals, self.tunnel.proposals, group, extended=self.extended)
         if isinstance(choice, NoMatch) or not answer.is_choice:
-            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 2: the peer chose what we did not offer")
-        parts = agreed(require(payloads, TrafficSelectorsInitiator).selectors,
-                       require(payloads, TrafficSelectorsResponder).selectors, self.routes)
-        if isinstance(parts, Apart):
-            raise Refusal(NotifyType.TS_UNACCEPTABLE, parts.reason)
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 2 proposal", session.remote.address))
+        local = require(payloads, TrafficSelectorsInitiator).selectors
+        remote = require(payloads, TrafficSelectorsResponder).selectors
+        parts = agreed(local, remote, self.routes)
+        if parts is None:
+            raise Refusal(NotifyType.TS_UNACCEPTABLE, not_narrowed(local, remote, self.routes, session.remote.address))
         shared = _shared_secret(self.key_exchange, payloads) if self.key_exchange else b""
         return _child(session, self.tunnel, parts, choice, spi_in=self.spi_in, nonce_i=nonce_i, nonce_r=nonce_r,
                       shared_secret=shared, created_by_us=True, initiated_at=self.started_at, now=now)
 
-
-def refusal_reason(payloads: Sequence[Payload], tunnel: Tunnel, *, first: bool) -> tuple[int, str] | None:
-    """The error that stands in the answer in place of a child SA, as a sentence; None where there is a child SA."""
-    error = error_in(payloads)
-    if error is None:
-        return None
-    hints: dict[int, str] = {
-        NotifyType.NO_PROPOSAL_CHOSEN: "check the Phase 2 proposals" + ("" if first else " and PFS"),
-        NotifyType.INVALID_KE_PAYLOAD: "check the key group of PFS",
-        NotifyType.TS_UNACCEPTABLE: "check that the tunnel routes mirror each other"}
-    text = f"tunnel {tunnel.name}: the peer answered {notify_name(error)}"
-    if error in hints:
-        text += f": {hints[error]} at both ends; we offered {describe(tunnel, first=first)}"
-    return error, text
-
-
-def describe(tunnel: Tunnel, *, first: bool) -> str:
-    """What a tunnel offers in Phase 2, in words."""
-    suites = [f"{row.protocol.name} " + "/".join(part.name for part in (row.encryption, row.authentication) if part)
-              for row in tunnel.proposals]
-    pfs = "" if first else f", PFS {'group ' + str(tunnel.pfs.number) if tunnel.pfs else 'off'}"
-    return "; ".join(suites) + pfs
+    def refused(self, session: Ikev2Session, payloads: Sequence[Payload], *, first: bool) -> tuple[int, Reason] | None:
+        """The error that stands in the answer in place of a child SA; None where there is a child SA."""
+        error = error_in(payloads)
+        if error is None:
+            return None
+        tunnel, peer, word = self.tunnel, session.remote.address, notify_name(error)
+        if error == NotifyType.NO_PROPOSAL_CHOSEN:
+            return error, no_proposal(tunnel, peer, word, with_pfs=not first)
+        if error == NotifyType.INVALID_KE_PAYLOAD:
+            return error, no_secrecy_group(tunnel, peer, word)
+        if error == NotifyType.TS_UNACCEPTABLE:
+            return error, no_mirror(tunnel, self.routes, peer, word)
+        return error, refused(peer, word)
 
 
 def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes, nonce_r: bytes, first: bool,
@@ -117,18 +112,20 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     initiator = require(payloads, TrafficSelectorsInitiator)
     responder = require(payloads, TrafficSelectorsResponder)
     offered = require(payloads, SecurityAssociation)
-    context, gateway = session.context, session.name
-    found = narrow(responder.selectors, initiator.selectors, _routes(session, rekeyed),
+    context, gateway, routes = session.context, session.name, _routes(session, rekeyed)
+    found = narrow(responder.selectors, initiator.selectors, routes,
                    lambda tunnel, route: rekeyed is None and context.is_covered(gateway, tunnel.name, route))
-    if isinstance(found, Apart):
-        raise Refusal(NotifyType.TS_UNACCEPTABLE, f"gateway {session.name}: {found.reason}")
+    if found is None:
+        raise Refusal(NotifyType.TS_UNACCEPTABLE, no_route(responder.selectors, initiator.selectors, routes,
+                                                           session.remote.address))
     tunnel = found.tunnel
     _without_nat(session, tunnel)
     group = None if first else tunnel.pfs
     choice = choose_child(offered.proposals, tunnel.proposals, group,
                           extended=context.extended_sequence_numbers(tunnel.name))
     if isinstance(choice, NoMatch):
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {tunnel.name}: {no_common('phase 2', choice)}")
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_proposal(choice, session.remote.address, tunnel.name),
+                      tunnel=tunnel.name)
     key_exchange, shared = None, b""
     if group is not None:
         if require(payloads, wire.KeyExchange).group != group.number:
@@ -152,9 +149,8 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
 def _without_nat(session: Ikev2Session, tunnel: Tunnel) -> None:
     """AH authenticates the outer addresses, and has no form in UDP (RFC 4302 §3.3.3, RFC 3715 §2.1)."""
     if session.udp_encapsulated and any(row.protocol is Protocol.AH for row in tunnel.proposals):
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {tunnel.name}: a NAT lies between "
-                      f"{session.local.address} and {session.remote.address}, through which AH cannot go: use ESP in "
-                      "the tunnel's proposals at both ends")
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, ah_through_nat(tunnel, session.local.address,
+                                                                    session.remote.address), tunnel=tunnel.name)
 
 
 def _child(session: Ikev2Session, tunnel: Tunnel, parts: Sequence[Part], choice: ChildChoice, *, spi_in: int,

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from ..ike.children import Child, ChildState
 from ..ike.context import NONCE_SIZE
-from ..ike.events import Failed
 from ..ike.refusal import Refusal
+from ..negotiation.reasons import Reason
 from ..vpn.model import Route, Tunnel
 from ..wire import key_exchange as wire
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.message import Payload
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
-from .child_negotiation import ChildOffer, grant, refusal_reason, rekeyed_spi
+from .child_negotiation import ChildOffer, grant, rekeyed_spi
 from .exchange import Task, notify_name, require
 from .informational import DeleteChild
 
@@ -67,7 +67,7 @@ class CreateChild(Task):
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         assert self._offer is not None
-        refused = refusal_reason(payloads, self.tunnel, first=False)
+        refused = self._offer.refused(session, payloads, first=False)
         if refused is not None:
             self._refused(session, *refused, now)
             return
@@ -104,10 +104,10 @@ class CreateChild(Task):
         if was_there:
             session.requests.add(DeleteChild(old, "rekeyed"), now)
 
-    def _refused(self, session: Ikev2Session, notify: int, reason: str, now: float) -> None:
+    def _refused(self, session: Ikev2Session, notify: int, reason: Reason | str, now: float) -> None:
         old = self.rekeyed
         if old is None:
-            session.context.emit(Failed(session.name, self.tunnel.name, notify_name(notify), reason))
+            session.fail(reason, notify_name(notify), tunnel=self.tunnel.name)
             session.context.child_lost(session, now)
             return
         if old.state is ChildState.REKEYING:
@@ -125,7 +125,7 @@ class CreateChild(Task):
         else:
             old.state = ChildState.REPLACED
         if notify != NotifyType.TEMPORARY_FAILURE:
-            session.context.emit(Failed(session.name, self.tunnel.name, notify_name(notify), reason))
+            session.fail(reason, notify_name(notify), tunnel=self.tunnel.name)
 
     def abandoned(self, session: Ikev2Session, reason: str, now: float) -> None:
         if self.rekeyed is not None and self.rekeyed.state is ChildState.REKEYING:

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..crypto.authentication import equal, psk_auth, signed_octets
-from ..ike.events import Failed
 from ..ike.refusal import Refusal
 from ..negotiation import identities
-from ..vpn.model import Gateway, Identity, Transform, Tunnel
+from ..negotiation.answers import not_authentic, refused, undeclared
+from ..negotiation.credentials import another_gateways_suite, another_key, another_method, no_key
+from ..negotiation.reasons import Reason
+from ..vpn.model import Gateway, Transform, Tunnel
 from ..wire.authentication import Authentication
 from ..wire.constants import AuthMethod, ExchangeType, NotifyType
 from ..wire.identification import Identification, IdentificationInitiator, IdentificationResponder
 from ..wire.message import Payload, first, notify
 from ..wire.notify import Notify
 from ..wire.security_association import SecurityAssociation
-from .child_negotiation import ChildOffer, grant, refusal_reason
+from .child_negotiation import ChildOffer, grant
 from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name, require
 from .exchange import answer as answer_to
@@ -77,22 +79,22 @@ class IkeAuth(Task):
             self._take_child(session, self._offer, payloads, now)
 
     def _take_child(self, session: Ikev2Session, offer: ChildOffer, payloads: Sequence[Payload], now: float) -> None:
-        refused: tuple[int, str] | None = None
+        failure: tuple[int, Reason | str] | None = None
         if first(payloads, SecurityAssociation) is None:
-            refused = refusal_reason(payloads, offer.tunnel, first=True) or (
-                NotifyType.NO_PROPOSAL_CHOSEN, f"tunnel {offer.tunnel.name}: the peer answered without a child SA")
+            failure = offer.refused(session, payloads, first=True) or (
+                NotifyType.NO_PROPOSAL_CHOSEN, "the peer answered without a child SA")
         else:
             try:
                 session.add_child(offer.accept(session, payloads, session.nonce_i, session.nonce_r, now), now)
             except Refusal as refusal:
-                refused = refusal.notify, refusal.reason
+                failure = refusal.notify, refusal.reason
                 offer.decline(session, now)
-        if refused is not None:
-            _no_child(session, offer.tunnel, *refused, now)
+        if failure is not None:
+            _no_child(session, offer.tunnel, *failure, now)
 
 
-def _no_child(session: Ikev2Session, tunnel: Tunnel, notify: int, reason: str, now: float) -> None:
-    session.context.emit(Failed(session.name, tunnel.name, notify_name(notify), reason))
+def _no_child(session: Ikev2Session, tunnel: Tunnel, notify: int, reason: Reason | str, now: float) -> None:
+    session.fail(reason, notify_name(notify), tunnel=tunnel.name)
     session.context.child_lost(session, now)
 
 
@@ -100,12 +102,9 @@ def _rejected(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payloa
     error = error_in(payloads)
     if error is None:
         return Refusal(NotifyType.AUTHENTICATION_FAILED, f"the peer {session.remote} did not authenticate itself")
-    text = f"the peer {session.remote} answered {notify_name(error)} to IKE_AUTH"
-    if error == NotifyType.AUTHENTICATION_FAILED:
-        pair = gateway.endpoints[0]
-        text += (f": it expects another pre-shared key, or other identifiers than {_words(pair.local.identity)} for us "
-                 f"and {_words(pair.remote.identity)} for itself; its log says which")
-    return Refusal(error, text)
+    peer, word = session.remote.address, notify_name(error)
+    return Refusal(error, not_authentic(gateway, peer, word) if error == NotifyType.AUTHENTICATION_FAILED
+                   else refused(peer, word))
 
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
@@ -130,7 +129,7 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
         granted, child = grant(session, payloads, nonce_i=session.nonce_i, nonce_r=session.nonce_r, first=True,
                                started_at=session.created_at, rekeyed=None, now=now)
     except Refusal as refusal:
-        session.context.emit(Failed(session.name, None, notify_name(refusal.notify), refusal.reason))
+        session.fail(refusal.reason, notify_name(refusal.notify), tunnel=refusal.tunnel)
         return [*answer, answer_to(refusal)]
     session.add_child(child, now)
     return answer + granted
@@ -143,15 +142,14 @@ def _gateway(session: Ikev2Session, theirs: Identification, asked: Identificatio
         if _same_suite(gateway, session.protection.transform):
             return gateway
     if meant:
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"phase 1: {session.protection.suite} was chosen before the "
-                      f"peer {session.remote} said which of {', '.join(row.name for row in session.candidates)} it is, "
-                      f"and {meant[0].name} does not have it: give them the same transforms", fatal=True)
-    expected = " or ".join(f"{_words(row.endpoints[0].remote.identity)} for itself and "
-                           f"{_words(row.endpoints[0].local.identity)} for us" for row in session.candidates)
-    received = identities.text(theirs.id_type, theirs.data)
-    received += f" for itself and {identities.text(asked.id_type, asked.data)} for us" if asked else " for itself"
-    raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"identifiers: the peer {session.remote} sent {received}; "
-                  f"declared is {expected}", fatal=True)
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_gateways_suite(
+            meant[0], session.candidates, session.remote.address, session.protection.suite), fatal=True)
+    if not session.candidates:
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, undeclared(session.local.address, session.remote.address),
+                      fatal=True)
+    presented, expected = (theirs.id_type, theirs.data), (asked.id_type, asked.data) if asked else None
+    raise Refusal(NotifyType.AUTHENTICATION_FAILED, identities.mismatch(
+        session.candidates, session.remote.address, presented, expected), fatal=True)
 
 
 def _is_meant(gateway: Gateway, theirs: Identification, asked: Identification | None) -> bool:
@@ -171,32 +169,25 @@ def _check_identity(session: Ikev2Session, gateway: Gateway, theirs: Identificat
     wanted = gateway.endpoints[0].remote.identity
     if not identities.matches(wanted, theirs.id_type, theirs.data):
         raise Refusal(NotifyType.AUTHENTICATION_FAILED,
-                      f"identifiers: the peer {session.remote} sent {identities.text(theirs.id_type, theirs.data)}; "
-                      f"declared is {_words(wanted)}")
+                      identities.mismatch([gateway], session.remote.address, (theirs.id_type, theirs.data), None))
     session.remote_identity = wanted.value
 
 
 def _check_auth(session: Ikev2Session, gateway: Gateway, theirs: Identification, proof: Authentication, *,
                 of_initiator: bool) -> None:
     if proof.method != AuthMethod.SHARED_KEY:
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"credential: the peer {session.remote} authenticates by "
-                      f"method {proof.method}, declared is a pre-shared key", fatal=True)
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_method(gateway, session.remote.address, proof.method),
+                      fatal=True)
     if not equal(proof.data, _auth(session, gateway, theirs, of_initiator=of_initiator)):
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"credential: the peer {session.remote} has another pre-shared "
-                      "key: set the same one at both ends", fatal=True)
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_key(gateway, session.remote.address), fatal=True)
 
 
 def _auth(session: Ikev2Session, gateway: Gateway, identity: Identification, *, of_initiator: bool) -> bytes:
     """AUTH of that end by the pre-shared key (RFC 7296 §2.15)."""
     protection, secret = session.protection, gateway.credential.secret
     if secret is None:
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED, f"gateway {gateway.name} has no pre-shared key here",
-                      fatal=True)
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_key(gateway), fatal=True)
     message, nonce, key = ((session.init_request, session.nonce_r, protection.keys.sk_pi) if of_initiator
                            else (session.init_response, session.nonce_i, protection.keys.sk_pr))
     return psk_auth(protection.prf, secret.octets,
                     signed_octets(protection.prf, message, nonce, key, identity.encode_body()))
-
-
-def _words(identity: Identity) -> str:
-    return f"{identity.kind.value} {identity}"

@@ -13,9 +13,10 @@ from ..crypto.key_exchange import KeyExchange
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import NO_SPI, State
+from ..negotiation.answers import chose_another, no_group, no_transform, refused, undeclared
 from ..negotiation.ikev2_proposals import choose_ike, offer_ike
 from ..negotiation.matching import NoMatch
-from ..negotiation.reasons import no_common
+from ..negotiation.mismatches import no_common_transform
 from ..security_association import Datagram
 from ..vpn import algorithms
 from ..vpn.model import Transform
@@ -76,11 +77,13 @@ class IkeSaInit(Task):
                 return
         error = error_in(payloads)
         if error is not None:
-            raise Refusal(error, _refused(session, error))
+            peer, word = session.remote.address, notify_name(error)
+            raise Refusal(error, no_transform(gateway, peer, word) if error == NotifyType.NO_PROPOSAL_CHOSEN
+                          else refused(peer, word))
         answer = require(payloads, SecurityAssociation)
         choice = choose_ike(answer.proposals, gateway.transforms)
         if not answer.is_choice or isinstance(choice, NoMatch):
-            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 1: the peer chose what we did not offer")
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 1 transform", session.remote.address))
         key_exchange = require(payloads, wire.KeyExchange)
         if (session.key_exchange is None or key_exchange.group != session.key_exchange.group.number
                 or choice.transform.key_group.number != key_exchange.group):
@@ -107,23 +110,13 @@ class IkeSaInit(Task):
                 session.key_exchange = KeyExchange(transform.key_group)
                 self._repeat(session, now)
                 return
-        ours = ", ".join(str(row.key_group.number) for row in session.gateway.transforms)
-        raise Refusal(NotifyType.INVALID_KE_PAYLOAD,
-                      f"phase 1: the peer wants key group {wanted}, we have {ours}: add the group at one of the ends")
+        raise Refusal(NotifyType.INVALID_KE_PAYLOAD, no_group(session.gateway, session.remote.address, wanted))
 
     def _repeat(self, session: Ikev2Session, now: float) -> None:
         self._repeats += 1
         if self._repeats > _MOST_REPEATS:
             raise Refusal(NotifyType.COOKIE, "phase 1: the peer asks for cookies or groups without end")
         session.requests.repeat_init(self, now)
-
-
-def _refused(session: Ikev2Session, kind: int) -> str:
-    assert session.gateway is not None
-    ours = "; ".join(f"{row.encryption.name}/{row.authentication.name}/group {row.key_group.number}"
-                     for row in session.gateway.transforms)
-    text = f"phase 1: the peer {session.remote} answered {notify_name(kind)}"
-    return f"{text}; we offered {ours}: its log says what it has" if kind == NotifyType.NO_PROPOSAL_CHOSEN else text
 
 
 def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: float) -> None:
@@ -133,13 +126,12 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
     session.candidates = tuple(context.candidates(datagram.local.address, datagram.remote.address))
     if not session.candidates:
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
-                      f"no gateway is declared, or up to answer, between {datagram.local.address} and "
-                      f"{datagram.remote.address}")
+                      undeclared(datagram.local.address, datagram.remote.address))
     offered = require(payloads, SecurityAssociation)
     ours: list[Transform] = list(dict.fromkeys(row for gateway in session.candidates for row in gateway.transforms))
     choice = choose_ike(offered.proposals, ours)
     if isinstance(choice, NoMatch):
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common("phase 1", choice))
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_transform(choice, datagram.remote.address))
     key_exchange, group = require(payloads, wire.KeyExchange), choice.transform.key_group
     if key_exchange.group != group.number:
         raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))

@@ -12,12 +12,12 @@ from ..crypto.key_derivation import rekeyed_skeyseed
 from ..crypto.key_exchange import KeyExchange
 from ..ike.children import ChildState
 from ..ike.context import NONCE_SIZE
-from ..ike.events import Failed
 from ..ike.refusal import Refusal
 from ..ike.state import State
+from ..negotiation.answers import chose_another, no_transform, refused
 from ..negotiation.ikev2_proposals import choose_ike, offer_ike
 from ..negotiation.matching import NoMatch
-from ..negotiation.reasons import no_common
+from ..negotiation.mismatches import no_common_transform
 from ..vpn.algorithms import KeyGroup
 from ..vpn.model import Transform
 from ..wire import key_exchange as wire
@@ -67,7 +67,7 @@ class RekeyIke(Task):
         theirs = require(payloads, wire.KeyExchange)
         if (isinstance(choice, NoMatch) or not answer.is_choice or len(choice.answer.spi) != 8
                 or not theirs.group == self._key_exchange.group.number == choice.transform.key_group.number):
-            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "phase 1 rekey: the peer chose what we did not offer")
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 1 transform", session.remote.address))
         nonce_r = require(payloads, Nonce).data
         seed = _skeyseed(session, self._key_exchange.shared_secret(theirs.data), self._nonce, nonce_r)
         new = session.make_successor(choice.transform, seed, initiator=True, spi_i=self._spi, spi_r=choice.answer.spi,
@@ -96,8 +96,10 @@ class RekeyIke(Task):
             return
         session.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
         if kind != NotifyType.TEMPORARY_FAILURE:
-            session.context.emit(Failed(session.name, None, notify_name(kind),
-                                        f"phase 1 rekey: the peer answered {notify_name(kind)}"))
+            peer, word = session.remote.address, notify_name(kind)
+            reason = (no_transform(session.gateway, peer, word)
+                      if kind == NotifyType.NO_PROPOSAL_CHOSEN and session.gateway else refused(peer, word))
+            session.fail(reason.at(f"rekey of gateway {session.name}"), word)
 
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
@@ -107,9 +109,11 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
         raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
     offered = require(payloads, SecurityAssociation)
     choice = choose_ike(offered.proposals, _transforms(session))
-    if isinstance(choice, NoMatch) or len(choice.answer.spi) != 8:
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, f"rekey of {session.name}: "
-                      f"{no_common('phase 1', choice) if isinstance(choice, NoMatch) else 'the SPI is not 8 octets'}")
+    if isinstance(choice, NoMatch):
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
+                      no_common_transform(choice, session.remote.address).at(f"rekey of gateway {session.name}"))
+    if len(choice.answer.spi) != 8:
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "the peer's rekey brings no SPI of 8 octets")
     theirs, group = require(payloads, wire.KeyExchange), choice.transform.key_group
     if theirs.group != group.number:
         raise Refusal(NotifyType.INVALID_KE_PAYLOAD, "", group.number.to_bytes(2, "big"))

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from ..crypto.errors import CryptoError, InvalidKeyExchange
 from ..ike.children import Child
 from ..ike.context import Context
-from ..ike.events import Failed, IkeEstablished, IkeRekeyed
+from ..ike.events import IkeEstablished, IkeRekeyed
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI, State
+from ..negotiation.answers import silent
+from ..negotiation.reasons import Reason
 from ..security_association import Datagram, SocketAddress
 from ..vpn.model import Gateway, IkeVersion, Route, Transform, Tunnel
 from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, ProtocolId
@@ -216,7 +218,7 @@ class Ikev2Session(IkeSession):
         try:
             outstanding.task.response(self, payloads, now)
         except Refusal as refusal:
-            outstanding.task.abandoned(self, refusal.reason, now)
+            outstanding.task.abandoned(self, str(refusal), now)
             if self.established_at is None:
                 self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
             else:
@@ -231,7 +233,7 @@ class Ikev2Session(IkeSession):
             self._give_up(f"the peer's answer cannot be used: {error}", now)
         self._proceed(now)
 
-    def _give_up(self, reason: str, now: float, notify: str | None = None) -> None:
+    def _give_up(self, reason: Reason | str, now: float, notify: str | None = None) -> None:
         """Close for an answer that cannot be used, by a peer that takes this IKE SA for good: tell it."""
         self.say_once([Delete(ProtocolId.IKE, ())], now)
         self.close(reason, now, failed=True, notify=notify)
@@ -311,7 +313,7 @@ class Ikev2Session(IkeSession):
         if refusal is not None:
             answer = [answer_to(refusal)]
             if refusal.reason and not refusal.fatal:
-                self.context.emit(Failed(self.name, None, notify_name(refusal.notify), refusal.reason))
+                self.fail(refusal.reason, notify_name(refusal.notify), tunnel=refusal.tunnel)
         if answer is not None:
             self._expected_request += 1
             self._last_request, self._answered_under = opened.data, self.protection
@@ -433,8 +435,7 @@ class Ikev2Session(IkeSession):
             return
         outstanding = self.requests.outstanding
         if outstanding is not None and now >= outstanding.due and not self.requests.retransmit(outstanding, now):
-            what = outstanding.task.exchange.name
-            self.close(f"the peer {self.remote} is silent: no answer to {what}", now, failed=True)
+            self.close(silent(self.remote, outstanding.task.exchange.name), now, failed=True)
             return
         if self.expires_at is not None and now >= self.expires_at:
             self.say_once([Delete(ProtocolId.IKE, ())], now)

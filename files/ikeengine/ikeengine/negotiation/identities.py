@@ -6,9 +6,18 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
+from typing import TypeAlias
 
-from ..vpn.model import Identity, IdentityKind
+from ..vpn.model import Gateway, Identity, IdentityKind
 from ..wire.constants import IdType
+from .reasons import Reason
+
+#: Type and data of an identification, as it came.
+Received: TypeAlias = tuple[int, bytes]
+
+_LONGEST_TEXT = 256
+_MOST_NAMED = 6
 
 _TEXT = {IdentityKind.DOMAIN_NAME: IdType.FQDN, IdentityKind.DOMAIN_INFORMATION: IdType.RFC822_ADDR}
 _KIND_OF = {IdType.IPV4_ADDR: IdentityKind.IP_ADDRESS, IdType.IPV6_ADDR: IdentityKind.IP_ADDRESS,
@@ -42,11 +51,45 @@ def _folded(text: bytes) -> bytes:
     return user + at + domain.lower()
 
 
-def text(id_type: int, data: bytes) -> str:
-    """For the operator: kind and value, with what is not printable escaped."""
+def from_wire(id_type: int, data: bytes) -> Identity | None:
+    """The identity that is meant; None where it is of another kind, or no operator could write it."""
     if id_type in (IdType.IPV4_ADDR, IdType.IPV6_ADDR) and len(data) == (4 if id_type == IdType.IPV4_ADDR else 16):
-        return f"{IdentityKind.IP_ADDRESS.value} {ipaddress.ip_address(data)}"
+        return Identity(IdentityKind.IP_ADDRESS, str(ipaddress.ip_address(data)))
+    if id_type in (IdType.FQDN, IdType.RFC822_ADDR) and data.isascii() and len(data) <= _LONGEST_TEXT:
+        value = data.decode()
+        return Identity(_KIND_OF[IdType(id_type)], value) if value.isprintable() else None
+    return None
+
+
+def text(id_type: int, data: bytes) -> str:
+    """For the operator: value and kind, with what is not printable escaped."""
+    known = from_wire(id_type, data)
+    if known is not None:
+        return words(known)
     if id_type in (IdType.FQDN, IdType.RFC822_ADDR):
-        printable = data.decode("ascii", "backslashreplace").encode("unicode_escape").decode("ascii")
-        return f"{_KIND_OF[IdType(id_type)].value} {printable[:256]}"
-    return f"type {id_type} {data[:64].hex()}"
+        printable = data[:_LONGEST_TEXT].decode("ascii", "backslashreplace").encode("unicode_escape").decode("ascii")
+        return f"{printable} ({_KIND_OF[IdType(id_type)].value})"
+    return f"{data[:64].hex()} (type {id_type})"
+
+
+def words(identity: Identity) -> str:
+    return f"{identity.value} ({identity.kind.value})"
+
+
+def mismatch(candidates: Sequence[Gateway], peer: object, presented: Received, asked: Received | None) -> Reason:
+    """Why the peer is none of the gateways that it may be by its address. ``presented`` is what it says that it is,
+    ``asked`` what it says that we are, where it does."""
+    by_name = next((row for row in candidates if matches(row.endpoints[0].remote.identity, *presented)), None)
+    if asked is not None and by_name is not None:
+        return _mismatch([by_name], peer, "local", asked, "expects", "present")
+    return _mismatch(candidates, peer, "remote", presented, "presents", "expect")
+
+
+def _mismatch(gateways: Sequence[Gateway], peer: object, place: str, received: Received, does: str, we: str) -> Reason:
+    ours = list(dict.fromkeys(getattr(row.endpoints[0], place).identity for row in gateways))
+    path, said = f"gateways[{gateways[0].name}].endpoints[0].{place}.identifier", from_wire(*received)
+    theirs = f"have the peer {does.removesuffix('s')} {ours[0].as_yaml}"
+    fix = f"set {path} to {said.as_yaml}, or {theirs}" if said is not None else theirs
+    return Reason("they do not mirror, so the answer is AUTHENTICATION_FAILED", fix[0].upper() + fix[1:],
+                  "phase 1 identifier", f"the peer {peer} {does} {text(*received)}",
+                  f"we {we} {' or '.join(map(words, ours[:_MOST_NAMED]))}", path)

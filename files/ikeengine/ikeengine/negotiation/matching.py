@@ -9,9 +9,10 @@ write them: so a sentence can be made of what was compared, and the wire is left
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
+from typing import TypeAlias
 
 # Kinds of algorithm, in the words of a sentence. A wire may bring others; nothing of ours has those.
 PROTOCOL = "protocol"
@@ -41,6 +42,12 @@ class Offer:
     label: str
     alternatives: Mapping[str, Sequence[str]]
 
+    @property
+    def path(self) -> str:
+        """Where one of ours stands in the declaration: ``transforms[p1]``."""
+        kind, _space, name = self.label.partition(" ")
+        return f"{kind}s[{name}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -60,13 +67,16 @@ class Difference:
     ours: tuple[str, ...]
 
 
+Differences: TypeAlias = tuple[Difference, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Near:
     """Two offers, and all in which they differ."""
 
     theirs: Offer
     ours: Offer
-    differences: tuple[Difference, ...]
+    differences: Differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +86,15 @@ class NoMatch:
     theirs: tuple[Offer, ...]
     ours: tuple[Offer, ...]
 
-    @property
-    def nearest(self) -> Near | None:
+    def nearest(self, told: Callable[[Differences], Differences] = lambda found: found,
+                minor: Collection[str] = ()) -> Near | None:
         """The two that differ least, the earliest of them; None where an end has no offer at all. Offers of one
-        protocol are nearer than any of two."""
-        pairs = (Near(one, other, _differences(one, other))
+        protocol are nearer than any of two. ``told`` leaves out differences that only follow from others; those in
+        ``minor`` kinds do not count."""
+        pairs = (Near(one, other, told(_differences(one, other)))
                  for one, other in islice(product(self.theirs, self.ours), _MOST_COMPARED))
         return min(pairs, key=lambda near: (any(row.kind == PROTOCOL for row in near.differences),
-                                            len(near.differences)), default=None)
+                                            sum(row.kind not in minor for row in near.differences)), default=None)
 
 
 def choose(theirs: Iterable[Offer], ours: Sequence[Offer]) -> Choice | NoMatch:
@@ -115,7 +126,7 @@ def _common(theirs: Mapping[str, Sequence[str]], ours: Mapping[str, Sequence[str
     return chosen
 
 
-def _differences(theirs: Offer, ours: Offer) -> tuple[Difference, ...]:
+def _differences(theirs: Offer, ours: Offer) -> Differences:
     there, here = theirs.alternatives, ours.alternatives
     found = (Difference(kind, tuple(there.get(kind, _ONLY_NONE)), tuple(here.get(kind, _ONLY_NONE)))
              for kind in dict.fromkeys((*here, *there)))

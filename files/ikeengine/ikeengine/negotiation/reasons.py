@@ -1,19 +1,43 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a negotiation failed, in words."""
+"""Why a negotiation failed: what the peer has, what we have, and what would mend it, as validation says it."""
 
 from __future__ import annotations
 
-from .matching import NoMatch
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..vpn.findings import sentence
 
 
-def no_common(phase: str, found: NoMatch) -> str:
-    """A sentence that names the nearest pair and what differs in it."""
-    near = found.nearest
-    if near is None:
-        return f"{phase}: no common transform: {'we have' if found.theirs else 'the peer offers'} none"
-    differences = "; ".join(f"{row.kind}: the peer offers {' or '.join(row.theirs)}, we have {' or '.join(row.ours)}"
-                            for row in near.differences)
-    return (f"{phase}: no common transform; nearest are the peer's {near.theirs.label} and our {near.ours.label}: "
-            f"{differences}")
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One sentence in validation's shape, ``where: field: theirs, ours: rule. Fix.``, of which only the rule must be
+    there. ``field`` is called as validation calls it; ``path`` is where ``ours`` stands in the declaration. No part
+    ever holds a secret, and what came from the network in it is of bounded length.
+    """
+
+    rule: str
+    fix: str = ""
+    field: str = ""
+    theirs: str = ""
+    ours: str = ""
+    path: str = ""
+    where: str = ""
+
+    def at(self, where: str) -> Reason:
+        """The same where nothing says where already."""
+        return self if self.where else replace(self, where=where)
+
+    def as_dict(self) -> dict[str, str]:
+        return {"where": self.where, "field": self.field, "theirs": self.theirs, "ours": self.ours, "rule": self.rule,
+                "fix": self.fix, "path": self.path, "message": str(self)}
+
+    def __str__(self) -> str:
+        return sentence(self.where, self.field, (self.theirs, self.ours), self.rule, self.fix)
+
+
+def listed(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

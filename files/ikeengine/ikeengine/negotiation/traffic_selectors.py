@@ -20,7 +20,7 @@ from ..wire.traffic_selectors import TrafficSelector
 #: A declared route with the part of it that both ends agree on; one of several parts stands there several times.
 Part: TypeAlias = tuple[Route, Route]
 
-_ALL_PORTS = (0, 65535)
+ALL_PORTS = (0, 65535)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,6 @@ class Narrowed:
     tunnel: Tunnel
     parts: tuple[Part, ...]
     more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """Nothing in common. ``reason`` is a sentence with both ends' selectors."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ def to_wire(selector: Selector) -> TrafficSelector:
 def from_wire(selectors: Sequence[TrafficSelector]) -> list[Selector]:
     """The selectors for all protocols and ports: the only kind a tunnel route can be."""
     return [Selector.between(row.first, row.last) for row in selectors
-            if row.protocol == 0 and (row.first_port, row.last_port) == _ALL_PORTS
+            if row.protocol == 0 and (row.first_port, row.last_port) == ALL_PORTS
             and row.first.version == row.last.version and int(row.first) <= int(row.last)]
 
 
@@ -82,7 +75,7 @@ def selectors_of(parts: Sequence[Part]) -> tuple[tuple[TrafficSelector, ...], tu
 
 
 def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], ours: Iterable[tuple[Tunnel, Route]],
-           is_covered: Callable[[Tunnel, Route], bool]) -> Narrowed | Apart:
+           is_covered: Callable[[Tunnel, Route], bool]) -> Narrowed | None:
     """What of ``ours`` a peer gets that proposes these selectors; ``is_covered`` says which have an SA already.
 
     First one route is chosen: the one with the first selectors of both lists in it (RFC 7296 §2.9), unless it has an
@@ -101,8 +94,7 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
             rank = _rank(route, offered_local, offered_remote)
             found.append(_Shared(tunnel, route, shared_local, shared_remote, rank, is_covered(tunnel, route)))
     if not found:
-        return Apart(f"tunnel routes: the peer proposes {_text(local)} here and {_text(remote)} there; "
-                     f"declared are {', '.join(str(route) for _tunnel, route in ours) or 'none'}")
+        return None
     best = _best(found, local[0], remote[0])
     # Where routes lie inside others, the same addresses are of several; they go to the one that is meant.
     others = [row for row in found if not any(better.rank < row.rank and better.has(row) for better in found)]
@@ -149,7 +141,7 @@ def product_with(route: Route, routes: Sequence[Route]) -> tuple[Route, ...]:
 
 
 def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
-           routes: Sequence[Route]) -> tuple[Part, ...] | Apart:
+           routes: Sequence[Route]) -> tuple[Part, ...] | None:
     """What the responder's answer makes of the routes that we proposed; refuses an answer that is wider than they."""
     answered_local, answered_remote = from_wire(local), from_wire(remote)
     if (len(answered_local) == len(local) and _within(answered_local, [row.local for row in routes])
@@ -160,8 +152,7 @@ def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
                       for other in _intersections(route.remote, joined_remote))
         if parts:
             return parts
-    return Apart(f"tunnel routes: we proposed {', '.join(map(str, routes))}, the peer answered {_text(local)} here and "
-                 f"{_text(remote)} there")
+    return None
 
 
 def joined(selectors: Iterable[Selector]) -> list[Selector]:
@@ -201,16 +192,3 @@ def _rank(route: Route, local: Sequence[Selector], remote: Sequence[Selector]) -
     if any(route.local.contains(each) for each in local) and any(route.remote.contains(each) for each in remote):
         return 2
     return 3
-
-
-def _text(selectors: Sequence[TrafficSelector]) -> str:
-    return ", ".join(_one(row) for row in selectors) or "nothing"
-
-
-def _one(row: TrafficSelector) -> str:
-    if row.first.version != row.last.version or int(row.first) > int(row.last):
-        return f"{row.first}-{row.last}"
-    text = str(Selector.between(row.first, row.last))
-    if row.protocol or (row.first_port, row.last_port) != _ALL_PORTS:
-        text += f" (protocol {row.protocol}, ports {row.first_port}-{row.last_port})"
-    return text

@@ -225,7 +225,7 @@ def both_only_answer(draw: random.Random, both: Both, end: Data) -> None:
         _gateway(row)["start"] = "answer"
 
 
-@_fault("gateway-declared-twice", "tunnel routes", "far-end-has-no-gateway", "tunnel-without-counterpart")
+@_fault("gateway-declared-twice", "tunnel route", "far-end-has-no-gateway", "tunnel-without-counterpart")
 def gateway_split_in_two(draw: random.Random, both: Both, end: Data) -> None:
     """Half of the tunnels under a second gateway of the same endpoints."""
     _with_tunnels(draw, both, 2)
@@ -384,19 +384,19 @@ def _route(draw: random.Random, both: Both, end: Data, local: str, remote: str) 
 _NETWORKS = (("10.77.0.0/24", "10.88.0.0/24"), ("fd77::/64", "fd88::/64"))
 
 
-@_fault("route-missing-mirror", "tunnel routes")
+@_fault("route-missing-mirror", "tunnel route")
 def route_missing(draw: random.Random, both: Both, end: Data) -> None:
     _row, _mirror, tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
     tunnel["routes"].pop()
 
 
-@_fault("route-missing-mirror", "tunnel routes")
+@_fault("route-missing-mirror", "tunnel route")
 def route_elsewhere(draw: random.Random, both: Both, end: Data) -> None:
     row, _mirror, _tunnel = _route(draw, both, end, *_NETWORKS[0])
     row[draw.choice(("local", "remote"))] = "10.99.0.0/24"
 
 
-@_fault("route-missing-mirror", "tunnel routes")
+@_fault("route-missing-mirror", "tunnel route")
 def route_not_turned_round(draw: random.Random, both: Both, end: Data) -> None:
     """Both ends say the same of local and remote."""
     row, _mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
@@ -459,13 +459,13 @@ def _with_tunnels(draw: random.Random, both: Both, number: int) -> None:
                                       "routes": [mirrored(row) for row in left["routes"]]})
 
 
-@_fault("tunnel-without-counterpart", "tunnel routes")
+@_fault("tunnel-without-counterpart", "tunnel route")
 def tunnel_missing(draw: random.Random, both: Both, end: Data) -> None:
     _with_tunnels(draw, both, 2)
     end["tunnels"].remove(draw.choice(end["tunnels"]))
 
 
-@_fault("tunnel-without-counterpart", "tunnel routes")
+@_fault("tunnel-without-counterpart", "tunnel route")
 def no_tunnel_at_all(draw: random.Random, both: Both, end: Data) -> None:
     end["tunnels"].clear()
 

@@ -148,6 +148,19 @@ def test_the_daemons_name_the_same_member(pairs):
     assert not wrong, _report(wrong)
 
 
+BOTH_NAME = {"psk-differs", "identity-does-not-mirror", "phase1-no-common-transform", "phase2-no-common-proposal",
+             "pfs-differs", "pfs-group-differs", "route-missing-mirror"}
+"""Faults whose field a daemon sees as well."""
+
+
+def test_the_daemons_call_the_field_as_validation_does(pairs):
+    planted = [row for row in pairs if row.fault is not None and row.fault.code in BOTH_NAME & row.codes]
+    wrong = [row for row in planted if not any(
+        f": {finding.field}: " in sentence for sentence in row.observation.said
+        for finding in row.validation.findings if finding.code in BOTH_NAME)]
+    assert planted and not wrong, _report(wrong)
+
+
 def test_every_rule_between_two_sites_is_broken_or_left_out():
     codes = {rule.code for chapter in BETWEEN_TWO_SITES for rule in chapter.rules if rule.severity is book.ERROR}
     planted = {fault.code for fault in FAULTS}

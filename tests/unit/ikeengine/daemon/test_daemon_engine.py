@@ -32,7 +32,7 @@ def test_an_sa_that_the_data_plane_refuses_is_closed_and_the_reason_shown(pair: 
     async def test() -> None:
         with pytest.raises(Exception, match="lan: no room"):
             await pair.hq.ask("up", gateway="peer", timeout=10)
-        assert (await pair.hq.tunnel())["last_error"] == "lan: no room"
+        assert (await pair.hq.tunnel())["last_error"] == "tunnel lan of peer: lan: no room"
         assert "the data plane refused an SA" in pair.hq.messages()
 
     pair.run(test)

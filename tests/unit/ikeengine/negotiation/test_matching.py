@@ -56,15 +56,15 @@ def test_what_is_chosen(theirs, ours, chosen):
 ])
 def test_what_is_nearest(theirs, ours, nearest, differences):
     found = choose(theirs, ours)
-    assert isinstance(found, NoMatch) and found.nearest is not None
-    assert (found.nearest.theirs.label, found.nearest.ours.label) == nearest
-    assert list(found.nearest.differences) == differences
+    assert isinstance(found, NoMatch) and found.nearest() is not None
+    assert (found.nearest().theirs.label, found.nearest().ours.label) == nearest
+    assert list(found.nearest().differences) == differences
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [([], [BOTH]), ([BOTH], []), ([], [])])
 def test_nothing_is_nearest_to_nothing(theirs, ours):
     found = choose(theirs, ours)
-    assert isinstance(found, NoMatch) and found.nearest is None
+    assert isinstance(found, NoMatch) and found.nearest() is None
 
 
 def test_no_more_of_the_peers_offers_is_read_than_it_takes():

@@ -1,0 +1,117 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an initiator can say of a bare refusal: what it sent, and where to look. The peer alone knows what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..vpn.model import CredentialMethod, Gateway, Route, Transform, Tunnel
+from ..vpn.selectors import Address
+from .identities import words
+from .reasons import Reason, listed
+
+_WHO_KNOWS = "its log names what differs, and so does ikectl explain where it is ikeengine"
+
+
+def no_transform(gateway: Gateway, peer: object, answer: str) -> Reason:
+    """It takes none of our Phase 1 transforms. ``answer`` is the wire's word."""
+    path = f"gateways[{gateway.name}].transforms"
+    return Reason("it has no transform like these", f"Hold {path} against the peer's: {_WHO_KNOWS}",
+                  "phase 1 transform", f"the peer {peer} answered {answer}",
+                  f"we offered {' or '.join(map(suite, gateway.transforms))}", path)
+
+
+def no_group(gateway: Gateway, peer: object, wanted: int) -> Reason:
+    """It wants a key group that we did not offer."""
+    ours = dict.fromkeys(f"group {row.key_group.number}" for row in gateway.transforms)
+    return Reason("no common key group", f"Have the peer take {next(iter(ours))}, or set transforms"
+                  f"[{gateway.transforms[0].name}].key_group to {wanted}", "phase 1 key group",
+                  f"the peer {peer} wants group {wanted}", f"we have {' or '.join(ours)}",
+                  f"transforms[{gateway.transforms[0].name}].key_group")
+
+
+def not_authentic(gateway: Gateway, peer: object, answer: str) -> Reason:
+    """It does not believe that we are who we say, or that it is who we expect."""
+    pair = gateway.endpoints[0]
+    what = "certificate" if gateway.method is CredentialMethod.CERTIFICATE else "pre-shared key"
+    path = f"gateways[{gateway.name}]"
+    return Reason(f"it expects another {what}, or other identifiers",
+                  f"Hold {path}.credential and the identifiers of {path}.endpoints[0] against the peer's: {_WHO_KNOWS}",
+                  "credential or phase 1 identifier", f"the peer {peer} answered {answer}",
+                  f"we present {words(pair.local.identity)} and expect {words(pair.remote.identity)}",
+                  f"{path}.credential")
+
+
+def no_proposal(tunnel: Tunnel, peer: object, answer: str, *, with_pfs: bool) -> Reason:
+    """It takes none of our Phase 2 proposals; ``with_pfs`` says that the exchange negotiates PFS as well."""
+    path = f"tunnels[{tunnel.name}].proposals"
+    paths = f"{path} and tunnels[{tunnel.name}].pfs" if with_pfs else path
+    field, rule = "phase 2 proposal", "it has no proposal like these"
+    if with_pfs:
+        field, rule = f"{field} or PFS", f"{rule} with that PFS"
+    return Reason(rule, f"Hold {paths} against the peer's: {_WHO_KNOWS}", field, f"the peer {peer} answered {answer}",
+                  f"we offered {offers(tunnel, with_pfs=with_pfs)}", path)
+
+
+def no_secrecy_group(tunnel: Tunnel, peer: object, answer: str) -> Reason:
+    """It wants another key group for PFS."""
+    path = f"tunnels[{tunnel.name}].pfs.key_group"
+    return Reason("both ends need the same", f"Hold {path} against the peer's: {_WHO_KNOWS}", "PFS key group",
+                  f"the peer {peer} answered {answer}",
+                  f"we have group {tunnel.pfs.number}" if tunnel.pfs else "we have none", path)
+
+
+def no_mirror(tunnel: Tunnel, routes: Sequence[Route], peer: object, answer: str) -> Reason:
+    """It has no tunnel route that mirrors one of ours."""
+    return Reason("it has no mirror of that", f"Add {listed(row.mirrored.as_yaml for row in routes)} to the routes at "
+                  f"the peer, or remove {listed(row.as_yaml for row in routes)} from tunnels[{tunnel.name}].routes",
+                  "tunnel route", f"the peer {peer} answered {answer}", f"we proposed {', '.join(map(str, routes))}",
+                  f"tunnels[{tunnel.name}].routes")
+
+
+def refused(peer: object, answer: str) -> Reason:
+    """Any other answer, and nothing that we could say of it."""
+    return Reason("its log says why", theirs=f"the peer {peer} answered {answer}")
+
+
+def ah_through_nat(tunnel: Tunnel, local: Address, remote: Address) -> Reason:
+    return Reason("AH protects the addresses that a NAT changes", "Set protocol to ESP in the proposals of both ends",
+                  "phase 2 protocol", f"a NAT lies between {local} and {remote}", "we have AH",
+                  f"tunnels[{tunnel.name}].proposals")
+
+
+def chose_another(field: str, peer: object) -> Reason:
+    """Its answer is none of what we offered, or more than one."""
+    return Reason("an answer is one of what was offered (RFC 7296 §2.7)", "Mend the peer", field,
+                  f"the peer {peer} chose what we did not offer")
+
+
+def undeclared(local: Address, remote: Address) -> Reason:
+    """Nobody of these addresses is known here."""
+    return Reason("no gateway is declared, or up to answer, between these addresses",
+                  f"Declare one with endpoints {{local: {{address: {local}}}, remote: {{address: {remote}}}}}, or "
+                  "bring up the one that was taken down", "endpoint address", f"the peer {remote} asks for {local}",
+                  "we expect nobody there")
+
+
+def silent(peer: object, message: str) -> Reason:
+    """No answer came, however often we asked. ``message`` is what we sent."""
+    return Reason(f"no answer to {message}", "Check that it runs and is set up for us, and that UDP ports 500 and 4500 "
+                  "pass both ways", theirs=f"the peer {peer} is silent")
+
+
+def suite(transform: Transform) -> str:
+    """``AES-256/SHA2-256/group 14``, as an operator writes it."""
+    parts = (transform.encryption.name, transform.authentication.name, f"group {transform.key_group.number}",
+             transform.additional_key_exchange.name if transform.additional_key_exchange else "")
+    return "/".join(part for part in parts if part)
+
+
+def offers(tunnel: Tunnel, *, with_pfs: bool) -> str:
+    """What a tunnel offers in Phase 2, in words."""
+    suites = [f"{row.protocol.name} " + "/".join(part.name for part in (row.encryption, row.authentication) if part)
+              for row in tunnel.proposals]
+    pfs = f", PFS {f'group {tunnel.pfs.number}' if tunnel.pfs else 'off'}" if with_pfs else ""
+    return " or ".join(suites) + pfs
