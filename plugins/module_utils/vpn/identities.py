@@ -24,10 +24,16 @@ _ESCAPE = re.compile(r"\\([ \"#+,/;<=>\\])")
 _OCTETS = re.compile(r"(?:\\[0-9A-Fa-f]{2})+")
 _ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)\s*=\s*"
                         r"(#(?:[0-9A-Fa-f]{2})+|(?!#)(?:\\[0-9A-Fa-f]{2}|[^\\\";<>])+)", re.ASCII | re.DOTALL)
-_TYPES = {"2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.9": "STREET", "2.5.4.10": "O",
-          "2.5.4.11": "OU", "0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC",
-          "1.2.840.113549.1.9.1": "E", "EMAILADDRESS": "E"}
-"""The short names of attribute types (RFC 4514 §3), and of e-mail addresses."""
+_OIDS = {
+    "CN": "2.5.4.3", "SURNAME": "2.5.4.4", "SERIALNUMBER": "2.5.4.5", "C": "2.5.4.6", "L": "2.5.4.7", "ST": "2.5.4.8",
+    "STREET": "2.5.4.9", "O": "2.5.4.10", "OU": "2.5.4.11", "TITLE": "2.5.4.12", "T": "2.5.4.12",
+    "DESCRIPTION": "2.5.4.13", "POSTALCODE": "2.5.4.17", "NAME": "2.5.4.41", "GIVENNAME": "2.5.4.42", "GN": "2.5.4.42",
+    "INITIALS": "2.5.4.43", "GENERATIONQUALIFIER": "2.5.4.44", "DNQUALIFIER": "2.5.4.46", "PSEUDONYM": "2.5.4.65",
+    "ORGANIZATIONIDENTIFIER": "2.5.4.97", "UID": "0.9.2342.19200300.100.1.1", "DC": "0.9.2342.19200300.100.1.25",
+    "E": "1.2.840.113549.1.9.1", "EMAILADDRESS": "1.2.840.113549.1.9.1", "UNSTRUCTUREDNAME": "1.2.840.113549.1.9.2",
+    "UNSTRUCTUREDADDRESS": "1.2.840.113549.1.9.8"}
+"""Attribute types by their names (RFC 4514 §3, RFC 4519, RFC 5280 appendix A.1); SN means two things, so none here."""
+_SHORT_NAMES = {oid: name for name, oid in reversed(_OIDS.items())}
 
 
 def parse_address(text: str) -> Address:
@@ -108,10 +114,20 @@ class Attribute(NamedTuple):
     is_encoded: bool
 
     @property
+    def oid(self) -> str:
+        """The type as numbers."""
+        return _OIDS.get(self.type.upper(), self.type)
+
+    @property
+    def short_name(self) -> str:
+        """The type as operators read it, numbers where it has no name."""
+        return _SHORT_NAMES.get(self.oid, self.oid)
+
+    @property
     def folded(self) -> tuple[str, str, bool]:
         """As all that are the same have it, too."""
         value = self.value if self.is_encoded else unicodedata.normalize("NFKC", self.value)
-        return _TYPES.get(self.type.upper(), self.type.upper()), " ".join(value.casefold().split()), self.is_encoded
+        return self.oid, " ".join(value.casefold().split()), self.is_encoded
 
 
 def relative_names(text: str) -> list[list[Attribute]]:
@@ -126,6 +142,9 @@ def _attribute(text: str) -> Attribute:
     if match is None:
         raise ValueError("an X500 name has the form CN=hq, O=Example, C=DE, and \\ before any \" + , ; < > \\ in it")
     kind, value = match.groups()
+    if kind.upper() not in _OIDS and not kind[0].isdigit():
+        raise ValueError(f"{kind} is no attribute type of an X500 name, as CN, O, OU, L, ST, C, DC, UID and E are, and "
+                         "any as numbers (2.5.4.3)")
     try:
         plain = _OCTETS.sub(lambda octets: bytes.fromhex(octets[0].replace("\\", "")).decode(), value)
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Phase 1 identifiers on the wire (RFC 7296 §3.5)."""
+"""Phase 1 identifiers on the wire (RFC 7296 §3.5, RFC 2407 §4.6.2)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from ..asn1 import names
+from ..asn1.der import DerError
 from ..vpn.model import Gateway, Identity, IdentityKind
 from ..wire.constants import IdType
 from .reasons import Reason
@@ -25,24 +27,23 @@ _KIND_OF = {IdType.IPV4_ADDR: IdentityKind.IP_ADDRESS, IdType.IPV6_ADDR: Identit
 
 
 def to_wire(identity: Identity) -> tuple[int, bytes]:
-    """Identification type and data. Raises ValueError for kinds that are not negotiated yet."""
+    """Identification type and data."""
     if identity.kind is IdentityKind.IP_ADDRESS:
         address = ipaddress.ip_address(identity.value)
         return (IdType.IPV4_ADDR if address.version == 4 else IdType.IPV6_ADDR), address.packed
     if identity.kind in _TEXT:
         return _TEXT[identity.kind], identity.value.encode()
-    raise ValueError(f"identities of kind {identity.kind.value} are not negotiated by this version")
+    return IdType.DER_ASN1_DN, names.encode(identity.value)
 
 
 def matches(identity: Identity, id_type: int, data: bytes) -> bool:
     """Whether the peer's identification is this identity. Domains compare without case (RFC 4343), who stands before
-    their @ compares with it (RFC 5321 §2.4)."""
-    try:
-        wanted_type, wanted = to_wire(identity)
-    except ValueError:
-        return False
+    their @ compares with it (RFC 5321 §2.4), distinguished names as RFC 5280 §7.1 has it."""
+    wanted_type, wanted = to_wire(identity)
     if wanted_type != id_type:
         return False
+    if identity.kind is IdentityKind.X500_NAME:
+        return names.same(wanted, data)
     return _folded(wanted) == _folded(data) if identity.kind in _TEXT else wanted == data
 
 
@@ -58,6 +59,12 @@ def from_wire(id_type: int, data: bytes) -> Identity | None:
     if id_type in (IdType.FQDN, IdType.RFC822_ADDR) and data.isascii() and len(data) <= _LONGEST_TEXT:
         value = data.decode()
         return Identity(_KIND_OF[IdType(id_type)], value) if value.isprintable() else None
+    if id_type == IdType.DER_ASN1_DN:
+        try:
+            value = names.text(data)
+        except DerError:
+            return None
+        return Identity(IdentityKind.X500_NAME, value) if value and len(value) <= _LONGEST_TEXT else None
     return None
 
 
