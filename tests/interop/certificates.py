@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
+Key: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+KEYS: dict[str, Callable[[], Key]] = {
+    "RSA": lambda: rsa.generate_private_key(65537, 2048), "ECDSA": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Issued:
     """A certificate and its key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
 
     @property
     def pem(self) -> str:
@@ -33,9 +41,13 @@ class Issued:
                                       serialization.NoEncryption()).decode()
 
 
-def issue(name: str, issuer: Issued | None = None, *, authority: bool = False) -> Issued:
-    """``CN=name``, and for a gateway the organisation ``Example, Inc.`` and the domain name ``name.example``."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+def issue(name: str, issuer: Issued | None = None, *, authority: bool = False, kind: str = "ECDSA",
+          addresses: Sequence[str] = ()) -> Issued:
+    """``CN=name``, and for a gateway the organisation ``Example, Inc.``; ``kind`` is one of KEYS.
+
+    A gateway also has the domain name ``name.example``, ``gw@name.example`` and the addresses.
+    """
+    key, now = KEYS[kind](), datetime.now(UTC)
     parts = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
     if not authority:
         parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example, Inc."))
@@ -48,8 +60,10 @@ def issue(name: str, issuer: Issued | None = None, *, authority: bool = False) -
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     if not authority:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(f"{name}.example")]), critical=False)
-    return Issued(builder.sign(signer, hashes.SHA256()), key)
+        names = [x509.DNSName(f"{name}.example"), x509.RFC822Name(f"gw@{name}.example"),
+                 *(x509.IPAddress(ip_address(address)) for address in addresses)]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return Issued(builder.sign(signer, _digest(signer)), key)
 
 
 def revocation_list(issuer: Issued, *revoked: Issued) -> str:
@@ -61,4 +75,9 @@ def revocation_list(issuer: Issued, *revoked: Issued) -> str:
     for one in revoked:
         builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(
             one.certificate.serial_number, now - DAY).build())
-    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    return builder.sign(issuer.key, _digest(issuer.key)).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _digest(key: Key) -> hashes.SHA256 | None:
+    """Ed25519 has its own (RFC 8410)."""
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()

@@ -149,10 +149,13 @@ class Engine:
         log = self.directory / "log"
         return log.read_text(errors="replace") if log.exists() else ""
 
-    def start(self, declared: Json, *, psk: str = PSK) -> None:
-        """Start it with that declaration and wait until it answers. Raises RuntimeError with its log."""
+    def start(self, declared: Json, keys: Json | None = None) -> None:
+        """Start it with that declaration and wait until it answers. Raises RuntimeError with its log.
+
+        Without ``keys`` its gateway is ``swan``, with the key PSK.
+        """
         self.directory.mkdir(exist_ok=True)
-        for name, data in (("declaration", declared), ("secrets", secrets("swan", psk))):
+        for name, data in (("declaration", declared), ("secrets", keys or secrets("swan", PSK))):
             (self.directory / f"{name}.json").write_text(json.dumps(data))
         files = [word for name in ("declaration", "secrets")
                  for word in (f"--{name}", str(self.directory / f"{name}.json"))]

@@ -106,6 +106,18 @@ def test_a_dead_daemon_leaks_nothing_and_the_next_one_takes_over(net, tmp_path: 
     assert net.ping("lan_a", target) == 3
 
 
+@pytest.mark.parametrize(("source", "target"), [("10.1.0.1", "10.2.0.2"), ("2001:db8:1::1", "2001:db8:2::2")])
+def test_the_gateways_own_traffic_goes_through(net, source, target):
+    a, b = net.plane("a"), net.plane("b")
+    for plane in (a, b):
+        for route in (0, 1):
+            plane("protect", route)
+    for route in (0, 1):
+        join(a, b, route=route)
+    assert net.ping("a", target, 3, "-I", source) == 3
+    assert net.ping("lan_b", source) == 3
+
+
 def test_other_sources_go_their_own_way(net):
     a = net.plane("a")
     a("protect", 0)

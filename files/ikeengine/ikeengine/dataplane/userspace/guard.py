@@ -11,7 +11,8 @@ the main table as if there were no tunnel. Reverse path filtering finds the devi
 Where the kernel has XFRM policies, policies that block stand besides: outbound for every device but the TUN, and
 inbound and forwarded for what claims to come from the remote side. The kernel exempts packets from the TUN by that
 device's ``disable_policy``; for IPv6 it knows this only for forwarded packets, so for the gateway's own IPv6
-addresses there is no inbound block, and none for IPv6 at all where /proc/sys may not be written.
+addresses there is no inbound block, and none for IPv6 at all where /proc/sys may not be written. Nor is there one for
+outbound IPv6: of what the gateway itself sends the kernel compares no device, so it would never reach the TUN.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Guard:
 
     def _policies(self, route: Route) -> Iterable[tuple[Key, int]]:
         for key in policies.keys(route):
-            if key.direction == XFRM_POLICY_OUT:
+            if key.direction == XFRM_POLICY_OUT and key.source.version == 4:
                 # First the exception, so that traffic of a tunnel that is taken over does not stumble.
                 yield Key(key.source, key.destination, key.direction, self._ifindex), XFRM_POLICY_ALLOW
                 yield key, XFRM_POLICY_BLOCK
