@@ -28,23 +28,25 @@ def signed_octets(
 class IntAuth:
     """What AUTH covers of the IKE_INTERMEDIATE exchanges (RFC 9242 §3.3.2)."""
 
-    __slots__ = ("_of_initiator", "_of_responder", "_prf")
+    __slots__ = ("_exchanges", "_of_initiator", "_of_responder", "_prf")
 
     def __init__(self, prf: Authentication) -> None:
         self._prf = prf
+        self._exchanges = 0
         self._of_initiator = self._of_responder = b""
 
     def add_request(self, sk_pi: bytes, message: bytes) -> None:
         """``message`` is headers and payloads as if neither encrypted nor cut into fragments; ``sk_pi`` was in force
         when the exchange began."""
+        self._exchanges += 1
         self._of_initiator = compute_prf(self._prf, sk_pi, self._of_initiator + message)
 
     def add_response(self, sk_pr: bytes, message: bytes) -> None:
         self._of_responder = compute_prf(self._prf, sk_pr, self._of_responder + message)
 
-    def octets(self, message_id: int) -> bytes:
-        """``message_id`` is that of the first IKE_AUTH message."""
-        return b"".join((self._of_initiator, self._of_responder, message_id.to_bytes(4, "big")))
+    def octets(self) -> bytes:
+        """What AUTH covers. It ends in the message identifier of IKE_AUTH, which follows these and IKE_SA_INIT."""
+        return b"".join((self._of_initiator, self._of_responder, (self._exchanges + 1).to_bytes(4, "big")))
 
 
 def psk_auth(prf: Authentication, psk: bytes, signed_octets: bytes) -> bytes:

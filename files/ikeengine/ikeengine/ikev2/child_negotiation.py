@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..crypto.errors import InvalidKeyExchange
@@ -22,6 +22,7 @@ from ..negotiation.reasons import Reason
 from ..negotiation.routes_apart import no_route, not_narrowed
 from ..negotiation.traffic_selectors import Part, agreed, narrow, selectors_of
 from ..security_association import DirectionKeys
+from ..vpn.algorithms import KeyEncapsulation
 from ..vpn.model import Protocol, Route, Tunnel
 from ..wire import key_exchange as wire
 from ..wire.constants import NotifyType
@@ -34,6 +35,38 @@ from .informational import DeleteOffered
 
 if TYPE_CHECKING:
     from .session import Ikev2Session
+
+
+@dataclass(slots=True)
+class AgreedChild:
+    """A child SA that both ends have agreed on, before its keys.
+
+    ``shared_secret`` is that of the key exchange, empty where there was none; ``created_by_us`` is whether we initiated
+    this exchange.
+    """
+
+    tunnel: Tunnel
+    parts: Sequence[Part]
+    choice: ChildChoice
+    spi_in: int
+    nonce_i: bytes
+    nonce_r: bytes
+    shared_secret: bytes = field(repr=False)
+    created_by_us: bool
+    initiated_at: float
+
+    def make(self, session: Ikev2Session, additional: bytes, now: float) -> Child:
+        """The child SA with its keys (RFC 7296 §2.17); ``additional`` is the secret of IKE_FOLLOWUP_KE, if any."""
+        proposal, protection = self.choice.proposal, session.protection
+        encryption_i, integrity_i, encryption_r, integrity_r = child_keys(
+            protection.prf, protection.keys.sk_d, self.nonce_i, self.nonce_r, proposal.encryption,
+            proposal.authentication, self.shared_secret, additional)
+        return make_child(session, self.tunnel, self.parts, proposal, extended=self.choice.extended,
+                          spi_in=self.spi_in, spi_out=self.choice.spi,
+                          of_initiator=DirectionKeys(encryption_i, integrity_i),
+                          of_responder=DirectionKeys(encryption_r, integrity_r),
+                          lowest_nonce=min(self.nonce_i, self.nonce_r), created_by_us=self.created_by_us,
+                          initiated_at=self.initiated_at, now=now)
 
 
 @dataclass(slots=True)
@@ -64,7 +97,12 @@ class ChildOffer:
 
     def security_association(self) -> SecurityAssociation:
         group = self.key_exchange.group if self.key_exchange else None
-        return SecurityAssociation(offer_child(self.tunnel.proposals, group, self.spi_in, extended=self.extended))
+        return SecurityAssociation(offer_child(self.tunnel.proposals, group, self.spi_in, additional=self._additional,
+                                               extended=self.extended))
+
+    @property
+    def _additional(self) -> KeyEncapsulation | None:
+        return self.tunnel.additional_key_exchange if self.key_exchange else None
 
     def selectors(self) -> list[Payload]:
         local, remote = selectors_of([(route, route) for route in self.routes])
@@ -74,12 +112,12 @@ class ChildOffer:
         """The peer has made a child SA of the offer that `accept` refused: close it there."""
         session.requests.add(DeleteOffered(self.tunnel.proposals[0].protocol.value, self.spi_in), now)
 
-    def accept(self, session: Ikev2Session, payloads: Sequence[Payload], nonce_i: bytes, nonce_r: bytes,
-               now: float) -> Child:
-        """The child SA of a positive answer. Raises Refusal (never fatal) where the answer cannot be used."""
+    def accept(self, session: Ikev2Session, payloads: Sequence[Payload], nonce_i: bytes, nonce_r: bytes) -> AgreedChild:
+        """What a positive answer agrees to. Raises Refusal (never fatal) where the answer cannot be used."""
         group = self.key_exchange.group if self.key_exchange else None
         answer = require(payloads, SecurityAssociation)
-        choice = choose_child(answer.proposals, self.tunnel.proposals, group, extended=self.extended)
+        choice = choose_child(answer.proposals, self.tunnel.proposals, group, additional=self._additional,
+                              extended=self.extended)
         if isinstance(choice, NoMatch) or not answer.is_choice:
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 2 proposal", session.remote.address))
         local = require(payloads, TrafficSelectorsInitiator).selectors
@@ -88,8 +126,8 @@ class ChildOffer:
         if parts is None:
             raise Refusal(NotifyType.TS_UNACCEPTABLE, not_narrowed(local, remote, self.routes, session.remote.address))
         shared = _shared_secret(self.key_exchange, payloads) if self.key_exchange else b""
-        return _child(session, self.tunnel, parts, choice, spi_in=self.spi_in, nonce_i=nonce_i, nonce_r=nonce_r,
-                      shared_secret=shared, created_by_us=True, initiated_at=self.started_at, now=now)
+        return AgreedChild(self.tunnel, parts, choice, self.spi_in, nonce_i, nonce_r, shared, created_by_us=True,
+                           initiated_at=self.started_at)
 
     def refused(self, session: Ikev2Session, payloads: Sequence[Payload], *, first: bool) -> tuple[int, Reason] | None:
         """The error that stands in the answer in place of a child SA; None where there is a child SA."""
@@ -107,8 +145,8 @@ class ChildOffer:
 
 
 def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes, nonce_r: bytes, first: bool,
-          started_at: float, rekeyed: Child | None, now: float) -> tuple[list[Payload], Child]:
-    """The responder's answer (SA, [KE], TSi, TSr; the caller adds its nonce) and the child SA. Raises Refusal."""
+          started_at: float, rekeyed: Child | None) -> tuple[list[Payload], AgreedChild]:
+    """The responder's answer (SA, [KE], TSi, TSr; the caller adds its nonce) and what it agrees to. Raises Refusal."""
     initiator = require(payloads, TrafficSelectorsInitiator)
     responder = require(payloads, TrafficSelectorsResponder)
     offered = require(payloads, SecurityAssociation)
@@ -122,6 +160,7 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     _without_nat(session, tunnel)
     group = None if first else tunnel.pfs
     choice = choose_child(offered.proposals, tunnel.proposals, group,
+                          additional=tunnel.additional_key_exchange if group else None,
                           extended=context.extended_sequence_numbers(tunnel.name))
     if isinstance(choice, NoMatch):
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_proposal(choice, session.remote.address, tunnel.name),
@@ -134,8 +173,8 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
         shared = _shared_secret(key_exchange, payloads)
     spi_in = context.allocate_spi(session.local.address, session.remote.address, choice.proposal.protocol,
                                   tunnel.name)
-    child = _child(session, tunnel, found.parts, choice, spi_in=spi_in, nonce_i=nonce_i, nonce_r=nonce_r,
-                   shared_secret=shared, created_by_us=False, initiated_at=started_at, now=now)
+    child = AgreedChild(tunnel, found.parts, choice, spi_in, nonce_i, nonce_r, shared, created_by_us=False,
+                        initiated_at=started_at)
     answer: list[Payload] = [SecurityAssociation((_with_spi(choice, spi_in),))]
     if key_exchange is not None:
         answer.append(wire.KeyExchange(key_exchange.group.number, key_exchange.public))
@@ -151,20 +190,6 @@ def _without_nat(session: Ikev2Session, tunnel: Tunnel) -> None:
     if session.udp_encapsulated and any(row.protocol is Protocol.AH for row in tunnel.proposals):
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, ah_through_nat(tunnel, session.local.address,
                                                                     session.remote.address), tunnel=tunnel.name)
-
-
-def _child(session: Ikev2Session, tunnel: Tunnel, parts: Sequence[Part], choice: ChildChoice, *, spi_in: int,
-           nonce_i: bytes, nonce_r: bytes, shared_secret: bytes, created_by_us: bool, initiated_at: float,
-           now: float) -> Child:
-    """The child SA with its keys (RFC 7296 §2.17)."""
-    proposal, protection = choice.proposal, session.protection
-    encryption_i, integrity_i, encryption_r, integrity_r = child_keys(
-        protection.prf, protection.keys.sk_d, nonce_i, nonce_r, proposal.encryption, proposal.authentication,
-        shared_secret)
-    return make_child(session, tunnel, parts, proposal, extended=choice.extended, spi_in=spi_in, spi_out=choice.spi,
-                      of_initiator=DirectionKeys(encryption_i, integrity_i),
-                      of_responder=DirectionKeys(encryption_r, integrity_r), lowest_nonce=min(nonce_i, nonce_r),
-                      created_by_us=created_by_us, initiated_at=initiated_at, now=now)
 
 
 def _routes(session: Ikev2Session, rekeyed: Child | None) -> list[tuple[Tunnel, Route]]:

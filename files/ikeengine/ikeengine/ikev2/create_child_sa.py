@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..ike.children import Child, ChildState
@@ -18,8 +19,9 @@ from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.message import Payload
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
-from .child_negotiation import ChildOffer, grant, rekeyed_spi
+from .child_negotiation import AgreedChild, ChildOffer, grant, rekeyed_spi
 from .exchange import Task, notify_name, require
+from .followup_ke import FollowUp, await_it
 from .informational import DeleteChild
 
 if TYPE_CHECKING:
@@ -37,12 +39,16 @@ class CreateChild(Task):
         self.rekeyed = rekeyed
         self._nonce = b""
         self._offer: ChildOffer | None = None
+        self._agreed: AgreedChild | None = None
+        self._follow_up: FollowUp | None = None
 
     def is_wanted(self, session: Ikev2Session) -> bool:
         """Whether all its routes are still declared, and their tunnel not taken down."""
         return all(session.context.is_wanted(self.tunnel, route) for route in self.routes)
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
+        if self._follow_up is not None:
+            return self._follow_up.request()
         payloads: list[Payload] = []
         if not self.is_wanted(session):
             return None
@@ -71,12 +77,25 @@ class CreateChild(Task):
         if refused is not None:
             self._refused(session, *refused, now)
             return
+        secret = b""
         try:
-            child = self._offer.accept(session, payloads, self._nonce, require(payloads, Nonce).data, now)
+            if self._follow_up is not None:
+                secret = self._follow_up.secret(payloads)
+            else:
+                self._agreed = self._offer.accept(session, payloads, self._nonce, require(payloads, Nonce).data)
+                kem = self._agreed.choice.additional
+                if kem is not None:
+                    self._follow_up, self.exchange = FollowUp(kem, payloads), ExchangeType.IKE_FOLLOWUP_KE
+                    session.requests.add_first(self, now)
+                    return
         except Refusal as refusal:
             self._offer.decline(session, now)
             self._refused(session, refusal.notify, refusal.reason, now)
             return
+        assert self._agreed is not None
+        self._made(session, self._agreed.make(session, secret, now), now)
+
+    def _made(self, session: Ikev2Session, child: Child, now: float) -> None:
         if child.sa.spi_out in session.deleted_ahead:
             session.deleted_ahead.clear()
             self._refused(session, NotifyType.TEMPORARY_FAILURE, "the peer closed it at once", now)
@@ -134,6 +153,7 @@ class CreateChild(Task):
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """A child SA for a route of the peer's choice, or in place of the one that it names."""
+    _check_time(session, None)
     spi = rekeyed_spi(payloads)
     rekeyed = None
     if spi is not None:
@@ -143,16 +163,33 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
         if rekeyed is None:
             raise Refusal(NotifyType.CHILD_SA_NOT_FOUND, "", protocol=ProtocolId.ESP, spi=spi)
-        if rekeyed.state is ChildState.DELETING or not all(
-                session.context.is_wanted(rekeyed.tunnel, route) for route in rekeyed.sa.declared):
-            raise Refusal(NotifyType.TEMPORARY_FAILURE, "")  # RFC 7296 §2.25.1
+        if not all(session.context.is_wanted(rekeyed.tunnel, route) for route in rekeyed.sa.declared):
+            raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
+    _check_time(session, rekeyed)
     nonce_i, nonce_r = require(payloads, Nonce).data, session.context.random(NONCE_SIZE)
-    answer, child = grant(session, payloads, nonce_i=nonce_i, nonce_r=nonce_r, first=False, started_at=now,
-                          rekeyed=rekeyed, now=now)
+    granted, agreed = grant(session, payloads, nonce_i=nonce_i, nonce_r=nonce_r, first=False, started_at=now,
+                            rekeyed=rekeyed)
+    answer = [granted[0], Nonce(nonce_r), *granted[1:]]
+    if agreed.choice.additional is None:
+        _install(session, agreed, rekeyed, b"", now)
+        return answer
+    return [*answer, await_it(session, agreed.choice.additional, partial(_install, session, agreed, rekeyed), now)]
+
+
+def _check_time(session: Ikev2Session, rekeyed: Child | None) -> None:
+    """Raises Refusal where the peer is to try again later: what it wants replaced, or the IKE SA, is about to go (RFC
+    7296 §2.25)."""
+    is_going = rekeyed is not None and rekeyed.state in (ChildState.DELETING, ChildState.GONE)
+    if is_going or session.takes_no_children:
+        raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
+
+
+def _install(session: Ikev2Session, agreed: AgreedChild, rekeyed: Child | None, additional: bytes, now: float) -> None:
+    _check_time(session, rekeyed)
+    child = agreed.make(session, additional, now)
     if rekeyed is not None:
         _replaced_by_peer(session, rekeyed, child, now)
     session.add_child(child, now)
-    return [answer[0], Nonce(nonce_r), *answer[1:]]
 
 
 def _replaced_by_peer(session: Ikev2Session, old: Child, new: Child, now: float) -> None:

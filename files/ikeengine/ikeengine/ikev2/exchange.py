@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..ike.refusal import Refusal
+from ..vpn.algorithms import KeyEncapsulation
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.errors import MalformedMessage
+from ..wire.key_exchange import KeyExchange
 from ..wire.message import Payload, first
 from ..wire.notify import Notify
 
@@ -25,7 +27,7 @@ _FIRST_STATUS_TYPE = 16384
 class Task(ABC):
     """An exchange that we initiate. Tasks of a session run one at a time: the window is 1 (RFC 7296 §2.3)."""
 
-    exchange: ClassVar[ExchangeType]
+    exchange: ExchangeType
 
     @abstractmethod
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
@@ -45,6 +47,14 @@ def require(payloads: Sequence[Payload], kind: type[_P]) -> _P:
     if found is None:
         raise MalformedMessage(f"no {kind.__name__} payload")
     return found
+
+
+def additional_data(payloads: Sequence[Payload], kem: KeyEncapsulation) -> bytes:
+    """The other end's part of an additional key exchange. Raises MalformedMessage where it is of another method."""
+    theirs = require(payloads, KeyExchange)
+    if theirs.group != kem.ikev2_id:
+        raise MalformedMessage(f"a key exchange of method {theirs.group} where {kem.name} was agreed on")
+    return theirs.data
 
 
 def error_in(payloads: Iterable[Payload]) -> int | None:

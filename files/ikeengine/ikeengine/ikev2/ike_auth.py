@@ -85,7 +85,8 @@ class IkeAuth(Task):
                 NotifyType.NO_PROPOSAL_CHOSEN, "the peer answered without a child SA")
         else:
             try:
-                session.add_child(offer.accept(session, payloads, session.nonce_i, session.nonce_r, now), now)
+                agreed = offer.accept(session, payloads, session.nonce_i, session.nonce_r)
+                session.add_child(agreed.make(session, b"", now), now)
             except Refusal as refusal:
                 failure = refusal.notify, refusal.reason
                 offer.decline(session, now)
@@ -112,6 +113,9 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     theirs = require(payloads, IdentificationInitiator)
     asked = first(payloads, IdentificationResponder)
     proof = require(payloads, Authentication)
+    if session.additional is not None and not session.additional.is_done:
+        raise Refusal(NotifyType.INVALID_SYNTAX, f"the peer {session.remote} left out IKE_INTERMEDIATE with its "
+                      f"{session.additional.kem.name}", fatal=True)
     gateway = _gateway(session, theirs, asked)
     session.gateway = gateway
     session.protection.transform = _same_suite(gateway, session.protection.transform) or session.protection.transform
@@ -126,12 +130,12 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     if first(payloads, SecurityAssociation) is None:
         return answer
     try:
-        granted, child = grant(session, payloads, nonce_i=session.nonce_i, nonce_r=session.nonce_r, first=True,
-                               started_at=session.created_at, rekeyed=None, now=now)
+        granted, agreed = grant(session, payloads, nonce_i=session.nonce_i, nonce_r=session.nonce_r, first=True,
+                                started_at=session.created_at, rekeyed=None)
     except Refusal as refusal:
         session.fail(refusal.reason, notify_name(refusal.notify), tunnel=refusal.tunnel)
         return [*answer, answer_to(refusal)]
-    session.add_child(child, now)
+    session.add_child(agreed.make(session, b"", now), now)
     return answer + granted
 
 
@@ -161,8 +165,8 @@ def _is_meant(gateway: Gateway, theirs: Identification, asked: Identification | 
 def _same_suite(gateway: Gateway, chosen: Transform) -> Transform | None:
     """The gateway's own transform of the suite that IKE_SA_INIT chose from all candidates."""
     return next((row for row in gateway.transforms
-                 if (row.encryption, row.authentication, row.key_group)
-                 == (chosen.encryption, chosen.authentication, chosen.key_group)), None)
+                 if (row.encryption, row.authentication, row.key_group, row.additional_key_exchange)
+                 == (chosen.encryption, chosen.authentication, chosen.key_group, chosen.additional_key_exchange)), None)
 
 
 def _check_identity(session: Ikev2Session, gateway: Gateway, theirs: Identification) -> None:
@@ -189,5 +193,6 @@ def _auth(session: Ikev2Session, gateway: Gateway, identity: Identification, *, 
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_key(gateway), fatal=True)
     message, nonce, key = ((session.init_request, session.nonce_r, protection.keys.sk_pi) if of_initiator
                            else (session.init_response, session.nonce_i, protection.keys.sk_pr))
+    int_auth = session.additional.int_auth.octets() if session.additional else b""
     return psk_auth(protection.prf, secret.octets,
-                    signed_octets(protection.prf, message, nonce, key, identity.encode_body()))
+                    signed_octets(protection.prf, message, nonce, key, identity.encode_body(), int_auth))

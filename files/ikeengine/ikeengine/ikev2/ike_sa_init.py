@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..crypto.authentication import IntAuth
 from ..crypto.key_derivation import skeyseed
 from ..crypto.key_exchange import KeyExchange
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import NO_SPI, State
-from ..negotiation.answers import chose_another, no_group, no_transform, refused, undeclared
+from ..negotiation.answers import chose_another, no_group, no_transform, refused, undeclared, without_its_exchange
 from ..negotiation.ikev2_proposals import choose_ike, offer_ike
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
@@ -30,6 +31,7 @@ from ..wire.security_association import SecurityAssociation
 from . import nat_detection
 from .exchange import Task, error_in, notify_name, require
 from .ike_auth import IkeAuth
+from .intermediate import Additional, IkeIntermediate
 from .protection import Protection
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class IkeSaInit(Task):
         payloads += [SecurityAssociation(offer_ike(gateway.transforms)),
                      wire.KeyExchange(session.key_exchange.group.number, session.key_exchange.public),
                      Nonce(session.nonce_i), Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)]
+        if any(row.additional_key_exchange for row in gateway.transforms):
+            payloads.append(Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
         return payloads + self._announced
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
@@ -92,7 +96,7 @@ class IkeSaInit(Task):
             raise MalformedMessage("the responder's SPI is zero")
         session.spi_r = session.answered_spi_r
         session.nonce_r = require(payloads, Nonce).data
-        session.chosen = choice.transform
+        _choose(session, choice.transform, payloads)
         session.peer_public = key_exchange.data
         session.fragmentation = notify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
         _take_nat(session, payloads, session.answered_by)
@@ -100,7 +104,8 @@ class IkeSaInit(Task):
         if session.nat_detected:
             session.float_to_nat_traversal_port()
         session.state = State.AUTHENTICATING
-        session.requests.add_first(IkeAuth(), now)
+        additional = session.additional
+        session.requests.add_first(IkeAuth() if additional is None else IkeIntermediate(additional.kem), now)
 
     def _change_group(self, session: Ikev2Session, data: bytes, now: float) -> None:
         assert session.gateway is not None
@@ -138,7 +143,8 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
     if len(key_exchange.data) != group.public_size:
         raise MalformedMessage("the key exchange value has the wrong size for its group")
     session.nonce_i, session.nonce_r = require(payloads, Nonce).data, context.random(NONCE_SIZE)
-    session.chosen, session.peer_public = choice.transform, key_exchange.data
+    _choose(session, choice.transform, payloads)
+    session.peer_public = key_exchange.data
     session.key_exchange = KeyExchange(algorithms.key_group(group.number))
     _take_nat(session, payloads, datagram)
     pretend = context.random if any(context.encapsulate(row.name) for row in session.candidates) else None
@@ -149,8 +155,20 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
     session.fragmentation = notify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
     if session.fragmentation:
         answer.append(Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
+    if session.additional is not None:
+        answer.append(Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
     answer += nat_detection.announce(session.spi_i, session.spi_r, datagram.local, datagram.remote, pretend)
     session.answer_init(answer, datagram, now)
+
+
+def _choose(session: Ikev2Session, transform: Transform, payloads: Sequence[Payload]) -> None:
+    """Take the transform that both have; its additional key exchange needs IKE_INTERMEDIATE (RFC 9370 §2.2.1)."""
+    session.chosen, session.additional, kem = transform, None, transform.additional_key_exchange
+    if kem is None:
+        return
+    if notify(payloads, NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, without_its_exchange(kem, session.remote.address))
+    session.additional = Additional(kem, IntAuth(transform.authentication))
 
 
 def _take_nat(session: Ikev2Session, payloads: Sequence[Payload], datagram: Datagram) -> None:

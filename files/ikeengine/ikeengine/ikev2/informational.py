@@ -106,7 +106,8 @@ def _deleted(session: Ikev2Session, octets: bytes, now: float) -> bytes | None:
     (RFC 7296 §1.4.1)."""
     child = session.child_by_spi_out(int.from_bytes(octets, "big"))
     if child is None:
-        if session.requests.current is not None and session.requests.current.exchange == ExchangeType.CREATE_CHILD_SA:
+        current = session.requests.current
+        if current is not None and current.exchange in (ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE):
             session.deleted_ahead.add(int.from_bytes(octets, "big"))
         return None
     ours = None if child.state is ChildState.DELETING else child.sa.spi_in.to_bytes(4, "big")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ..crypto.ike_cipher import IkeCipher
 from ..crypto.key_derivation import IkeKeys, ike_keys
+from ..negotiation.answers import suite
 from ..vpn.algorithms import Authentication
 from ..vpn.model import Transform
 from ..wire.header import HEADER_SIZE
@@ -45,8 +46,7 @@ class Protection:
 
     @property
     def suite(self) -> str:
-        row = self.transform
-        return f"{row.encryption.name}/{row.authentication.name}/group {row.key_group.number}"
+        return suite(self.transform)
 
     def seal(self, payloads: Sequence[Payload], *, largest: int | None, spi_i: bytes, spi_r: bytes, exchange: int,
              flags: int, message_id: int) -> tuple[bytes, ...]:

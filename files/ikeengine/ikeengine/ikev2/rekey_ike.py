@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..crypto.key_derivation import rekeyed_skeyseed
@@ -27,10 +29,31 @@ from ..wire.nonce import Nonce
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name, require
+from .followup_ke import FollowUp, await_it
 from .informational import DeleteChild, DeleteIke
 
 if TYPE_CHECKING:
     from .session import Ikev2Session
+
+
+@dataclass(slots=True)
+class AgreedIke:
+    """An IKE SA that both ends have agreed on, before its keys; ``initiator`` is whether we began this exchange."""
+
+    transform: Transform
+    spi_i: bytes
+    spi_r: bytes
+    nonce_i: bytes
+    nonce_r: bytes
+    shared_secret: bytes = field(repr=False)
+    initiator: bool
+
+    def make(self, session: Ikev2Session, additional: bytes, now: float) -> Ikev2Session:
+        """The successor of ``session``; ``additional`` is the secret of IKE_FOLLOWUP_KE, if any."""
+        seed = rekeyed_skeyseed(session.protection.prf, session.protection.keys.sk_d, self.shared_secret, self.nonce_i,
+                                self.nonce_r, additional)
+        return session.make_successor(self.transform, seed, initiator=self.initiator, spi_i=self.spi_i,
+                                      spi_r=self.spi_r, nonce_i=self.nonce_i, nonce_r=self.nonce_r, now=now)
 
 
 class RekeyIke(Task):
@@ -44,8 +67,12 @@ class RekeyIke(Task):
         self._spi = b""
         self._nonce = b""
         self._key_exchange: KeyExchange | None = None
+        self._agreed: AgreedIke | None = None
+        self._follow_up: FollowUp | None = None
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
+        if self._follow_up is not None:
+            return self._follow_up.request()
         if session.state is not State.ESTABLISHED:
             return None
         self._spi, self._nonce = session.context.random(8), session.context.random(NONCE_SIZE)
@@ -55,23 +82,36 @@ class RekeyIke(Task):
                 wire.KeyExchange(group.number, self._key_exchange.public)]
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
-        assert self._key_exchange is not None
         error = error_in(payloads)
         if error is not None:
             corrected = notify(payloads, NotifyType.INVALID_KE_PAYLOAD)
             if corrected is None or not self._change_group(session, corrected.data, now):
                 self._refused(session, error, now)
             return
+        if self._follow_up is not None:
+            assert self._agreed is not None
+            self._made(session, self._agreed.make(session, self._follow_up.secret(payloads), now), now)
+            return
+        self._agreed = agreed = self._accept(session, payloads)
+        kem = agreed.transform.additional_key_exchange
+        if kem is None:
+            self._made(session, agreed.make(session, b"", now), now)
+        else:
+            self._follow_up, self.exchange = FollowUp(kem, payloads), ExchangeType.IKE_FOLLOWUP_KE
+            session.requests.add_first(self, now)
+
+    def _accept(self, session: Ikev2Session, payloads: Sequence[Payload]) -> AgreedIke:
+        assert self._key_exchange is not None
         answer = require(payloads, SecurityAssociation)
         choice = choose_ike(answer.proposals, _transforms(session))
         theirs = require(payloads, wire.KeyExchange)
         if (isinstance(choice, NoMatch) or not answer.is_choice or len(choice.answer.spi) != 8
                 or not theirs.group == self._key_exchange.group.number == choice.transform.key_group.number):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 1 transform", session.remote.address))
-        nonce_r = require(payloads, Nonce).data
-        seed = _skeyseed(session, self._key_exchange.shared_secret(theirs.data), self._nonce, nonce_r)
-        new = session.make_successor(choice.transform, seed, initiator=True, spi_i=self._spi, spi_r=choice.answer.spi,
-                                     nonce_i=self._nonce, nonce_r=nonce_r, now=now)
+        return AgreedIke(choice.transform, self._spi, choice.answer.spi, self._nonce, require(payloads, Nonce).data,
+                         self._key_exchange.shared_secret(theirs.data), initiator=True)
+
+    def _made(self, session: Ikev2Session, new: Ikev2Session, now: float) -> None:
         rival = session.rival
         if rival is not None and new.lowest_nonce < rival.lowest_nonce:
             # Both ends rekeyed and ours has the lowest nonce: we close ours; the peer closes the old one.
@@ -85,7 +125,7 @@ class RekeyIke(Task):
         """Begin again with the group that the peer chose (RFC 7296 §1.3), once; False where that cannot be."""
         wanted = next((row.key_group for row in _transforms(session)
                        if row.key_group.number == int.from_bytes(data[:2], "big")), None)
-        if wanted is None or self._group is not None or session.rival is not None:
+        if wanted is None or self._group is not None or self._agreed is not None or session.rival is not None:
             return False
         session.requests.add_first(RekeyIke(wanted), now)
         return True
@@ -103,10 +143,8 @@ class RekeyIke(Task):
 
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
-    """The other side. Refuses while one of our own exchanges for a child is under way (RFC 7296 §2.25.2)."""
-    if isinstance(session.requests.current, CreateChild | DeleteChild | DeleteIke) or any(
-            child.state in (ChildState.REKEYING, ChildState.DELETING) for child in session.children):
-        raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
+    """The other side."""
+    _check_time(session)
     offered = require(payloads, SecurityAssociation)
     choice = choose_ike(offered.proposals, _transforms(session))
     if isinstance(choice, NoMatch):
@@ -120,16 +158,32 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     key_exchange = KeyExchange(group)
     nonce, spi = session.context.random(NONCE_SIZE), session.context.random(8)
     nonce_i = require(payloads, Nonce).data
-    new = session.make_successor(
-        choice.transform, _skeyseed(session, key_exchange.shared_secret(theirs.data), nonce_i, nonce),
-        initiator=False, spi_i=choice.answer.spi, spi_r=spi, nonce_i=nonce_i, nonce_r=nonce, now=now)
+    agreed = AgreedIke(choice.transform, choice.answer.spi, spi, nonce_i, nonce,
+                       key_exchange.shared_secret(theirs.data), initiator=False)
+    row, kem = choice.answer, choice.transform.additional_key_exchange
+    answer: list[Payload] = [
+        SecurityAssociation((ProposalSubstructure(row.number, row.protocol, spi, row.transforms),)), Nonce(nonce),
+        wire.KeyExchange(group.number, key_exchange.public)]
+    if kem is None:
+        _install(session, agreed, b"", now)
+        return answer
+    return [*answer, await_it(session, kem, partial(_install, session, agreed), now)]
+
+
+def _check_time(session: Ikev2Session) -> None:
+    """Raises Refusal while one of our own exchanges for a child is under way (RFC 7296 §2.25.2)."""
+    if isinstance(session.requests.current, CreateChild | DeleteChild | DeleteIke) or any(
+            child.state in (ChildState.REKEYING, ChildState.DELETING) for child in session.children):
+        raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
+
+
+def _install(session: Ikev2Session, agreed: AgreedIke, additional: bytes, now: float) -> None:
+    _check_time(session)
+    new = agreed.make(session, additional, now)
     if isinstance(session.requests.current, RekeyIke):
         session.rival = new
     else:
         session.hand_over(new, now)
-    row = choice.answer
-    return [SecurityAssociation((ProposalSubstructure(row.number, row.protocol, spi, row.transforms),)), Nonce(nonce),
-            wire.KeyExchange(group.number, key_exchange.public)]
 
 
 def _transforms(session: Ikev2Session) -> tuple[Transform, ...]:
@@ -137,7 +191,3 @@ def _transforms(session: Ikev2Session) -> tuple[Transform, ...]:
     assert session.gateway is not None
     current = session.protection.transform
     return (current, *(row for row in session.gateway.transforms if row != current))
-
-
-def _skeyseed(session: Ikev2Session, shared_secret: bytes, nonce_i: bytes, nonce_r: bytes) -> bytes:
-    return rekeyed_skeyseed(session.protection.prf, session.protection.keys.sk_d, shared_secret, nonce_i, nonce_r)

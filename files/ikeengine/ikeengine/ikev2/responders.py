@@ -13,7 +13,7 @@ from ..ike.state import State
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.message import Payload, first
 from ..wire.security_association import SecurityAssociation
-from . import create_child_sa, ike_auth, informational, rekey_ike
+from . import create_child_sa, followup_ke, ike_auth, informational, intermediate, rekey_ike
 
 if TYPE_CHECKING:
     from .session import Ikev2Session
@@ -26,9 +26,6 @@ def _create_child_sa(session: Ikev2Session, payloads: Sequence[Payload], now: fl
     offered = first(payloads, SecurityAssociation)
     if offered is not None and any(row.protocol == ProtocolId.IKE for row in offered.proposals):
         return rekey_ike.respond(session, payloads, now)
-    on_its_way_out = session.requests.has(rekey_ike.RekeyIke) or session.requests.has(informational.DeleteIke)
-    if session.awaits_children or on_its_way_out:
-        raise Refusal(NotifyType.TEMPORARY_FAILURE, "")  # §2.25.2
     return create_child_sa.respond(session, payloads, now)
 
 
@@ -39,11 +36,15 @@ def _later(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> li
 
 #: IKE_SA_INIT is not here: it has no keys, and `sa_manager` gives it to `ike_sa_init.respond`.
 RESPONDERS: Mapping[tuple[State, int], Responder] = {
+    (State.RESPONDING, ExchangeType.IKE_INTERMEDIATE): intermediate.respond,
     (State.RESPONDING, ExchangeType.IKE_AUTH): ike_auth.respond,
     (State.ESTABLISHED, ExchangeType.CREATE_CHILD_SA): _create_child_sa,
+    (State.ESTABLISHED, ExchangeType.IKE_FOLLOWUP_KE): followup_ke.respond,
     (State.ESTABLISHED, ExchangeType.INFORMATIONAL): informational.respond,
     (State.REPLACED, ExchangeType.CREATE_CHILD_SA): _later,
+    (State.REPLACED, ExchangeType.IKE_FOLLOWUP_KE): _later,
     (State.REPLACED, ExchangeType.INFORMATIONAL): informational.respond,
     (State.CLOSING, ExchangeType.CREATE_CHILD_SA): _later,
+    (State.CLOSING, ExchangeType.IKE_FOLLOWUP_KE): _later,
     (State.CLOSING, ExchangeType.INFORMATIONAL): informational.respond,
 }

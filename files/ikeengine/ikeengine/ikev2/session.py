@@ -26,14 +26,26 @@ from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, ProtocolId
 from ..wire.delete import Delete
 from ..wire.errors import MalformedMessage, UnsupportedCriticalPayload, WireError
 from ..wire.header import Header
-from ..wire.message import Message, Payload, decode_message, decode_payloads, encode_message
+from ..wire.message import (
+    Encrypted,
+    Message,
+    Payload,
+    decode_message,
+    decode_payloads,
+    encode_encrypted_prefix,
+    encode_message,
+    encode_payloads,
+    without_encryption,
+)
 from . import payload_rules
 from .create_child_sa import CreateChild
 from .exchange import answer as answer_to
 from .exchange import notify_name
+from .followup_ke import Awaited
 from .fragmentation import Opened, Reassembly, TooLarge, largest_message
 from .ike_sa_init import IkeSaInit, derive
 from .informational import DeleteChild, DeleteIke, Liveness
+from .intermediate import Additional
 from .protection import Protection
 from .rekey_ike import RekeyIke
 from .requests import Requests
@@ -60,12 +72,17 @@ class Ikev2Session(IkeSession):
         self.chosen: Transform | None = None
         self.key_exchange: KeyExchange | None = None
         self.peer_public = b""
+        self.additional: Additional | None = None
         self._protection: Protection | None = None
+        #: The keys that hold once the answer that is being made is on its way.
+        self.protection_after_answer: Protection | None = None
 
         #: SPIs that the peer deleted before its answer, which would have told us of them, arrived.
         self.deleted_ahead: set[int] = set()
         #: The successor that the peer made by rekeying this IKE SA, while our own rekey is under way.
         self.rival: Ikev2Session | None = None
+        #: What the peer agreed on with us and has to follow up.
+        self.awaited: Awaited | None = None
         #: This IKE SA was made by a rekey that is not settled yet: the children are still with the one before.
         self.awaits_children = False
 
@@ -96,6 +113,12 @@ class Ikev2Session(IkeSession):
     @protection.setter
     def protection(self, protection: Protection) -> None:
         self._protection = protection
+
+    @property
+    def takes_no_children(self) -> bool:
+        """It is about to go, or its children are still with the one before: the peer tries again later (RFC 7296
+        §2.25.2)."""
+        return self.awaits_children or self.requests.has(RekeyIke) or self.requests.has(DeleteIke)
 
     @property
     def last_exchange(self) -> tuple[bytes, tuple[bytes, ...]] | None:
@@ -157,6 +180,11 @@ class Ikev2Session(IkeSession):
         if exchange == ExchangeType.IKE_SA_INIT:
             return (encode_message(spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange, flags=flags,
                                    message_id=message_id, payloads=payloads),)
+        if exchange == ExchangeType.IKE_INTERMEDIATE:
+            first_payload, plaintext = encode_payloads(payloads)
+            self._note_intermediate(response, encode_encrypted_prefix(
+                spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange, flags=flags, message_id=message_id,
+                first_payload=first_payload, body_size=len(plaintext)) + plaintext)
         largest = (largest_message(self.remote.address, self.context.settings.largest_datagram)
                    if self.fragmentation else None)
         return self.protection.seal(payloads, largest=largest, spi_i=self.spi_i, spi_r=self.spi_r, exchange=exchange,
@@ -251,8 +279,23 @@ class Ikev2Session(IkeSession):
         header, encrypted, data = message.header, message.encrypted, datagram.data
         if encrypted is None:
             raise CryptoError("the message is not encrypted")
-        if not encrypted.total:
-            return Opened(self.protection.open(data, encrypted.offset), data, encrypted)
+        opened = (self._put_together(header, encrypted, data) if encrypted.total
+                  else Opened(self.protection.open(data, encrypted.offset), data, encrypted))
+        if opened is not None and header.exchange == ExchangeType.IKE_INTERMEDIATE:
+            self._note_intermediate(header.is_response,
+                                    without_encryption(opened.data, opened.encrypted, opened.plaintext))
+        return opened
+
+    def _note_intermediate(self, response: bool, message: bytes) -> None:
+        """AUTH will cover it, under the keys that hold as the message passes (RFC 9242 §3.3.2)."""
+        if self.additional is None:
+            return
+        if response:
+            self.additional.int_auth.add_response(self.protection.keys.sk_pr, message)
+        else:
+            self.additional.int_auth.add_request(self.protection.keys.sk_pi, message)
+
+    def _put_together(self, header: Header, encrypted: Encrypted, data: bytes) -> Opened | None:
         if not self.fragmentation:
             self.context.count("unexpected_fragment")
             return None
@@ -320,6 +363,8 @@ class Ikev2Session(IkeSession):
             self._last_response = self.encode(answer, header.exchange, header.message_id, response=True)
             self._sent_at = now
             self._repeat_answer(datagram)
+            if self.protection_after_answer is not None:
+                self._protection, self.protection_after_answer = self.protection_after_answer, None
         if refusal is not None and refusal.fatal:
             self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
         elif self._closes_after_answer:
@@ -377,7 +422,7 @@ class Ikev2Session(IkeSession):
         self.established_at = now
         self._half_open_until = None
         self.init_request = self.init_response = b""
-        self.key_exchange = None
+        self.key_exchange = self.additional = None
         self.begin_lifetime(self.protection.transform.sa_life, now)
         self.context.emit(IkeEstablished(self.name, self.spi_i, self.spi_r, self.initiator, self.protection.suite))
         self.context.established(self, now)

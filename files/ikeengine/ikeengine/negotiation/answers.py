@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..vpn.algorithms import KeyEncapsulation
 from ..vpn.model import CredentialMethod, Gateway, Route, Transform, Tunnel
 from ..vpn.selectors import Address
 from .identities import words
@@ -88,6 +89,13 @@ def chose_another(field: str, peer: object) -> Reason:
                   f"the peer {peer} chose what we did not offer")
 
 
+def without_its_exchange(kem: KeyEncapsulation, peer: object) -> Reason:
+    """It has the additional key exchange and does not announce what carries it."""
+    return Reason("it travels in IKE_INTERMEDIATE, which the peer does not announce (RFC 9370 §2.2.1)",
+                  "Set additional_key_exchange to none at both ends, or mend the peer",
+                  "phase 1 additional key exchange", f"the peer {peer} has {kem.name}", f"we have {kem.name}")
+
+
 def undeclared(local: Address, remote: Address) -> Reason:
     """Nobody of these addresses is known here."""
     return Reason("no gateway is declared, or up to answer, between these addresses",
@@ -114,4 +122,6 @@ def offers(tunnel: Tunnel, *, with_pfs: bool) -> str:
     suites = [f"{row.protocol.name} " + "/".join(part.name for part in (row.encryption, row.authentication) if part)
               for row in tunnel.proposals]
     pfs = f", PFS {f'group {tunnel.pfs.number}' if tunnel.pfs else 'off'}" if with_pfs else ""
+    if with_pfs and tunnel.additional_key_exchange is not None:
+        pfs += f" with {tunnel.additional_key_exchange.name}"
     return " or ".join(suites) + pfs

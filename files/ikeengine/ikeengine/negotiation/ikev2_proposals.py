@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..vpn import algorithms
-from ..vpn.algorithms import KeyGroup
+from ..vpn.algorithms import KeyEncapsulation, KeyGroup
 from ..vpn.model import Proposal, Transform
 from ..wire.constants import ProtocolId, TransformType
 from ..wire.security_association import ProposalSubstructure, TransformSubstructure
@@ -41,13 +41,14 @@ class IkeChoice:
 @dataclass(frozen=True, slots=True)
 class ChildChoice:
     """``spi`` is the peer's inbound SPI; ``group`` the key group of PFS, None where there is no key exchange;
-    ``extended`` says whether sequence numbers are."""
+    ``extended`` says whether sequence numbers are; ``additional`` is the key exchange that follows."""
 
     proposal: Proposal
     group: KeyGroup | None
     answer: ProposalSubstructure
     spi: int
     extended: bool = False
+    additional: KeyEncapsulation | None = None
 
 
 def group_name(group: KeyGroup) -> str:
@@ -101,9 +102,10 @@ def ike_needs(transform: Transform) -> Offer:
     return Offer(f"transform {transform.name}", needs)
 
 
-def child_needs(proposal: Proposal, group: KeyGroup | None, *, extended: bool) -> Offer:
-    """What a Phase 2 proposal takes, with ``group`` where the exchange carries a key exchange. ``extended`` says that
-    the data plane can do extended sequence numbers, which it then rather does."""
+def child_needs(proposal: Proposal, group: KeyGroup | None, additional: KeyEncapsulation | None = None, *,
+                extended: bool) -> Offer:
+    """What a Phase 2 proposal takes, with ``group`` where the exchange carries a key exchange, ``additional`` where
+    another follows. ``extended`` says that the data plane can do extended sequence numbers, which it then prefers."""
     needs: dict[str, tuple[str, ...]] = {PROTOCOL: (proposal.protocol.name,)}
     if proposal.encryption is not None:
         needs[ENCRYPTION] = (proposal.encryption.name,)
@@ -111,6 +113,8 @@ def child_needs(proposal: Proposal, group: KeyGroup | None, *, extended: bool) -
         needs[AUTHENTICATION] = (proposal.authentication.name,)
     if group is not None:
         needs[KEY_GROUP] = (group_name(group),)
+    if additional is not None:
+        needs[ADDITIONAL_KEY_EXCHANGE] = (additional.name,)
     needs[EXTENDED_SEQUENCE_NUMBERS] = (ON, OFF) if extended else (OFF,)
     return Offer(f"proposal {proposal.name}", needs)
 
@@ -135,9 +139,10 @@ def offer_ike(transforms: Sequence[Transform], spi: bytes = b"") -> tuple[Propos
 
 
 def offer_child(proposals: Sequence[Proposal], group: KeyGroup | None, spi: int, *,
+                additional: KeyEncapsulation | None = None,
                 extended: bool = False) -> tuple[ProposalSubstructure, ...]:
     """One proposal for each Phase 2 proposal, in order, all with our inbound SPI."""
-    needs = (child_needs(proposal, group, extended=extended) for proposal in proposals)
+    needs = (child_needs(proposal, group, additional, extended=extended) for proposal in proposals)
     return tuple(_on_the_wire(number, spi.to_bytes(4, "big"), offer.alternatives)
                  for number, offer in enumerate(needs, 1))
 
@@ -177,11 +182,13 @@ def choose_ike(offered: Sequence[ProposalSubstructure], ours: Sequence[Transform
 
 
 def choose_child(offered: Sequence[ProposalSubstructure], ours: Sequence[Proposal],
-                 group: KeyGroup | None, *, extended: bool = False) -> ChildChoice | NoMatch:
-    """As `choose_ike`, for Phase 2. ``group`` is our PFS group, or None (always None in IKE_AUTH)."""
-    choice = choose(map(from_wire, offered), [child_needs(proposal, group, extended=extended) for proposal in ours])
+                 group: KeyGroup | None, *, additional: KeyEncapsulation | None = None,
+                 extended: bool = False) -> ChildChoice | NoMatch:
+    """As `choose_ike`, for Phase 2. ``group`` and ``additional`` are PFS's, or None (always None in IKE_AUTH)."""
+    choice = choose(map(from_wire, offered),
+                    [child_needs(proposal, group, additional, extended=extended) for proposal in ours])
     if isinstance(choice, NoMatch):
         return choice
     row = offered[choice.their_place]
     return ChildChoice(ours[choice.our_place], group, _answer(row, b"", choice.algorithms),
-                       int.from_bytes(row.spi, "big"), choice.algorithms[EXTENDED_SEQUENCE_NUMBERS] == ON)
+                       int.from_bytes(row.spi, "big"), choice.algorithms[EXTENDED_SEQUENCE_NUMBERS] == ON, additional)

@@ -56,6 +56,7 @@ _CRITICAL = 0x80
 _FRAGMENT = Struct(">HH")
 _MAX_BODY_SIZE = 0xFFFF - _GENERIC_HEADER.size
 _MAJOR_VERSION = 2
+_NEXT_PAYLOAD = 16  # the place of the header's
 
 ENCRYPTED_SIZE = _GENERIC_HEADER.size
 FRAGMENT_SIZE = _GENERIC_HEADER.size + _FRAGMENT.size
@@ -152,6 +153,19 @@ def encode_fragment_prefix(
     size = _GENERIC_HEADER.size + _FRAGMENT.size + body_size
     header = Header(spi_i, spi_r, PayloadType.ENCRYPTED_FRAGMENT, exchange, flags, message_id, HEADER_SIZE + size)
     return b"".join((header.encode(), _GENERIC_HEADER.pack(first_payload, 0, size), _FRAGMENT.pack(number, total)))
+
+
+def without_encryption(data: bytes, encrypted: Encrypted, plaintext: bytes) -> bytes:
+    """A message as if nothing of it were encrypted or cut (RFC 9242 §3.3.2): its octets up to the Encrypted payload's
+    generic header, with lengths that count no IV, padding or ICV, then ``plaintext``. ``data``: its first datagram."""
+    size = ENCRYPTED_SIZE + len(plaintext)
+    if encrypted.total:  # nothing stands before the fragment
+        before, start = data[:_NEXT_PAYLOAD] + bytes((PayloadType.ENCRYPTED,)) + data[_NEXT_PAYLOAD + 1 :], HEADER_SIZE
+    else:
+        before, start = data, encrypted.offset - ENCRYPTED_SIZE
+    length = (start + size).to_bytes(4, "big")
+    return b"".join((before[: HEADER_SIZE - 4], length, before[HEADER_SIZE : start + 2], size.to_bytes(2, "big"),
+                     plaintext))
 
 
 def first(payloads: Iterable[Payload], cls: type[_P]) -> _P | None:

@@ -152,7 +152,7 @@ def test_int_auth_chains_what_each_end_sent() -> None:
     intermediate.add_response(b"pr2", b"response 2")
     of_initiator = hmac_sha256_by_hand(b"pi2", hmac_sha256_by_hand(b"pi1", b"request 1") + b"request 2")
     of_responder = hmac_sha256_by_hand(b"pr2", hmac_sha256_by_hand(b"pr1", b"response 1") + b"response 2")
-    int_auth = intermediate.octets(3)
+    int_auth = intermediate.octets()
     assert int_auth == of_initiator + of_responder + b"\0\0\0\x03"
     mac_of_id = hmac_sha256_by_hand(b"p" * 32, b"id")
     assert signed_octets(SHA256, b"message", b"nonce", b"p" * 32, b"id", int_auth) == (
