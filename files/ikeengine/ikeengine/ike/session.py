@@ -99,8 +99,11 @@ class IkeSession(ABC):
         one that has closed since."""
         return None
 
-    def child_by_spi_out(self, spi: int) -> Child | None:
-        return next((child for child in self.children if child.sa.spi_out == spi), None)
+    def child_by_spi_out(self, protocol: int, octets: bytes) -> Child | None:
+        """The child SA of that protocol (its number) on which the peer receives by that SPI."""
+        spi = int.from_bytes(octets, "big")
+        return next((child for child in self.children
+                     if child.sa.spi_out == spi and child.sa.protocol.value == protocol), None)
 
     def is_covered(self, tunnel: str, route: Route) -> bool:
         return any(child.is_live and child.sa.covers(tunnel, route) for child in self.children)

@@ -26,7 +26,7 @@ from ..vpn.algorithms import KeyEncapsulation
 from ..vpn.model import Protocol, Route, Tunnel
 from ..wire import key_exchange as wire
 from ..wire.constants import NotifyType
-from ..wire.message import Payload, notify
+from ..wire.message import Payload
 from ..wire.notify import Notify
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from ..wire.traffic_selectors import TrafficSelectorsInitiator, TrafficSelectorsResponder
@@ -214,9 +214,3 @@ def _shared_secret(key_exchange: KeyExchange, payloads: Sequence[Payload]) -> by
     except InvalidKeyExchange as error:
         raise Refusal(NotifyType.INVALID_SYNTAX,
                       f"phase 2: the peer's key exchange value is invalid: {error}") from None
-
-
-def rekeyed_spi(payloads: Sequence[Payload]) -> bytes | None:
-    """The SPI that a REKEY_SA notification names: the one that its sender receives on (RFC 7296 §1.3.3)."""
-    row = notify(payloads, NotifyType.REKEY_SA)
-    return row.spi if row is not None else None

@@ -15,11 +15,11 @@ from ..ike.refusal import Refusal
 from ..negotiation.reasons import Reason
 from ..vpn.model import Route, Tunnel
 from ..wire import key_exchange as wire
-from ..wire.constants import ExchangeType, NotifyType, ProtocolId
-from ..wire.message import Payload
+from ..wire.constants import ExchangeType, NotifyType
+from ..wire.message import Payload, notify
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
-from .child_negotiation import AgreedChild, ChildOffer, grant, rekeyed_spi
+from .child_negotiation import AgreedChild, ChildOffer, grant
 from .exchange import Task, notify_name, require
 from .followup_ke import FollowUp, await_it
 from .informational import DeleteChild
@@ -154,15 +154,15 @@ class CreateChild(Task):
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """A child SA for a route of the peer's choice, or in place of the one that it names."""
     _check_time(session, None)
-    spi = rekeyed_spi(payloads)
+    asked = notify(payloads, NotifyType.REKEY_SA)
     rekeyed = None
-    if spi is not None:
-        rekeyed = session.child_by_spi_out(int.from_bytes(spi, "big"))
+    if asked is not None:
+        rekeyed = session.child_by_spi_out(asked.protocol, asked.spi)
         if rekeyed is None and isinstance(session.requests.current, CreateChild):
             # The peer may mean what our own request, whose answer is not here yet, has just made.
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
         if rekeyed is None:
-            raise Refusal(NotifyType.CHILD_SA_NOT_FOUND, "", protocol=ProtocolId.ESP, spi=spi)
+            raise Refusal(NotifyType.CHILD_SA_NOT_FOUND, "", protocol=asked.protocol, spi=asked.spi)
         if not all(session.context.is_wanted(rekeyed.tunnel, route) for route in rekeyed.sa.declared):
             raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
     _check_time(session, rekeyed)

@@ -85,8 +85,7 @@ class DeleteIke(Task):
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """The peer's DELETEs, or its question whether we live."""
-    answer: list[bytes] = []
-    protocol = ProtocolId.ESP
+    answer: dict[int, list[bytes]] = {}
     for row in all_of(payloads, Delete):
         if row.protocol == ProtocolId.IKE:
             if session.rival is not None:
@@ -94,17 +93,19 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
                 session.hand_over(session.rival, now)
             session.close_after_answer("rekeyed" if session.is_replaced else "the peer closed it")
             return []
-        protocol = ProtocolId(row.protocol)
-        answer += [spi for octets in row.spis if (spi := _deleted(session, octets, now)) is not None]
+        for octets in row.spis:
+            spi = _deleted(session, row.protocol, octets, now)
+            if spi is not None:
+                answer.setdefault(row.protocol, []).append(spi)
     if notify(payloads, NotifyType.AUTHENTICATION_FAILED) is not None:
         session.close_after_answer("the peer refuses our identity or credential (AUTHENTICATION_FAILED)")
-    return [Delete(protocol, tuple(answer))] if answer else []
+    return [Delete(protocol, tuple(spis)) for protocol, spis in answer.items()]
 
 
-def _deleted(session: Ikev2Session, octets: bytes, now: float) -> bytes | None:
+def _deleted(session: Ikev2Session, protocol: int, octets: bytes, now: float) -> bytes | None:
     """Remove the child SA that the peer receives on that SPI; answer with ours, unless we are deleting it as well
     (RFC 7296 §1.4.1)."""
-    child = session.child_by_spi_out(int.from_bytes(octets, "big"))
+    child = session.child_by_spi_out(protocol, octets)
     if child is None:
         current = session.requests.current
         if current is not None and current.exchange in (ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE):
