@@ -99,3 +99,39 @@ def initiated(**declaration: Any) -> tuple[Bench, Peer]:
     assert bench.give(peer.seal(wire.IKE_AUTH, rows, response=True, message_id=1)) == []
     assert bench.states == ["established"]
     return bench, peer
+
+
+# -------------------------------------------------------------------------------------- CREATE_CHILD_SA
+
+NEW_SPI = b"\xca\xfe\x00\x02"
+LOW, HIGH = bytes(32), b"\xff" * 32
+
+
+def new_child(peer: Peer, *, spi: bytes = NEW_SPI, number: bytes = HIGH, here: str = HERE, there: str = THERE,
+              asking: bool = True) -> list[Row]:
+    """A child SA with PFS, as asked for or as granted; ``number`` is the nonce."""
+    offered, *selectors = peer.child_rows(spi, here, there, wire.PFS_SUITE, asking=asking)
+    return [offered, wire.nonce(number), wire.ke(peer.public), *selectors]
+
+
+def rekeyed_child(peer: Peer, *, old: bytes = CHILD_SPI, **changes: Any) -> list[Row]:
+    """The request to rekey the child SA on which the tester receives by that SPI."""
+    return [wire.notify(wire.REKEY_SA, protocol=wire.ESP, spi=old), *new_child(peer, **changes)]
+
+
+def new_ike(peer: Peer, *, spi: bytes = b"\x11" * 8, number: bytes = HIGH) -> list[Row]:
+    """An IKE SA in place of the one, as asked for or as granted."""
+    return [wire.sa(wire.proposal(spi=spi)), wire.nonce(number), wire.ke(peer.public)]
+
+
+def asked_by_tester(peer: Peer, request: list[Row], answer: wire.Message) -> Peer:
+    """The IKE SA that a rekey of the tester's made."""
+    nonce_i = next(row.body for row in request if row.kind == wire.NONCE)
+    return peer.successor(initiator=True, spi_i=b"\x11" * 8, spi_r=answer.proposals[0][2], nonce_i=nonce_i,
+                          nonce_r=answer.body(wire.NONCE), shared=peer.shared_secret(answer))
+
+
+def asked_by_daemon(peer: Peer, request: wire.Message, number: bytes = HIGH) -> Peer:
+    """The IKE SA that a rekey of the daemon's makes, once the tester has granted it with `new_ike`."""
+    return peer.successor(initiator=False, spi_i=request.proposals[0][2], spi_r=b"\x11" * 8,
+                          nonce_i=request.body(wire.NONCE), nonce_r=number, shared=peer.shared_secret(request))

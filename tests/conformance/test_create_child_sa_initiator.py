@@ -285,7 +285,7 @@ def test_an_answer_to_a_rekey_of_the_ike_sa_that_cannot_be_used(rows):
     assert "established" not in bench.states and "closing" not in bench.states
 
 
-@case("{EN,SGW}.I.1.2.6.5", "both ends rekey the IKE SA at once: the one with the lowest nonce is closed by its creator",
+@case("{EN,SGW}.I.1.2.6.5", "both ends rekey the IKE SA at once: its creator closes the one with the lowest nonce",
       "2.8.2")
 @pytest.mark.parametrize(("number", "stays"), [(LOW, "the daemon's"), (HIGH, "the tester's")])
 def test_both_ends_rekey_the_ike_sa(number, stays):
@@ -311,7 +311,7 @@ def test_both_ends_rekey_the_ike_sa(number, stays):
     assert [row[0] for row in asked.deleted] == [ESP] and not bench.daemon.inbound
 
 
-@case("{EN,SGW}.I.1.2.6-f", "both ends rekey a child SA at once: the one with the lowest nonce is closed by its creator",
+@case("{EN,SGW}.I.1.2.6-f", "both ends rekey a child SA at once: its creator closes the one with the lowest nonce",
       "2.8.1")
 @pytest.mark.parametrize("number", [LOW, HIGH], ids=["the daemon's stays", "the tester's stays"])
 def test_both_ends_rekey_a_child_sa(number):
@@ -367,7 +367,7 @@ def test_the_ike_sa_is_rekeyed_while_a_child_sa_closes():
     assert peer.open(bench.ask(peer.seal(CREATE_CHILD_SA, new_ike(peer)))).notes == [TEMPORARY_FAILURE]
 
 
-@case("{EN,SGW}.I.1.2.6.15", "the IKE SA, or a child SA, is rekeyed while the daemon closes the IKE SA: TEMPORARY_FAILURE",
+@case("{EN,SGW}.I.1.2.6.15", "either SA is rekeyed while the daemon closes the IKE SA: TEMPORARY_FAILURE",
       "2.25.2")
 @pytest.mark.parametrize("asked", [new_ike, rekeyed_child, new_child])
 def test_a_rekey_while_the_ike_sa_closes(asked):

@@ -67,7 +67,8 @@ def test_a_retransmitted_request(up):
 @case("{EN,SGW}.R.1.3.3.1", "RESERVED fields are ignored", "2.5, 3.1, 3.2")
 def test_reserved_fields():
     bench, peer = answered()
-    assert ask(bench, peer, [Row(NOTIFY, notify(40000).body, reserved=0x7F)], reserved=0x7F, extra_flags=0xC7).rows == ()
+    odd = Row(NOTIFY, notify(40000).body, reserved=0x7F)
+    assert ask(bench, peer, [odd], reserved=0x7F, extra_flags=0xC7).rows == ()
     assert bench.states == ["established"]
 
 
@@ -256,7 +257,8 @@ def test_payloads_in_a_response(row):
 def test_a_response_that_is_malformed():
     bench, peer = initiated()
     bench.wait(20.2)
-    sent = bench.give(peer.seal(INFORMATIONAL, response=True, message_id=2, first=NOTIFY, plaintext=b"\x00\x00\x00\x03"))
+    data = peer.seal(INFORMATIONAL, response=True, message_id=2, first=NOTIFY, plaintext=b"\x00\x00\x00\x03")
+    sent = bench.give(data)
     assert peer.open(sent[0]).deleted == [(IKE, ())] and not bench.daemon.inbound
 
 
