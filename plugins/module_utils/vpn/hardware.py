@@ -70,12 +70,11 @@ IKEENGINE = Engine(
     versions=(IkeVersion.V2,),
     methods=(CredentialMethod.PSK, CredentialMethod.HEX_PSK),
     identities=(IdentityKind.IP_ADDRESS, IdentityKind.DOMAIN_NAME, IdentityKind.DOMAIN_INFORMATION),
-    encryptions=tuple(map(algorithms.encryption, (
-        "AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-192", "AES-GCM-256"))),
-    authentications=tuple(map(algorithms.authentication, ("SHA1", "SHA2-256", "SHA2-384", "SHA2-512"))),
-    key_groups=tuple(map(algorithms.key_group, (14, 15, 16, 19, 20, 21, 31))),
+    encryptions=algorithms.ENCRYPTIONS,
+    authentications=algorithms.AUTHENTICATIONS,
+    key_groups=algorithms.KEY_GROUPS,
     key_encapsulations=(),
-    protocols=(Protocol.ESP,),
+    protocols=(Protocol.ESP, Protocol.AH),
     endpoint_pairs=1,
 )
 """What ikeengine of this version negotiates."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ikeengine.vpn.algorithms import Authentication, Encryption, GroupKind, KeyGroup, Strength
 from ikeengine.vpn.hardware import IKEENGINE
-from ikeengine.vpn.model import CredentialMethod, IdentityKind
+from ikeengine.vpn.model import CredentialMethod, IdentityKind, Protocol
 
 Data = dict[str, Any]
 _T = TypeVar("_T")
@@ -119,30 +119,35 @@ def identifier(draw: random.Random, site: str, address: str, kind: IdentityKind 
     return {"type": kind.value, "value": values[kind]}
 
 
-def _strong(rows: Sequence[_T], strict: bool) -> list[_T]:
+def strong(rows: Sequence[_T], strict: bool) -> list[_T]:
     return [row for row in rows if not strict or getattr(row, "strength", None) is not Strength.WEAK]
 
 
-def group(draw: random.Random) -> KeyGroup:
-    return draw.choices(IKEENGINE.key_groups, [_COST[row.kind] for row in IKEENGINE.key_groups])[0]
+def group(draw: random.Random, strict: bool = False) -> KeyGroup:
+    rows = strong(IKEENGINE.key_groups, strict)
+    return draw.choices(rows, [_COST[row.kind] for row in rows])[0]
 
 
 def _transforms(draw: random.Random, strict: bool) -> list[Data]:
     """Phase 1 transforms that differ from each other, with one life for each."""
     rows: dict[tuple[str, str, int], Data] = {}
     for _ in range(draw.choice((1, 1, 2, 3))):
-        transform = {"authentication": draw.choice(_strong(IKEENGINE.authentications, strict)).name,
-                     "encryption": draw.choice(IKEENGINE.encryptions).name, "key_group": group(draw).number}
+        transform = {"authentication": draw.choice(strong(IKEENGINE.authentications, strict)).name,
+                     "encryption": draw.choice(strong(IKEENGINE.encryptions, strict)).name,
+                     "key_group": group(draw, strict).number}
         rows[tuple(transform.values())] = {**transform, "sa_life": draw.choice(LIVES)}  # type: ignore[index]
     return [{"name": f"p1-{number}", **row} for number, row in enumerate(rows.values())]
 
 
-def proposal(draw: random.Random, strict: bool, *, aead: bool | None = None) -> Data:
-    """A Phase 2 proposal without its name; ``aead`` says whether the encryption authenticates by itself."""
-    encryption: Encryption = draw.choice([row for row in IKEENGINE.encryptions if aead in (None, row.aead)])
-    row: Data = {"protocol": draw.choice(IKEENGINE.protocols).name, "encryption": encryption.name}
-    if not encryption.aead:
-        authentication: Authentication = draw.choice(_strong(IKEENGINE.authentications, strict))
+def proposal(draw: random.Random, strict: bool, protocol: Protocol = Protocol.ESP) -> Data:
+    """A Phase 2 proposal without its name."""
+    row: Data = {"protocol": protocol.name}
+    encryption: Encryption | None = None
+    if protocol is Protocol.ESP:
+        encryption = draw.choice(strong(IKEENGINE.encryptions, strict))
+        row["encryption"] = encryption.name
+    if encryption is None or not encryption.aead:
+        authentication: Authentication = draw.choice(strong(IKEENGINE.authentications, strict))
         row["authentication"] = authentication.name
     expiration = {"time": draw.choice(LIVES), "traffic": draw.choice(TRAFFIC)}
     if (dropped := draw.choice(("time", "traffic", "traffic", None))) is not None:
@@ -155,13 +160,27 @@ def members(row: Data) -> tuple[object, ...]:
     return tuple(row.get(field) for field in ("encryption", "authentication", "key_group"))
 
 
+def proposals_of(end: Data, tunnel: Data) -> list[Data]:
+    return [row for row in end["proposals"] if row["name"] in tunnel["proposals"]]
+
+
+def protocol_of(end: Data, tunnel: Data) -> Protocol:
+    """A tunnel has one of them, never both."""
+    return Protocol[proposals_of(end, tunnel)[0].get("protocol", "ESP")]
+
+
+def has_ah(both: Both) -> bool:
+    return any(protocol_of(end, tunnel) is Protocol.AH for end in both.ends for tunnel in end["tunnels"])
+
+
 def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data]) -> Data:
     """A tunnel under the end's gateway, with proposals of its own that differ from each other."""
     strict = end["policy"] == "strict"
-    rows = {members(row): row for row in (proposal(draw, strict) for _ in range(draw.choice((1, 1, 2, 4))))}
+    protocol = draw.choices(IKEENGINE.protocols, [8 if row is Protocol.ESP else 1 for row in IKEENGINE.protocols])[0]
+    rows = {members(row): row for row in (proposal(draw, strict, protocol) for _ in range(draw.choice((1, 1, 2, 4))))}
     own = [{"name": f"{name}-{number}", **row} for number, row in enumerate(rows.values())]
     end["proposals"] += own
-    pfs = {"enabled": True, "key_group": group(draw).number} if draw.random() < 0.8 else {"enabled": False}
+    pfs = {"enabled": True, "key_group": group(draw, strict).number} if draw.random() < 0.8 else {"enabled": False}
     end["tunnels"].append({"name": name, "gateway": end["gateways"][0]["name"], "routes": routes,
                            "proposals": names(own), "pfs": pfs})
     return end["tunnels"][-1]  # type: ignore[no-any-return]

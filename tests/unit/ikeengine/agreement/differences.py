@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ikeengine.vpn.hardware import IKEENGINE
+from ikeengine.vpn.model import Protocol
 
 from . import declarations
 from .declarations import Both, Data, members
@@ -75,8 +76,10 @@ def more_transforms(draw: random.Random, both: Both, end: Data) -> None:
     gateway = end["gateways"][0]
     known = {members(row) for row in end["transforms"]}
     for number in range(2):
-        row = {"authentication": "SHA2-512", "encryption": draw.choice(IKEENGINE.encryptions).name,
-               "key_group": declarations.group(draw).number}
+        strict = end["policy"] == "strict"
+        row = {"authentication": "SHA2-512",
+               "encryption": draw.choice(declarations.strong(IKEENGINE.encryptions, strict)).name,
+               "key_group": declarations.group(draw, strict).number}
         if members(row) not in known:
             known.add(members(row))
             end["transforms"].append({"name": f"more-{number}", **row})
@@ -85,7 +88,7 @@ def more_transforms(draw: random.Random, both: Both, end: Data) -> None:
 
 def more_proposals(draw: random.Random, both: Both, end: Data) -> None:
     for tunnel in end["tunnels"]:
-        row = declarations.proposal(draw, end["policy"] == "strict")
+        row = declarations.proposal(draw, end["policy"] == "strict", declarations.protocol_of(end, tunnel))
         if members(row) not in {members(other) for other in end["proposals"] if other["name"] in tunnel["proposals"]}:
             end["proposals"].append({"name": f"more-{tunnel['name']}", **row})
             tunnel["proposals"].insert(draw.randint(0, len(tunnel["proposals"])), f"more-{tunnel['name']}")
@@ -138,12 +141,15 @@ def own_settings(draw: random.Random, both: Both, end: Data) -> None:
     gateway["dead_peer_detection"] = {"idle": draw.choice(("10s", "1m")), "retries": draw.randint(2, 9)}
     gateway["nat_traversal"] = {"keep_alive": draw.choice((10, "25s"))}
     for tunnel in end["tunnels"]:
-        tunnel["dataplane"] = draw.choice(("auto", "kernel", "userspace"))
+        with_ah = declarations.protocol_of(end, tunnel) is Protocol.AH
+        tunnel["dataplane"] = draw.choice(("auto", "kernel") if with_ah else ("auto", "kernel", "userspace"))
     end["policy"] = "standard"
 
 
 def in_userspace(draw: random.Random, both: Both, end: Data) -> None:
     """One end's data plane does ESP in UDP only."""
+    if declarations.has_ah(both):
+        return
     both.userspace.add(end["gateways"][0]["name"])
 
 
@@ -169,7 +175,7 @@ def gateway_elsewhere(draw: random.Random, both: Both, end: Data) -> None:
 def behind_nat(draw: random.Random, both: Both, end: Data) -> None:
     """The right end has a private address, the left one knows it by another."""
     ends = both.right["gateways"][0]["endpoints"][0], both.left["gateways"][0]["endpoints"][0]
-    if ":" in ends[0]["local"]["address"] or both.public:
+    if ":" in ends[0]["local"]["address"] or both.public or declarations.has_ah(both):
         return
     both.public = ends[1]["remote"]["address"]
     ends[0]["local"]["address"] = f"172.16.5.{draw.randint(1, 254)}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ikeengine.vpn.hardware import IKEENGINE
-from ikeengine.vpn.model import CredentialMethod, IdentityKind
+from ikeengine.vpn.model import CredentialMethod, IdentityKind, Protocol
 
 from . import declarations
 from .declarations import Both, Data, add_tunnel, mirrored, names
@@ -118,12 +118,12 @@ def another_identifier_expected(draw: random.Random, both: Both, end: Data) -> N
     _another(draw, end, "remote")
 
 
-@_fault("identity-does-not-mirror", "identif")
+@_fault("identity-does-not-mirror", "identif", "far-end-has-no-gateway")
 def another_type_presented(draw: random.Random, both: Both, end: Data) -> None:
     _another_type(draw, end, "local")
 
 
-@_fault("identity-does-not-mirror", "identif")
+@_fault("identity-does-not-mirror", "identif", "far-end-has-no-gateway")
 def another_type_expected(draw: random.Random, both: Both, end: Data) -> None:
     _another_type(draw, end, "remote")
 
@@ -160,6 +160,7 @@ def address_as_identifier_behind_nat(draw: random.Random, both: Both, end: Data)
             _gateway(row)["endpoints"][0][where] = {
                 "address": octets, "identifier": {"type": "ip-address", "value": octets}}
     both.public = None
+    _with_esp(both)
     behind_nat(draw, both, end)
     local = _endpoint(both.right, "local")
     local["identifier"]["value"] = local["address"]
@@ -246,6 +247,7 @@ def _replaced(draw: random.Random, rows: Sequence[Data], others: Sequence[Data],
 @_fault("phase1-no-common-transform", "encryption")
 def no_common_encryption_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
     _fewer_transforms(both, 3)
+    _standard(both)
     _replaced(draw, end["transforms"], both.other(end)["transforms"], "encryption",
               [row.name for row in IKEENGINE.encryptions])
 
@@ -261,6 +263,7 @@ def no_common_authentication_in_phase_1(draw: random.Random, both: Both, end: Da
 @_fault("phase1-no-common-transform", "key group")
 def no_common_key_group_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
     _fewer_transforms(both, 3)
+    _standard(both)
     _replaced(draw, end["transforms"], both.other(end)["transforms"], "key_group",
               [row.number for row in IKEENGINE.key_groups])
 
@@ -302,8 +305,15 @@ def _tunnel(draw: random.Random, both: Both, end: Data) -> tuple[Data, Data]:
     return tunnel, next(row for row in both.other(end)["tunnels"] if row["name"] == tunnel["name"])
 
 
-def _proposals(end: Data, tunnel: Data) -> list[Data]:
-    return [row for row in end["proposals"] if row["name"] in tunnel["proposals"]]
+_AH: Data = {"protocol": "AH", "authentication": "SHA2-256"}
+
+
+def _with_esp(both: Both) -> None:
+    """In all tunnels: a NAT lies between the ends."""
+    for end in both.ends:
+        for tunnel in end["tunnels"]:
+            if declarations.protocol_of(end, tunnel) is Protocol.AH:
+                _own_proposals(both, tunnel, [{"encryption": "AES-GCM-256"}], end)
 
 
 def _own_proposals(both: Both, tunnel: Data, rows: Sequence[Data], end: Data) -> list[Data]:
@@ -349,22 +359,47 @@ def members_of_different_proposals(draw: random.Random, both: Both, end: Data) -
                                    for cipher, authentication in zip(ciphers, authentications, strict=True)], place)
 
 
+@_fault("phase2-protocol-differs", "protocol")
+def ah_against_esp(draw: random.Random, both: Both, end: Data) -> None:
+    _without_nat(both)
+    tunnel, others = _tunnel(draw, both, end)
+    _own_proposals(both, tunnel, [_AH], end)
+    _own_proposals(both, others, [{"encryption": "AES-128", "authentication": "SHA2-256"}], both.other(end))
+
+
+@_fault("ah-through-nat", "a NAT lies between")
+def ah_with_a_nat_between(draw: random.Random, both: Both, end: Data) -> None:
+    """Both ends have it, and the one knows the other by another address: private ones, which do not show it."""
+    for place, octets in (("local", "10.8.0.7"), ("remote", "10.9.0.7")):
+        for row, where in ((both.right, place), (both.left, "remote" if place == "local" else "local")):
+            _endpoint(row, where).update(address=octets, identifier={
+                "type": "domain-name", "value": f"{'right' if place == 'local' else 'left'}.example.net"})
+    both.public = None
+    _with_esp(both)
+    behind_nat(draw, both, end)
+    tunnel, others = _tunnel(draw, both, end)
+    _own_proposals(both, tunnel, [_AH], end)
+    _own_proposals(both, others, [_AH], both.other(end))
+
+
 @_fault("phase2-key-expiration-differs", None)
 def another_key_expiration(draw: random.Random, both: Both, end: Data) -> None:
     tunnel, _others = _tunnel(draw, both, end)
     other = draw.choice(({"time": "7h"}, {"traffic": "64000 kB"}, {"time": "7h", "traffic": "64000 kB"}))
-    for row in _proposals(end, tunnel):
+    for row in declarations.proposals_of(end, tunnel):
         row["force_key_expiration"] = other
 
 
 @_fault("pfs-differs", "PFS|key group")
 def pfs_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
+    _standard(both)
     tunnel, others = _tunnel(draw, both, end)
     tunnel["pfs"], others["pfs"] = {"enabled": False}, {"enabled": True, "key_group": declarations.group(draw).number}
 
 
 @_fault("pfs-group-differs", "PFS|key group")
 def another_pfs_group(draw: random.Random, both: Both, end: Data) -> None:
+    _standard(both)
     tunnel, others = _tunnel(draw, both, end)
     one, another = draw.sample([row.number for row in IKEENGINE.key_groups], 2)
     tunnel["pfs"], others["pfs"] = ({"enabled": True, "key_group": number} for number in (one, another))
@@ -453,7 +488,7 @@ def _with_tunnels(draw: random.Random, both: Both, number: int) -> None:
     while len(both.left["tunnels"]) < number:
         index = len(both.left["tunnels"])
         left = add_tunnel(draw, both.left, f"lan{index}", [declarations.route(draw, 200 + index, 6)])
-        own = copy.deepcopy(_proposals(both.left, left))
+        own = copy.deepcopy(declarations.proposals_of(both.left, left))
         both.right["proposals"] += own
         both.right["tunnels"].append({**copy.deepcopy(left), "gateway": _gateway(both.right)["name"],
                                       "routes": [mirrored(row) for row in left["routes"]]})

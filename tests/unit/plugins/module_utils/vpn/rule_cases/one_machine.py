@@ -99,11 +99,10 @@ CASES = (
          "static addresses only. Set gateways[branch].endpoints[0].local.address to an address.",
          "gateways[branch].endpoints[0].local.address", "",
          ({}, {"hq gateways.0.endpoints.0.local.address": "dynamic", "hq site.managed": False})),
-    Case("phase2-not-negotiated-yet", {"hq tunnels.0.pfs.key_group": 32},
-         "tunnel hq/lan: PFS key group: hq asks for group 32: ikeengine of this version negotiates only PFS key group "
-         "14, 15, 16, 19, 20, 21, 31. Set tunnels[lan].pfs.key_group to one of 14, 15, 16, 19, 20, 21, 31.",
-         "tunnels[lan].pfs.key_group", "",
-         ({"hq tunnels.0.pfs.key_group": 31}, {"hq tunnels.0.pfs.key_group": 32, "hq site.managed": False})),
+    Case("phase2-not-negotiated-yet", {"hq tunnels.0.interface": {"name": "vpn0"}},
+         "tunnel hq/lan: virtual interface: hq asks for vpn0: ikeengine of this version negotiates tunnels with routes "
+         "only. Remove tunnels[lan].interface.",
+         "tunnels[lan].interface", "", ({}, {"hq tunnels.0.interface": {"name": "vpn0"}, "hq site.managed": False})),
     Case("phase2-not-negotiated-yet", {"hq tunnels.0.pfs.additional_key_exchange": "ML-KEM-768"},
          "tunnel hq/lan: PFS additional key exchange: hq asks for ML-KEM-768: ikeengine of this version negotiates "
          "none. Remove tunnels[lan].pfs.additional_key_exchange.",
