@@ -77,6 +77,7 @@ TUNNEL = {
     "routes": {"type": "list", "elements": "dict"},
     "proposals": {"type": "list", "elements": "str"},
     "pfs": {"type": "dict"},
+    "sa_pairs": {"type": "str"},
     "dataplane": {"type": "str"},
     "interface": {"type": "dict"},
     **STATE,

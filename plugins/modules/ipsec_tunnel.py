@@ -43,6 +43,10 @@ options:
     description: C(enabled), C(key_group) and C(additional_key_exchange). A new tunnel has Perfect Forward Secrecy with
       group 14.
     type: dict
+  sa_pairs:
+    description: V(per-route), or V(per-tunnel) for a peer that wants all routes of the tunnel in one SA pair (IKEv2). A
+      new tunnel has V(per-route).
+    type: str
   dataplane:
     description: V(auto), V(kernel) or V(userspace). A new tunnel has V(auto).
     type: str

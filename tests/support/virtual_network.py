@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ def side(name: str, local: str, remote: str, *, routes: tuple[tuple[str, str], .
          transforms: tuple[Mapping[str, Any], ...] = (TRANSFORM,),
          proposals: tuple[Mapping[str, Any], ...] = (PROPOSAL,), start: str = "boot",
          pfs: Mapping[str, Any] | None = None, identifiers: tuple[str, str] | None = None,
-         gateway: Mapping[str, Any] | None = None, tunnels: int = 1) -> Side:
+         gateway: Mapping[str, Any] | None = None, tunnels: int = 1, sa_pairs: str = "per-route") -> Side:
     """One end of a site-to-site VPN; with ``tunnels`` > 1 its routes are dealt out to so many tunnels."""
     ends = [{"address": local}, {"address": remote}]
     for end, value in zip(ends, identifiers or (), strict=False):
@@ -44,7 +44,7 @@ def side(name: str, local: str, remote: str, *, routes: tuple[tuple[str, str], .
                       "transforms": [row["name"] for row in transforms], "start": start, **(gateway or {})}],
         "tunnels": [{"name": f"lan{number}" if number else "lan", "gateway": "peer",
                      "routes": [{"local": one, "remote": other} for one, other in routes[number::tunnels]],
-                     "proposals": [row["name"] for row in proposals],
+                     "proposals": [row["name"] for row in proposals], "sa_pairs": sa_pairs,
                      "pfs": dict(pfs or {"enabled": True, "key_group": 31})} for number in range(tunnels)],
     })
 
@@ -114,7 +114,9 @@ class VirtualNetwork:
     """Runs managers against each other. The same seed gives the same run, but for the key exchanges' values."""
 
     def __init__(self, sides: Mapping[str, Side], *, seed: int = 0, latency: float = 0.01, faults: Faults | None = None,
-                 settings: Settings | None = None, encapsulate: Callable[[str], bool] = lambda _gateway: False) -> None:
+                 settings: Settings | None = None, encapsulate: Callable[[str], bool] = lambda _gateway: False,
+                 extended: Container[str] = ()) -> None:
+        """``extended`` names the sites whose data planes can do extended sequence numbers."""
         self.seed = seed
         self.random = random.Random(seed)
         self.now = 1000.0
@@ -126,12 +128,13 @@ class VirtualNetwork:
         self._spis = itertools.count(0xC0000001)
         self._reqids: dict[tuple[str, Route], int] = {}
         self.tamper: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
-        self._encapsulate, self._settings = encapsulate, settings or Settings()
+        self._encapsulate, self._extended, self._settings = encapsulate, extended, settings or Settings()
         self.ends = {address: self.end(row) for address, row in sides.items()}
 
     def end(self, side: Side) -> End:
         """One that knows nothing yet."""
         return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
+                                extended_sequence_numbers=lambda _tunnel: side.name in self._extended,
                                 reqid=self._reqid, random=self.random.randbytes, settings=self._settings))
 
     def _reqid(self, tunnel: str, route: Route) -> int:
@@ -213,10 +216,12 @@ def translated(private: Address, public: Address) -> Callable[[Datagram], Datagr
     return translate
 
 
-def agree(one: End, other: End, routes: int) -> None:
-    """Both ends hold one SA pair for each route, crosswise and with the same keys, and nothing else."""
-    assert (len(one.inbound), len(other.inbound)) == (routes, routes)
-    assert (len(one.outbound), len(other.outbound)) == (routes, routes)
+def agree(one: End, other: End, routes: int, pairs: int | None = None) -> None:
+    """Both ends hold one SA pair for each route, or so many ``pairs`` for all, crosswise and with the same keys, and
+    nothing else."""
+    pairs = routes if pairs is None else pairs
+    assert (len(one.inbound), len(other.inbound)) == (pairs, pairs)
+    assert (len(one.outbound), len(other.outbound)) == (pairs, pairs)
     assert (len(one.sending), len(other.sending)) == (routes, routes)
     for spi, child in one.inbound.items():
         theirs = other.outbound[spi]
@@ -225,3 +230,4 @@ def agree(one: End, other: End, routes: int) -> None:
         assert {row.negotiated for row in theirs.routes} == {row.negotiated.mirrored for row in child.routes}
         assert one.outbound[child.spi_out] == child
         assert theirs.udp_encapsulated == child.udp_encapsulated
+        assert theirs.extended_sequence_numbers == child.extended_sequence_numbers

@@ -41,6 +41,7 @@ from .model import (
     Proposal,
     Protocol,
     Route,
+    SaPairs,
     Secret,
     Side,
     Start,
@@ -71,7 +72,7 @@ GATEWAY = ("name", "ike_version", "mode", "credential", "endpoints", "transforms
            "dead_peer_detection", "ike_keep_alive", "start")
 ENDPOINT = ("address", "public_address", "identifier")
 _CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl")
-TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "dataplane", "interface")
+TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "sa_pairs", "dataplane", "interface")
 
 _DAY = 86400
 _COLON = re.compile("(?<=[0-9a-f]):(?=[0-9a-f])")
@@ -332,6 +333,7 @@ def read_tunnel(fields: Fields, gateways: Iterable[str], proposals: Mapping[str,
         dataplane=fields.take("dataplane", reading.choice(DataPlaneChoice), DataPlaneChoice.AUTO),
         interface=_interface(fields) if "interface" in fields else None,
         additional_key_exchange=additional if with_pfs else None,
+        sa_pairs=fields.take("sa_pairs", reading.choice(SaPairs), SaPairs.PER_ROUTE),
     )
 
 

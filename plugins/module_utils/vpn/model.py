@@ -83,6 +83,13 @@ class Policy(Enum):
     STRICT = "strict"
 
 
+class SaPairs(Enum):
+    """How an initiator asks for a tunnel's SAs: a pair for each route, as Fireware does, or one for all of them."""
+
+    PER_ROUTE = "per-route"
+    PER_TUNNEL = "per-tunnel"
+
+
 class DataPlaneChoice(Enum):
     AUTO = "auto"
     KERNEL = "kernel"
@@ -274,6 +281,11 @@ class Tunnel:
     dataplane: DataPlaneChoice = DataPlaneChoice.AUTO
     interface: VirtualInterface | None = None
     additional_key_exchange: KeyEncapsulation | None = None
+    sa_pairs: SaPairs = SaPairs.PER_ROUTE
+
+    @property
+    def shares_sa_pairs(self) -> bool:
+        return self.sa_pairs is SaPairs.PER_TUNNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +350,6 @@ def _scalar(text: str) -> str:
 __all__ = [
     "Address", "Credential", "CredentialMethod", "DataPlaneChoice", "DeadPeerDetection", "Direction", "Endpoint",
     "EndpointPair", "Expiration", "Gateway", "Identity", "IdentityKind", "IkeVersion", "KeepAlive", "Mode", "Network",
-    "Platform", "Policy", "Proposal", "Protocol", "Route", "Secret", "Selector", "Side", "Start", "Transform", "Tunnel",
-    "VirtualInterface",
+    "Platform", "Policy", "Proposal", "Protocol", "Route", "SaPairs", "Secret", "Selector", "Side", "Start",
+    "Transform", "Tunnel", "VirtualInterface",
 ]

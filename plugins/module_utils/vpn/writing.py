@@ -105,6 +105,7 @@ def _write_tunnel(tunnel: Tunnel) -> dict[str, object]:
         proposals=[proposal.name for proposal in tunnel.proposals],
         pfs=_plain(enabled=True, key_group=tunnel.pfs.number,
                    additional_key_exchange=_name(tunnel.additional_key_exchange)) if tunnel.pfs else {"enabled": False},
+        sa_pairs=tunnel.sa_pairs.value,
         dataplane=tunnel.dataplane.value,
         interface=_plain(name=interface.name, addresses=list(interface.addresses), metric=interface.metric)
         if interface else None,

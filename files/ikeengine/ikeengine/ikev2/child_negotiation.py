@@ -108,6 +108,17 @@ class ChildOffer:
         local, remote = selectors_of([(route, route) for route in self.routes])
         return [TrafficSelectorsInitiator(local), TrafficSelectorsResponder(remote)]
 
+    def ask_singly(self, session: Ikev2Session, granted: Sequence[Route], now: float) -> None:
+        """Ask for each of the routes by itself that the peer did not grant together."""
+        for route in self.routes:
+            if route not in granted:
+                session.single_pairs.add(self.tunnel.name)
+                session.ask_for(self.tunnel, route, now)
+
+    def is_refused_together(self, notify: int) -> bool:
+        """Whether a refusal may be for want of routes that come one by one (RFC 7296 §2.9)."""
+        return len(self.routes) > 1 and notify in (NotifyType.SINGLE_PAIR_REQUIRED, NotifyType.TS_UNACCEPTABLE)
+
     def decline(self, session: Ikev2Session, now: float) -> None:
         """The peer has made a child SA of the offer that `accept` refused: close it there."""
         session.requests.add(DeleteOffered(self.tunnel.proposals[0].protocol.value, self.spi_in), now)

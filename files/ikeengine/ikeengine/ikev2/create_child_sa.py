@@ -14,6 +14,7 @@ from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..negotiation.reasons import Reason
 from ..vpn.model import Route, Tunnel
+from ..vpn.sharing import together
 from ..wire import key_exchange as wire
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.message import Payload, notify
@@ -46,6 +47,15 @@ class CreateChild(Task):
         """Whether all its routes are still declared, and their tunnel not taken down."""
         return all(session.context.is_wanted(self.tunnel, route) for route in self.routes)
 
+    def spread(self, session: Ikev2Session) -> None:
+        """Take in all routes of the tunnel that have no SA yet and can share this one, where that is declared."""
+        if self.tunnel.shares_sa_pairs and self.tunnel.name not in session.single_pairs:
+            context = session.context
+            missing = [route for route in self.tunnel.routes if route in self.routes or (
+                context.is_wanted(self.tunnel, route)
+                and not context.is_covered(session.name, self.tunnel.name, route))]
+            self.routes = together(self.routes[0], missing)
+
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
         if self._follow_up is not None:
             return self._follow_up.request()
@@ -60,6 +70,8 @@ class CreateChild(Task):
             payloads.append(Notify(NotifyType.REKEY_SA, b"", sa.protocol.value, sa.spi_in.to_bytes(4, "big")))
         elif all(session.context.is_covered(session.name, self.tunnel.name, route) for route in self.routes):
             return None
+        else:
+            self.spread(session)
         self._nonce = session.context.random(NONCE_SIZE)
         try:
             self._offer = offer = ChildOffer.make(session, self.tunnel, self.routes, first=False, now=now)
@@ -75,7 +87,10 @@ class CreateChild(Task):
         assert self._offer is not None
         refused = self._offer.refused(session, payloads, first=False)
         if refused is not None:
-            self._refused(session, *refused, now)
+            if self.rekeyed is None and self._offer.is_refused_together(refused[0]):
+                self._offer.ask_singly(session, (), now)
+            else:
+                self._refused(session, *refused, now)
             return
         secret = b""
         try:
@@ -96,6 +111,7 @@ class CreateChild(Task):
         self._made(session, self._agreed.make(session, secret, now), now)
 
     def _made(self, session: Ikev2Session, child: Child, now: float) -> None:
+        assert self._offer is not None
         if child.sa.spi_out in session.deleted_ahead:
             session.deleted_ahead.clear()
             self._refused(session, NotifyType.TEMPORARY_FAILURE, "the peer closed it at once", now)
@@ -103,6 +119,7 @@ class CreateChild(Task):
             session.add_child(child, now)
         else:
             self._replace(session, self.rekeyed, child, now)
+        self._offer.ask_singly(session, child.sa.declared, now)
 
     def _replace(self, session: Ikev2Session, old: Child, new: Child, now: float) -> None:
         rival = old.replacement

@@ -52,6 +52,7 @@ class IkeAuth(Task):
         while wanted is not None and not wanted.is_wanted(session):
             wanted = session.requests.take(CreateChild)
         if wanted is not None:
+            wanted.spread(session)
             try:
                 self._offer = ChildOffer.make(session, wanted.tunnel, wanted.routes, first=True, now=session.created_at)
             except Refusal as refusal:
@@ -83,10 +84,14 @@ class IkeAuth(Task):
         if first(payloads, SecurityAssociation) is None:
             failure = offer.refused(session, payloads, first=True) or (
                 NotifyType.NO_PROPOSAL_CHOSEN, "the peer answered without a child SA")
+            if offer.is_refused_together(failure[0]):
+                offer.ask_singly(session, (), now)
+                return
         else:
             try:
-                agreed = offer.accept(session, payloads, session.nonce_i, session.nonce_r)
-                session.add_child(agreed.make(session, b"", now), now)
+                child = offer.accept(session, payloads, session.nonce_i, session.nonce_r).make(session, b"", now)
+                session.add_child(child, now)
+                offer.ask_singly(session, child.sa.declared, now)
             except Refusal as refusal:
                 failure = refusal.notify, refusal.reason
                 offer.decline(session, now)

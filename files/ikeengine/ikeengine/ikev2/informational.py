@@ -116,6 +116,8 @@ def _deleted(session: Ikev2Session, protocol: int, octets: bytes, now: float) ->
     if replacement is not None and replacement.state is not ChildState.GONE:
         session.activate_outbound(replacement)
         session.remove_child(child, "rekeyed by the peer")
+        if not set(child.sa.declared) <= set(replacement.sa.declared):
+            session.context.child_lost(session, now)
         return ours
     was_live = child.is_live
     session.remove_child(child, "the peer closed it")

@@ -77,6 +77,8 @@ class Ikev2Session(IkeSession):
         #: The keys that hold once the answer that is being made is on its way.
         self.protection_after_answer: Protection | None = None
 
+        #: Tunnels of which the peer wants an SA pair for each route, though one for all of them is declared.
+        self.single_pairs: set[str] = set()
         #: SPIs that the peer deleted before its answer, which would have told us of them, arrived.
         self.deleted_ahead: set[int] = set()
         #: The successor that the peer made by rekeying this IKE SA, while our own rekey is under way.
@@ -437,6 +439,7 @@ class Ikev2Session(IkeSession):
         new.protection = Protection(transform, skeyseed, nonce_i, nonce_r, spi_i, spi_r, initiator=initiator)
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
         new.candidates, new.remote_identity = self.candidates, self.remote_identity
+        new.single_pairs = self.single_pairs
         new.fragmentation = self.fragmentation
         new.state, new.established_at, new.awaits_children = State.ESTABLISHED, now, True
         new._half_open_until = None

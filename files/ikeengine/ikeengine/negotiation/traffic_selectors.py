@@ -1,11 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tunnel routes as traffic selectors, and narrowing (RFC 7296 §2.9).
-
-A child SA carries every pair of one of its local and one of its remote selectors of the same address family. So
-several routes share one only where they are all such pairs.
-"""
+"""Tunnel routes as traffic selectors, and narrowing (RFC 7296 §2.9)."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ from typing import TypeAlias
 
 from ..vpn.model import Route, Tunnel
 from ..vpn.selectors import Selector
+from ..vpn.sharing import together
 from ..wire.traffic_selectors import TrafficSelector
 
 #: A declared route with the part of it that both ends agree on; one of several parts stands there several times.
@@ -98,10 +95,11 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
     best = _best(found, local[0], remote[0])
     # Where routes lie inside others, the same addresses are of several; they go to the one that is meant.
     others = [row for row in found if not any(better.rank < row.rank and better.has(row) for better in found)]
-    chosen = _together(best, [row for row in others
-                              if row.tunnel is best.tunnel and (best.is_covered or not row.is_covered)])
-    return Narrowed(best.tunnel, tuple(part for row in chosen for part in row.parts),
-                    any(not row.is_covered and row not in chosen for row in others))
+    open_ones = [row for row in others if row.tunnel is best.tunnel and (best.is_covered or not row.is_covered)]
+    chosen = together(best.route, [row.route for row in sorted(open_ones, key=lambda row: row.rank)])
+    return Narrowed(best.tunnel, tuple(part for row in open_ones if row.route in chosen for part in row.parts),
+                    any(not row.is_covered for row in others if row.tunnel is not best.tunnel
+                        or row.route not in chosen))
 
 
 def _best(found: Sequence[_Shared], first_local: TrafficSelector, first_remote: TrafficSelector) -> _Shared:
@@ -112,32 +110,6 @@ def _best(found: Sequence[_Shared], first_local: TrafficSelector, first_remote: 
         if not holder.is_covered:
             return holder
     return min(found, key=lambda row: (row.rank, row.is_covered))
-
-
-def _together(best: _Shared, rows: Sequence[_Shared]) -> list[_Shared]:
-    """Those of ``rows`` that can share an SA with ``best``: of either address family all pairs of some selectors."""
-    chosen = set(product_with(best.route, [row.route for row in rows]))
-    others = [row for row in rows if row.route.local.version != best.route.local.version]
-    if others:
-        second = min(others, key=lambda row: row.rank)
-        chosen |= set(product_with(second.route, [row.route for row in others]))
-    return [row for row in rows if row.route in chosen]
-
-
-def product_with(route: Route, routes: Sequence[Route]) -> tuple[Route, ...]:
-    """Those of ``routes``, ``route`` among them, that are all pairs of some local and some remote selectors: as many
-    as are found by beginning with either side of ``route``."""
-    rows = [row for row in routes if row.local.version == route.local.version]
-    if len(rows) == 1:
-        return tuple(rows)
-    pairs = {(row.local, row.remote) for row in rows}
-    locals_, remotes = dict.fromkeys(row.local for row in rows), dict.fromkeys(row.remote for row in rows)
-    its_remotes = {each for each in remotes if (route.local, each) in pairs}
-    its_locals = {each for each in locals_ if (each, route.remote) in pairs}
-    products = (({each for each in locals_ if all((each, other) in pairs for other in its_remotes)}, its_remotes),
-                (its_locals, {each for each in remotes if all((other, each) in pairs for other in its_locals)}))
-    here, there = max(products, key=lambda sides: len(sides[0]) * len(sides[1]))
-    return tuple(row for row in rows if row.local in here and row.remote in there)
 
 
 def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],

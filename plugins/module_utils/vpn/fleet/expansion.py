@@ -117,7 +117,7 @@ def end(fleet: Fleet, link: Link, own: Site, peer: Site, shape: Profile,
         raise Misfit("a tunnel needs a route", "Give both sites networks of one address family, or the link routes",
                      state=f"joins {own.name} and {peer.name}, which have no networks of one address family")
     return gateway, Tunnel(peer.name, peer.name, routes, tunnel.proposals, tunnel.pfs, tunnel.dataplane,
-                           tunnel.interface, tunnel.additional_key_exchange)
+                           tunnel.interface, tunnel.additional_key_exchange, tunnel.sa_pairs)
 
 
 def profile(fleet: Fleet, link: Link, own: Site, peer: Site) -> Profile:

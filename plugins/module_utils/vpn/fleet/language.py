@@ -30,7 +30,7 @@ _FLEET = ("policy", "transforms", "shared_transforms", "proposals", "gateway", "
 _BOTH_GATEWAY = tuple(name for name in GATEWAY if name not in ("name", "endpoints"))
 _BOTH_TUNNEL = tuple(name for name in TUNNEL if name not in ("name", "gateway", "routes", "interface"))
 _OWN_GATEWAY = ("credential", "nat_traversal", "dead_peer_detection", "ike_keep_alive", "start")
-_OWN_TUNNEL = ("dataplane", "interface")
+_OWN_TUNNEL = ("sa_pairs", "dataplane", "interface")
 """What the two ends need not agree on, so that one may have it of its own."""
 _SITE = (*declaration.ENDPOINT, "addresses", "networks", "platform", "firmware", "managed", "gateway", "tunnel")
 _ENDS = ("gateway", "tunnel", "ends", "routes", "direction")

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A site as strongSwan has it: ``swanctl.conf`` and, apart, its secrets (strongSwan documentation, swanctl.conf).
 
-Each tunnel route is a child of its own, as ikeengine has it. The children's ``reqid`` are fixed, because strongSwan may
-otherwise choose one for two children that it makes anew at once. Each endpoint pair is a connection with its own
-identities: strongSwan reaches only for a connection's first address, so the first pair's initiates, the others answer.
+Each tunnel route is a child of its own, as ikeengine has it, unless the tunnel shares its SA pairs. The children's
+``reqid`` are fixed, because strongSwan may otherwise choose one for two children that it makes anew at once. Each
+endpoint pair is a connection with its own identities: strongSwan reaches only for a connection's first address, so the
+first pair's initiates, the others answer.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from ..model import (
     Transform,
     Tunnel,
 )
+from ..selectors import Selector
+from ..sharing import shared
 from . import Rendering
 
 CONFIGURATION, SECRETS = "swanctl.conf", "conf.d/secrets.conf"
@@ -106,8 +109,8 @@ class _Names:
         return free
 
 
-_Child: TypeAlias = tuple[Tunnel, str, Route | None]
-"""What a child of a connection is made of: None for a route is everything."""
+_Child: TypeAlias = tuple[Tunnel, str, tuple[Route, ...]]
+"""What a child of a connection is made of: no route is everything."""
 
 
 def _reachable(pair: EndpointPair, index: int) -> bool:
@@ -141,23 +144,25 @@ def _connection(gateway: Gateway, pair: EndpointPair, files: str, children: Iter
     yield "local", [auth, f"id = {_identity(pair.local)}", *certificates]
     yield "remote", [auth, f"id = {_identity(pair.remote)}", *authorities]
     names = _Names()
-    yield "children", [(names.of(name), list(_child(tunnel, route, reqid, start)))
-                       for (tunnel, name, route), reqid in children]
+    yield "children", [(names.of(name), list(_child(tunnel, routes, reqid, start)))
+                       for (tunnel, name, routes), reqid in children]
 
 
 def _children(tunnel: Tunnel) -> Iterator[_Child]:
     if tunnel.interface is not None:
-        yield tunnel, tunnel.name, None
-    elif len(tunnel.routes) == 1:
-        yield tunnel, tunnel.name, tunnel.routes[0]
+        yield tunnel, tunnel.name, ()
+        return
+    groups = shared(tunnel)
+    if len(groups) == 1:
+        yield tunnel, tunnel.name, groups[0]
     else:
-        yield from ((tunnel, f"{tunnel.name}-{number}", route) for number, route in enumerate(tunnel.routes, 1))
+        yield from ((tunnel, f"{tunnel.name}-{number}", routes) for number, routes in enumerate(groups, 1))
 
 
-def _child(tunnel: Tunnel, route: Route | None, reqid: int, start: Start) -> Iterator[_Line]:
-    yield f"local_ts = {route.local if route else _EVERYTHING}"
-    yield f"remote_ts = {route.remote if route else _EVERYTHING}"
-    if route is None:
+def _child(tunnel: Tunnel, routes: tuple[Route, ...], reqid: int, start: Start) -> Iterator[_Line]:
+    yield f"local_ts = {_selectors(route.local for route in routes)}"
+    yield f"remote_ts = {_selectors(route.remote for route in routes)}"
+    if not routes:
         yield f"if_id_in = {reqid}"
         yield f"if_id_out = {reqid}"
     yield f"reqid = {reqid}"
@@ -170,6 +175,10 @@ def _child(tunnel: Tunnel, route: Route | None, reqid: int, start: Start) -> Ite
         yield f"life_{unit} = {amount or 0}{suffix}"
     yield f"start_action = {START[start]}"
     yield f"dpd_action = {DEAD[start]}"
+
+
+def _selectors(selectors: Iterable[Selector]) -> str:
+    return ", ".join(dict.fromkeys(map(str, selectors))) or _EVERYTHING
 
 
 def _share(amount: int) -> int:

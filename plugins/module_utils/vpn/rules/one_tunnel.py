@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .. import hardware
 from ..algorithms import Use
-from ..model import DataPlaneChoice, Gateway, IkeVersion, Protocol, Side, Tunnel
+from ..model import DataPlaneChoice, Gateway, IkeVersion, Protocol, SaPairs, Side, Tunnel
 from ..selectors import Address, Selector
 from . import nat
 from .book import ERROR, FIREWARE, OWN, PHASE2, SEED, TO_IKEV2, TUNNEL, WARNING, Broken
@@ -121,6 +122,28 @@ def pfs_additional_key_exchange_needs_ikev2(side: SiteSettings, gateway: Gateway
                      f"gateway {gateway.name} has IKEv1", "IKEv1 has one key exchange only",
                      f"Set gateways[{gateway.name}].{TO_IKEV2}, or remove {path}",
                      path, f"gateways[{gateway.name}].ike_version")
+
+
+@PHASE2.rule("sa-pair-per-tunnel-needs-ikev2", ERROR, "RFC 2409 §5.5", member="sa_pairs")
+def sa_pair_per_tunnel_needs_ikev2(side: SiteSettings, gateway: GatewaySettings,
+                                   tunnel: TunnelSettings) -> Iterator[Broken]:
+    """One SA pair for all routes of a tunnel needs IKEv2."""
+    if gateway.version is IkeVersion.V1 and tunnel.sa_pairs is SaPairs.PER_TUNNEL:
+        path = f"tunnels[{tunnel.name}].sa_pairs"
+        yield Broken("SA pairs", "one is asked for all routes", f"gateway {gateway.name} has IKEv1",
+                     "a Quick Mode carries one route",
+                     f"Set gateways[{gateway.name}].{TO_IKEV2}, or {path} to per-route",
+                     path, f"gateways[{gateway.name}].ike_version")
+
+
+@PHASE2.rule("sa-pair-per-tunnel-with-fireware", ERROR, FIREWARE, member="sa_pairs")
+def sa_pair_per_tunnel_with_fireware(side: SiteSettings, gateway: GatewaySettings,
+                                     tunnel: TunnelSettings) -> Iterator[Broken]:
+    """An appliance makes an SA pair for each tunnel route."""
+    if tunnel.sa_pairs is SaPairs.PER_TUNNEL and hardware.is_fireware(side.platform.model):
+        path = f"tunnels[{tunnel.name}].sa_pairs"
+        yield Broken("SA pairs", "one is asked for all routes", f"{side.name}'s platform is {side.platform.model}",
+                     "Fireware makes one for each", f"Set {path} to per-route", path, "site.platform")
 
 
 @PHASE2.rule("ah-in-userspace", ERROR, "RFC 3948 §2", member="dataplane")

@@ -18,6 +18,7 @@ from ..model import (
     Platform,
     Policy,
     Proposal,
+    SaPairs,
     Start,
     Transform,
     VirtualInterface,
@@ -73,6 +74,8 @@ class TunnelSettings(Protocol):
     def pfs(self) -> KeyGroup | None: ...
     @property
     def additional_key_exchange(self) -> KeyEncapsulation | None: ...
+    @property
+    def sa_pairs(self) -> SaPairs: ...
     @property
     def dataplane(self) -> DataPlaneChoice: ...
     @property

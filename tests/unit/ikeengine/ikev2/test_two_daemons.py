@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ikeengine.ike.events import ChildRemoved
-from ikeengine.vpn import declaration
+from ikeengine.vpn import algorithms, declaration
 
 from tests.support.virtual_network import BRANCH, TRANSFORM, agree, branch, hq, pair
 
@@ -22,15 +22,30 @@ def test_one_end_initiates_and_both_hold_the_same_sa_pair():
     assert one.manager.gateways()[0].ike[0].suite == "AES-256/SHA2-256/group 31"
 
 
-@pytest.mark.parametrize("group", [14, 19, 20, 31])
-@pytest.mark.parametrize("encryption", ["AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-256"])
-@pytest.mark.parametrize("authentication", ["SHA1", "SHA2-256", "SHA2-384", "SHA2-512"])
-def test_every_suite_of_both_phases(group, encryption, authentication):
-    transform = {**TRANSFORM, "encryption": encryption, "authentication": authentication, "key_group": group}
-    proposal = {"name": "p2", "protocol": "ESP", "encryption": encryption}
-    if "GCM" not in encryption:
-        proposal["authentication"] = authentication
-    options = {"transforms": (transform,), "proposals": (proposal,), "pfs": {"enabled": True, "key_group": group}}
+@pytest.mark.parametrize("encryption", algorithms.ENCRYPTIONS, ids=lambda row: row.name)
+@pytest.mark.parametrize("authentication", algorithms.AUTHENTICATIONS, ids=lambda row: row.name)
+def test_every_suite_of_both_phases(encryption, authentication):
+    transform = {**TRANSFORM, "encryption": encryption.name, "authentication": authentication.name}
+    proposal = {"name": "p2", "protocol": "ESP", "encryption": encryption.name}
+    if not encryption.aead:
+        proposal["authentication"] = authentication.name
+    _comes_up_and_rekeys(transforms=(transform,), proposals=(proposal,))
+
+
+@pytest.mark.parametrize("group", algorithms.KEY_GROUPS, ids=lambda row: row.name)
+def test_every_key_group_in_both_phases(group):
+    _comes_up_and_rekeys(transforms=({**TRANSFORM, "key_group": group.number},),
+                         pfs={"enabled": True, "key_group": group.number})
+
+
+@pytest.mark.parametrize("authentication", algorithms.AUTHENTICATIONS, ids=lambda row: row.name)
+def test_ah_with_every_authentication(authentication):
+    child = _comes_up_and_rekeys(proposals=({"name": "p2", "protocol": "AH", "authentication": authentication.name},))
+    assert (child.suite, child.encryption) == (f"AH {authentication.name}", None)
+    assert len(child.keys_in.authentication) == authentication.key_size and child.keys_in.encryption == b""
+
+
+def _comes_up_and_rekeys(**options):
     network, one, other = pair(hq(**options), branch(start="answer", **options))
     network.start()
     network.run(1)
@@ -38,6 +53,11 @@ def test_every_suite_of_both_phases(group, encryption, authentication):
     one.manager.rekey_child("lan", network.now)
     network.run(1)
     agree(one, other, routes=1)
+    other.manager.rekey_ike("peer", network.now)
+    network.run(1)
+    agree(one, other, routes=1)
+    assert not one.reasons and not other.reasons
+    return next(iter(one.inbound.values()))
 
 
 def test_further_routes_get_child_sas_of_their_own():

@@ -94,7 +94,8 @@ def test_canonical_form_holds_every_default_and_no_secret(hq):
         "dead_peer_detection": {"enabled": True, "idle": "20s", "retries": 5}, "start": "boot"}
     assert written["tunnels"][0] == {
         "name": "lan", "gateway": "branch", "proposals": ["p2"], "pfs": {"enabled": True, "key_group": 14},
-        "routes": [{"local": "10.1.0.0/24", "remote": "10.2.0.0/24", "direction": "both"}], "dataplane": "auto"}
+        "routes": [{"local": "10.1.0.0/24", "remote": "10.2.0.0/24", "direction": "both"}], "sa_pairs": "per-route",
+        "dataplane": "auto"}
     key = hq["gateways"][0]["credential"]["psk"]
     assert secrets == {"version": 1, "gateways": {"branch": {"method": "psk", "psk": key}}}
     assert key not in json.dumps(written)

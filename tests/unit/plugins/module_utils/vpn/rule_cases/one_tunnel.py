@@ -60,6 +60,19 @@ CASES = (
          "tunnels[lan].pfs.additional_key_exchange", "gateways[branch].ike_version",
          ({"hq tunnels.0.pfs.additional_key_exchange": "ML-KEM-768"},
           {**IKEV1, "hq tunnels.0.pfs": {"enabled": False, "additional_key_exchange": "ML-KEM-768"}})),
+    Case("sa-pair-per-tunnel-needs-ikev2", {**IKEV1, "hq tunnels.0.sa_pairs": "per-tunnel"},
+         "tunnel hq/lan: SA pairs: one is asked for all routes, gateway branch has IKEv1: a Quick Mode carries one "
+         "route. Set gateways[branch].ike_version to 2 at both ends, with no mode, or tunnels[lan].sa_pairs to "
+         "per-route.",
+         "tunnels[lan].sa_pairs", "gateways[branch].ike_version",
+         ({"hq tunnels.0.sa_pairs": "per-tunnel"}, {**IKEV1, "hq tunnels.0.sa_pairs": "per-route"})),
+    Case("sa-pair-per-tunnel-with-fireware", {"hq site": {"name": "hq", "platform": "Firebox T45"},
+                                              "hq tunnels.0.sa_pairs": "per-tunnel"},
+         "tunnel hq/lan: SA pairs: one is asked for all routes, hq's platform is Firebox T45: Fireware makes one for "
+         "each. Set tunnels[lan].sa_pairs to per-route.",
+         "tunnels[lan].sa_pairs", "site.platform",
+         ({"hq tunnels.0.sa_pairs": "per-tunnel"},
+          {"hq site": {"name": "hq", "platform": "ISR 4331"}, "hq tunnels.0.sa_pairs": "per-tunnel"})),
     Case("ah-behind-nat", {**AH, **BEHIND_NAT},
          "tunnel hq/lan: phase 2 protocol: it is AH, the endpoints are 10.9.0.1 and 198.51.100.1: AH protects the "
          "addresses that the NAT between them changes. Set protocol to ESP in the proposals of both ends.",
