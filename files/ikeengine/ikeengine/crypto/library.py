@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import UTC, datetime
 
 from cryptography.exceptions import UnsupportedAlgorithm as BackendLacks
 
@@ -25,6 +26,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from cryptography.hazmat.primitives.asymmetric.dh import DHParameterNumbers, DHParameters, DHPublicNumbers
 
+def unix_time(holder: object, attribute: str) -> float | None:
+    """A time of a certificate or a revocation list; older releases give it without its zone, which is UTC."""
+    newer = f"{attribute}_utc"
+    time: datetime | None = getattr(holder, newer if hasattr(holder, newer) else attribute)
+    return None if time is None else time.replace(tzinfo=UTC).timestamp()
+
 
 MLKEM_PRIVATE_KEYS: dict[str, type[mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey]] = {}
 MLKEM_PUBLIC_KEYS: dict[str, type[mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey]] = {}
@@ -39,4 +46,4 @@ else:
     MLKEM_PUBLIC_KEYS |= {"ML-KEM-768": mlkem.MLKEM768PublicKey, "ML-KEM-1024": mlkem.MLKEM1024PublicKey}
 
 __all__ = ["MLKEM_PRIVATE_KEYS", "MLKEM_PUBLIC_KEYS", "BackendLacks", "DHParameterNumbers", "DHParameters",
-           "DHPublicNumbers", "NoDigestInfo", "TripleDES"]
+           "DHPublicNumbers", "NoDigestInfo", "TripleDES", "unix_time"]
