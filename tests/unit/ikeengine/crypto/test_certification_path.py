@@ -188,7 +188,7 @@ def test_signatures_that_can_be_forged():
     # An authority's own is declared, not proved by its signature.
     check_peer(leaf, [], [read_certificate(_with_sha1(authority.signed, root.key))], [], [], NOW.timestamp())
     weak_list = read_revocation_list(_with_sha1(revocation_list_from_pem(revocation_list(root)).signed, root.key))
-    with pytest.raises(CertificateError, match="revocation list of CN=root cannot be used: it is signed with RSA PKCS#1"):
+    with pytest.raises(CertificateError, match="list of CN=root cannot be used: it is signed with RSA PKCS#1"):
         check_peer(leaf, [], [authority], [weak_list], [], NOW.timestamp())
 
 
