@@ -24,7 +24,7 @@ NUMBERS = count()
 def able() -> None:
     """A machine that cannot run these tests fails them with what it lacks; they are not skipped."""
     lacking = missing()
-    lacking += [f"{program}: make system-packages-test installs it" for program in ("charon-systemd", "swanctl")
+    lacking += [f"{program}: make system-packages-test installs it" for program in ("charon-systemd", "swanctl", "tshark")
                 if shutil.which(program) is None]
     if lacking:
         pytest.fail("this machine cannot run strongSwan against ikeengine: " + "; ".join(lacking))

@@ -32,8 +32,8 @@ MAY_IMPORT = {
     "status": {"vpn", "security_association", "ike", "keep_up"},
     "dataplane": {"vpn", "crypto", "security_association"},
     "cli": {"layout"},
-    "daemon": {"vpn", "dataplane", "security_association", "ike.events", "sa_manager", "reload", "status",
-               "layout", ""},
+    "daemon": {"vpn", "dataplane", "security_association", "ike.events", "ike.context", "sa_manager", "reload",
+               "status", "layout", ""},
     "__main__": {"daemon", "layout", ""},
 }
 #: No socket, no clock, no kernel below the daemon and the data planes; modules that would bring one in.

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         declaration=options.declaration or _file(layout.DECLARATION),
         secrets=options.secrets or _file(layout.SECRETS),
         control=options.control or supervisor.runtime_directory() / layout.CONTROL_SOCKET,
-        user=options.user)
+        user=options.user, debug_keys=options.debug_keys)
     try:
         if options.check:
             declared.read(settings)
@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--control", type=Path, metavar="SOCKET",
                         help="the control socket (default: control.sock in $RUNTIME_DIRECTORY or /run/ikeengine)")
     parser.add_argument("--user", metavar="NAME", help="read the files as root, then become this user")
+    parser.add_argument("--debug-keys", type=Path, metavar="DIRECTORY",
+                        help="write the keys of every SA there for Wireshark, as a service never does: whoever has "
+                             "them reads all traffic")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--check", action="store_true", help="only read the declaration and say what is wrong with it")
     action.add_argument("--flush", action="store_true",

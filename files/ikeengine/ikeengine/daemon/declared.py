@@ -20,12 +20,14 @@ NOTHING: dict[str, object] = {"version": declaration.VERSION}
 
 @dataclass(frozen=True)
 class Options:
-    """As the command line gives them. ``user`` is whom to become, or None to stay who we are."""
+    """As the command line gives them. ``user`` is whom to become, or None to stay who we are; ``debug_keys`` the
+    directory to write keys to, or None."""
 
     declaration: Path
     secrets: Path
     control: Path
     user: str | None
+    debug_keys: Path | None = None
 
 
 class CannotStart(Exception):

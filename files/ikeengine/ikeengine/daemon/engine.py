@@ -24,6 +24,7 @@ from ..ike.events import (
     IkeRekeyed,
 )
 from ..security_association import ChildSa, Datagram, SocketAddress
+from .key_export import KeyExport
 from .log import Log
 from .planes import DataPlanes
 from .udp import UdpSockets
@@ -43,13 +44,15 @@ class Engine:
     """
 
     def __init__(self, manager: IkeSaManager, planes: DataPlanes, sockets: UdpSockets,
-                 decapsulate: Callable[[socket.socket, bool], None], log: Log) -> None:
+                 decapsulate: Callable[[socket.socket, bool], None], log: Log,
+                 key_export: KeyExport | None = None) -> None:
         self.manager = manager
         self.planes = planes
         self.sockets = sockets
         self.esp_of_unknown_spi = 0
         self._decapsulate = decapsulate
         self._log = log
+        self._key_export = key_export
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[asyncio.Queue[Event]] = set()
@@ -178,7 +181,15 @@ class Engine:
                     self.planes.act(event)
                 except DataPlaneError as error:
                     self._give_up(event.child, str(error))
+        if self._key_export is not None:
+            self._export(event, self._key_export)
         self._tell(event)
+
+    def _export(self, event: Event, to: KeyExport) -> None:
+        try:
+            to.take(event)
+        except OSError as error:
+            self._log.error("could not export keys", reason=error.strerror)
 
     def _give_up(self, child: ChildSa, reason: str) -> None:
         self._log.error("the data plane refused an SA", tunnel=child.tunnel, gateway=child.gateway, reason=reason)

@@ -13,30 +13,33 @@ from typing import Any
 from .. import __version__
 from ..dataplane.interface import DataPlaneError
 from ..dataplane.userspace.tun import DEVICE
+from ..ike.context import Settings
 from ..sa_manager import IkeSaManager
 from .commands import Commands
 from .control import ControlServer, answers, place
 from .declared import CannotStart, Declared, Options, parse, read
 from .engine import Engine
 from .host import Host
+from .key_export import CannotExport, KeyExport
 from .log import Log
 from .planes import DataPlanes, Unservable
 from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, open_to_users, own_directory
 from .status import abilities_as_json
-from .supervisor import notify, watchdog_interval
+from .supervisor import notify, supervised, watchdog_interval
 from .udp import PortTaken, UdpSockets
 
 
 def serve(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises CannotStart."""
-    declared = read(options)
+    declared, log = read(options), Log()
+    key_export = _key_export(options, log)
     try:
         own_directory(options.control.parent, options.user)
         if options.user is not None:
             open_to_users(Path(DEVICE))
             drop_to(options.user)
         keep_secrets_in_memory()
-        asyncio.run(_serve(declared, options.control, Log()))
+        asyncio.run(_serve(declared, options.control, log, key_export))
     except (PrivilegeError, PortTaken, Unservable, DataPlaneError) as error:
         raise CannotStart(str(error)) from None
     except OSError as error:
@@ -53,7 +56,22 @@ def flush(options: Options) -> None:
         raise CannotStart(str(error)) from None
 
 
-async def _serve(declared: Declared, control: Path, log: Log) -> None:
+def _key_export(options: Options, log: Log) -> KeyExport | None:
+    """What ``--debug-keys`` asks for; nothing else can. Raises CannotStart."""
+    if options.debug_keys is None:
+        return None
+    if supervised():
+        raise CannotStart("--debug-keys: a service writes no keys; stop it and start ikeengine in the foreground")
+    try:
+        export = KeyExport(options.debug_keys)
+    except CannotExport as error:
+        raise CannotStart(f"--debug-keys: {error}") from None
+    log.warning("THE KEYS OF EVERY SA ARE WRITTEN TO A FILE: whoever has it reads all traffic; start without "
+                "--debug-keys and delete it as soon as nobody needs it", directory=str(export.directory))
+    return export
+
+
+async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExport | None) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: _report(log, context))
     ended = asyncio.Event()
@@ -66,8 +84,9 @@ async def _serve(declared: Declared, control: Path, log: Log) -> None:
     host = Host(sockets, loop)
     planes = DataPlanes(host.choose, host.makers)
     manager = IkeSaManager(declared.side, allocate_spi=planes.allocate_spi, encapsulate=planes.encapsulates,
-                           reqid=planes.reqid, extended_sequence_numbers=planes.extended_sequence_numbers)
-    engine = Engine(manager, planes, sockets, host.decapsulate, log)
+                           settings=Settings(export_keys=key_export is not None), reqid=planes.reqid,
+                           extended_sequence_numbers=planes.extended_sequence_numbers)
+    engine = Engine(manager, planes, sockets, host.decapsulate, log, key_export)
     server = ControlServer(control, Commands(engine, declared, host.abilities, log), log)
     await server.start()
     try:

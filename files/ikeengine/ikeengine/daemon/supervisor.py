@@ -28,6 +28,11 @@ def notify(*assignments: str) -> None:
             return
 
 
+def supervised() -> bool:
+    """Whether a service manager runs us (systemd.exec(5), "Environment Variables Set or Propagated")."""
+    return any(name in os.environ for name in ("NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY"))
+
+
 def notify_reloading() -> None:
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 

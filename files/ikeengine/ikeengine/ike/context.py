@@ -52,6 +52,8 @@ class Settings:
     largest_datagram: int = 1280
     #: A second IKE SA with the same peer that its creator does not close is closed by the other end after this.
     duplicate_grace: float = 5.0
+    #: Whether sessions tell their keys (``IkeKeyed``), for whoever has to see what is in the datagrams.
+    export_keys: bool = False
 
 
 class Context(Interface):

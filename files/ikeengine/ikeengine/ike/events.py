@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..negotiation.reasons import Reason
 from ..security_association import ChildSa, SocketAddress
+from ..vpn.algorithms import Authentication, Encryption
+from ..vpn.model import IkeVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,22 @@ class IkeEstablished:
     spi_r: bytes
     initiator: bool
     suite: str
+
+
+@dataclass(frozen=True, slots=True)
+class IkeKeyed:
+    """The keys of an IKE SA, octets, which leave a session only with ``Settings.export_keys``.
+
+    Pairs are (initiator's, responder's). In IKEv1 both have one key, and ``integrity`` is None as beside an AEAD.
+    """
+
+    version: IkeVersion
+    spi_i: bytes
+    spi_r: bytes
+    encryption: Encryption
+    integrity: Authentication | None
+    encryption_keys: tuple[bytes, bytes] = field(repr=False)
+    integrity_keys: tuple[bytes, bytes] = field(default=(b"", b""), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +102,5 @@ class Failed:
     reason: Reason
 
 
-Event: TypeAlias = (IkeEstablished | IkeRekeyed | IkeClosed | ChildInbound | ChildOutbound | ChildRemoved | ChildMoved
-                    | Failed)
+Event: TypeAlias = (IkeEstablished | IkeKeyed | IkeRekeyed | IkeClosed | ChildInbound | ChildOutbound | ChildRemoved
+                    | ChildMoved | Failed)

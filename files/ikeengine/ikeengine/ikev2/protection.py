@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from ..crypto.ike_cipher import IkeCipher
 from ..crypto.key_derivation import IkeKeys, ike_keys
+from ..ike.events import IkeKeyed
 from ..negotiation.answers import suite
 from ..vpn.algorithms import Authentication
-from ..vpn.model import Transform
+from ..vpn.model import IkeVersion, Transform
 from ..wire.header import HEADER_SIZE
 from ..wire.message import (
     ENCRYPTED_SIZE,
@@ -47,6 +48,12 @@ class Protection:
     @property
     def suite(self) -> str:
         return suite(self.transform)
+
+    def exported(self, spi_i: bytes, spi_r: bytes) -> IkeKeyed:
+        """The keys, to leave the session: see ``Settings.export_keys``."""
+        encryption, keys = self.transform.encryption, self.keys
+        return IkeKeyed(IkeVersion.V2, spi_i, spi_r, encryption, None if encryption.aead else self.prf,
+                        (keys.sk_ei, keys.sk_er), (keys.sk_ai, keys.sk_ar))
 
     def seal(self, payloads: Sequence[Payload], *, largest: int | None, spi_i: bytes, spi_r: bytes, exchange: int,
              flags: int, message_id: int) -> tuple[bytes, ...]:

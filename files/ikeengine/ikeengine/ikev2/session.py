@@ -109,12 +109,15 @@ class Ikev2Session(IkeSession):
     def protection(self) -> Protection:
         """The keys; a responder derives them only when IKE_AUTH comes, so that a flood costs it no exponentiation."""
         if self._protection is None:
-            self._protection = derive(self)
+            self.protection = derive(self)
+        assert self._protection is not None
         return self._protection
 
     @protection.setter
     def protection(self, protection: Protection) -> None:
         self._protection = protection
+        if self.context.settings.export_keys:
+            self.context.emit(protection.exported(self.spi_i, self.spi_r))
 
     @property
     def takes_no_children(self) -> bool:
