@@ -24,7 +24,8 @@ NUMBERS = count()
 def able() -> None:
     """A machine that cannot run these tests fails them with what it lacks; they are not skipped."""
     lacking = missing()
-    lacking += [f"{program}: make system-packages-test installs it" for program in ("charon-systemd", "swanctl", "tshark")
+    programs = ("charon-systemd", "swanctl", "tshark")
+    lacking += [f"{program}: make system-packages-test installs it" for program in programs
                 if shutil.which(program) is None]
     if lacking:
         pytest.fail("this machine cannot run strongSwan against ikeengine: " + "; ".join(lacking))
