@@ -37,7 +37,7 @@ from ..wire.message import (
     encode_payloads,
     without_encryption,
 )
-from . import payload_rules
+from . import payload_rules, transitions
 from .create_child_sa import CreateChild
 from .exchange import answer as answer_to
 from .exchange import notify_name
@@ -49,7 +49,7 @@ from .intermediate import Additional
 from .protection import Protection
 from .rekey_ike import RekeyIke
 from .requests import Requests
-from .responders import RESPONDERS
+from .transitions import Reaction
 
 if TYPE_CHECKING:
     from ..crypto.key_exchange import KeyExchange
@@ -208,8 +208,6 @@ class Ikev2Session(IkeSession):
             header.spi_r == self.spi_r or self.state is State.INITIATING)
 
     def receive(self, datagram: Datagram, now: float) -> None:
-        if self.state is State.CLOSED:
-            return
         try:
             message = decode_message(datagram.data)
         except UnsupportedCriticalPayload:
@@ -224,9 +222,10 @@ class Ikev2Session(IkeSession):
 
     def _receive_response(self, message: Message, datagram: Datagram, now: float) -> None:
         header = message.header
-        outstanding = self.requests.answered_by(header)
+        row = transitions.on_response(self.state, header.exchange)
+        outstanding = self.requests.answered_by(header) if row.reaction is Reaction.TAKE else None
         if outstanding is None:
-            self.context.count("unexpected_response")
+            self.context.count("unexpected_response" if row.reaction is Reaction.TAKE else row.story)
             return
         try:
             if header.exchange == ExchangeType.IKE_SA_INIT:
@@ -320,8 +319,9 @@ class Ikev2Session(IkeSession):
 
     def _receive_request(self, message: Message, datagram: Datagram, now: float) -> None:
         header = message.header
-        if self.state is State.INITIATING:  # there are no keys that could have made it
-            self.context.count("not_authentic")
+        row = transitions.on_request(self.state, header.exchange)
+        if row.respond is None:
+            self.context.count(row.story)
             return
         if header.message_id == self._expected_request - 1 and self._last_response:
             if datagram.data == self._last_request or self._is_cut_anew(message, datagram):
@@ -346,8 +346,10 @@ class Ikev2Session(IkeSession):
         self.heard(datagram, now)
         refusal: Refusal | None = None
         try:
-            answer = self._respond(
-                header.exchange, decode_payloads(opened.encrypted.first_payload, opened.plaintext), now)
+            payloads = decode_payloads(opened.encrypted.first_payload, opened.plaintext)
+            if row.reaction is Reaction.ANSWER:
+                payload_rules.check(header.exchange, False, payloads)
+            answer = row.respond(self, payloads, now)
         except Refusal as why:
             refusal = why
         except UnsupportedCriticalPayload as error:
@@ -362,14 +364,13 @@ class Ikev2Session(IkeSession):
             answer = [answer_to(refusal)]
             if refusal.reason and not refusal.fatal:
                 self.fail(refusal.reason, notify_name(refusal.notify), tunnel=refusal.tunnel)
-        if answer is not None:
-            self._expected_request += 1
-            self._last_request, self._answered_under = opened.data, self.protection
-            self._last_response = self.encode(answer, header.exchange, header.message_id, response=True)
-            self._sent_at = now
-            self._repeat_answer(datagram)
-            if self.protection_after_answer is not None:
-                self._protection, self.protection_after_answer = self.protection_after_answer, None
+        self._expected_request += 1
+        self._last_request, self._answered_under = opened.data, self.protection
+        self._last_response = self.encode(answer, header.exchange, header.message_id, response=True)
+        self._sent_at = now
+        self._repeat_answer(datagram)
+        if self.protection_after_answer is not None:
+            self._protection, self.protection_after_answer = self.protection_after_answer, None
         if refusal is not None and refusal.fatal:
             self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
         elif self._closes_after_answer:
@@ -391,18 +392,6 @@ class Ikev2Session(IkeSession):
     def close_after_answer(self, reason: str) -> None:
         """For a responder: close once the answer to this request is on its way."""
         self._closes_after_answer = reason
-
-    def _respond(self, exchange: int, payloads: Sequence[Payload], now: float) -> list[Payload] | None:
-        if self.state is State.AUTHENTICATING:
-            self.context.count("early_request")  # the peer is ahead of a lost answer, and will ask again
-            return None
-        responder = RESPONDERS.get((self.state, exchange))
-        if responder is None:
-            self.context.count("unexpected_exchange")
-            raise Refusal(NotifyType.INVALID_SYNTAX, f"exchange {exchange} while {self.state.value}",
-                          fatal=self.state is State.RESPONDING)
-        payload_rules.check(exchange, False, payloads)
-        return responder(self, payloads, now)
 
     def answer_init(self, payloads: Sequence[Payload], datagram: Datagram, now: float) -> None:
         """A responder's first message, kept for the peer's retransmission and for AUTH."""
