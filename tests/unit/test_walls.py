@@ -26,12 +26,15 @@ MAY_IMPORT = {
     "negotiation": {"vpn", "wire", "asn1"},
     "ike": {"vpn", "wire.header", "negotiation", "security_association"},
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
-    "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev2", "keep_up", "reload", "status"},
+    "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev2", "keep_up", "reload", "status",
+                   "explanation"},
     "keep_up": {"vpn", "ike"},
     "reload": {"vpn"},
     "status": {"vpn", "security_association", "ike", "keep_up"},
     "dataplane": {"vpn", "crypto", "security_association"},
-    "cli": {"layout"},
+    "cli": {"layout", "explained"},
+    "explained": set(),
+    "explanation": {"vpn", "negotiation", "ike", "status"},
     "daemon": {"vpn", "dataplane", "security_association", "ike.events", "ike.context", "sa_manager", "reload",
                "status", "layout", ""},
     "__main__": {"daemon", "layout", ""},
@@ -40,7 +43,7 @@ MAY_IMPORT = {
 WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcntl", "signal", "threading", "pyroute2",
          "ctypes"}
 SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev2", "sa_manager", "keep_up", "reload", "status",
-           "security_association")
+           "explanation", "security_association")
 
 
 def _sources(directory: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from . import layout
+from . import explained, layout
 
 FAILED, USAGE = 1, 2  # exit statuses
 _ANSWER_LIMIT = 30.0  # seconds, beyond what a command itself may take
@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("status", _status, "show gateways, tunnels and their SAs")
+    command = add("explain", _explain, "say what is declared with a peer, and how its last negotiations went and why")
+    command.add_argument("gateway", metavar="PEER", help="a gateway's name, or the address of any peer")
+    command.add_argument("--all", "-a", action="store_true", help="show the negotiations though all is well")
     for name, text in (("up", "bring a gateway or tunnel up and wait until it is"),
                        ("down", "take a gateway or tunnel down, until the next up"),
                        ("rekey", "replace the keys of a gateway or tunnel and wait for the new SA")):
@@ -86,6 +89,18 @@ def _status(options: argparse.Namespace) -> None:
         return
     for line in _status_lines(result, time.time()):
         print(line)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    result = _ask(options, "explain", gateway=options.gateway)
+    if options.json:
+        _print_json(result)
+        return
+    for number, explanation in enumerate(result["explanations"]):
+        if number:
+            print()
+        for line in explained.lines(explanation, time.time(), everything=options.all):
+            print(line)
 
 
 def _steer(options: argparse.Namespace) -> None:
@@ -215,8 +230,8 @@ def _status_lines(status: Json, now: float) -> Iterator[str]:
     yield ""
     yield from _table(("TUNNEL", "STATE", "ROUTE", "SUITE", "SPI IN", "SPI OUT", "PACKETS IN", "PACKETS OUT", "AGE",
                        "REKEY IN"), [row for tunnel in status["tunnels"] for row in _tunnel_rows(tunnel, now)])
-    errors = [f"{kind} {item['name']}: {item['last_error']}" for kind in ("gateway", "tunnel")
-              for item in status[f"{kind}s"] if item["last_error"]]
+    errors = dict.fromkeys(item["last_error"] for kind in ("gateways", "tunnels") for item in status[kind]
+                           if item["last_error"])
     if errors:
         yield ""
         yield from errors

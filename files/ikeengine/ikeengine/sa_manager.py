@@ -10,7 +10,10 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+from . import explanation
+from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
 from .ike.context import Settings
 from .ike.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed
@@ -61,6 +64,7 @@ class IkeSaManager:
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._sending: dict[int, ChildSa] = {}  # by reqid
+        self._accounts = Accounts()
         self._side = Side(side.name)
         self._peers: dict[str, Peer] = {}
         self._by_remote: dict[Address | None, list[Peer]] = {}
@@ -248,6 +252,27 @@ class IkeSaManager:
     def gateways(self) -> list[GatewayStatus]:
         return [gateway_status(peer, self._of_gateway.get(name, [])) for name, peer in self._peers.items()]
 
+    def explain(self, gateway: str, unix: Callable[[float], float]) -> dict[str, Any]:
+        """What `explanation.of_gateway` says of it. Raises KeyError for an unknown name."""
+        peer = self._peers[gateway]
+        sessions = self._of_gateway.get(gateway, [])
+        tunnels = [(row, tunnel_status(peer, row, sessions)) for row in self._tunnels[gateway]]
+        return explanation.of_gateway(peer.gateway, gateway_status(peer, sessions), tunnels, self._accounts.of(gateway),
+                                      refused=peer.refused, unix=unix)
+
+    def explain_address(self, address: Address, unix: Callable[[float], float]) -> list[dict[str, Any]]:
+        """The same of every gateway that is, or was met, at the address, and of the last that was none; empty where
+        nobody of that address is known."""
+        declared = [name for name, peer in self._peers.items()
+                    if any(pair.remote.address == address for pair in peer.gateway.endpoints)]
+        stranger = self._accounts.strangers.get(address)
+        return [*(self.explain(name, unix) for name in dict.fromkeys([*declared, *self._accounts.met_at(address)])),
+                *([explanation.of_stranger(stranger, unix=unix)] if stranger else [])]
+
+    def strangers(self) -> list[Address]:
+        """Who was none of our gateways, the latest last."""
+        return list(self._accounts.strangers)
+
     def tunnels(self) -> list[TunnelStatus]:
         return [tunnel_status(peer, tunnel, self._of_gateway.get(name, [])) for name, peer in self._peers.items()
                 for tunnel in self._tunnels[name]]
@@ -307,6 +332,8 @@ class IkeSaManager:
             sessions.append(session)
         peer = self._peers[session.name]
         peer.succeeded()
+        session.account.established_at = now
+        self.remember(session.account, session.name)
         if peer.wanted:
             self._try_at(peer, now + peer.look_again(self.settings, self.fraction()))
         for other in self._established_of(session.name):
@@ -344,6 +371,9 @@ class IkeSaManager:
         peer = self._peers.get(session.name)
         if peer is not None and peer.wanted and session.state is not State.CLOSED:
             self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
+
+    def remember(self, account: Account, gateway: str) -> None:
+        self._accounts.remember(account, gateway if gateway in self._peers else "")
 
     def emit(self, event: Event) -> None:
         if isinstance(event, Failed) and event.gateway in self._peers:
@@ -387,13 +417,14 @@ class IkeSaManager:
     def _begin(self, peer: Peer, now: float) -> IkeSession | None:
         pair = peer.gateway.endpoints[0]
         if pair.local.address is None or pair.remote.address is None:
-            peer.last_error = "the remote address is dynamic: the peer must initiate"
+            peer.last_error = f"gateway {peer.gateway.name}: the remote address is dynamic: the peer must initiate"
             return None
         session = Ikev2Session(self, initiator=True, gateway=peer.gateway, now=now,
                                local=SocketAddress(pair.local.address, IKE_PORT),
                                remote=SocketAddress(pair.remote.address, IKE_PORT))
         self._by_spi[session.own_spi] = session
         self._of_gateway.setdefault(peer.gateway.name, []).append(session)
+        self.remember(session.account, peer.gateway.name)
         session.begin(now)
         return session
 
@@ -464,6 +495,7 @@ class IkeSaManager:
             if peers.get(name) is not peer:
                 peer.noted_timer = None  # it is not declared any more
         self._side, self._peers = side, peers
+        self._accounts.keep(peers)
         tunnels = side.tunnels_by_gateway()
         self._tunnels = {name: tunnels.get(name, ()) for name in peers}
         self._by_remote = {}

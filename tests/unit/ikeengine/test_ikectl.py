@@ -28,7 +28,7 @@ STATUS: Json = {
              "suite": "AES-256/SHA2-256/group 14", "local": "192.0.2.1:4500", "remote": "198.51.100.1:4500",
              "local_identity": "192.0.2.1", "remote_identity": "branch.example.net", "nat": True,
              "initiated_at": 1000.0, "established_at": 1001.0, "rekey_in": 80000.0}]},
-        {"name": "store", "state": "down", "last_error": "the peer is silent", "ike": []}],
+        {"name": "store", "state": "down", "last_error": "gateway store: the peer is silent", "ike": []}],
     "tunnels": [
         {"name": "lan", "gateway": "branch", "dataplane": "userspace", "state": "up", "last_error": None, "routes": [
             {"declared": {"local": "10.1.0.0/24", "remote": "10.2.0.0/24", "direction": "both"}, "state": "up", "sas": [
@@ -100,6 +100,16 @@ def test_json_is_the_daemons_own_answer(daemon: Any, capsys: pytest.CaptureFixtu
     assert cli.main(["--control", path, "status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == STATUS
     assert asked == [{"version": 1, "command": "status"}]
+
+
+def test_explain_prints_one_page_for_each_explanation(daemon: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    page: Json = {"gateway": None, "state": "unknown", "since": None, "summary": "its negotiation is under way",
+                  "declared": None, "negotiations": []}
+    path, asked = daemon(_result({"explanations": [page, page]}))
+    assert cli.main(["--control", path, "explain", "198.51.100.7"]) == 0
+    assert asked == [{"version": 1, "command": "explain", "gateway": "198.51.100.7"}]
+    one = "no gateway: unknown\n  its negotiation is under way\n"
+    assert capsys.readouterr().out == f"{one}\n{one}"
 
 
 @pytest.mark.parametrize(("words", "request_"), [

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from .. import __version__
@@ -44,6 +45,7 @@ class Commands:
         self._commands: dict[str, Callable[[Json], Awaitable[Json]]] = {
             "status": self._status, "up": self._up, "down": self._down, "rekey": self._rekey,
             "reload": self._reload, "flush": self._flush, "log": self._log_entries, "abilities": self._list_abilities,
+            "explain": self._explain,
         }
 
     async def __call__(self, request: Json) -> AsyncIterator[Json]:
@@ -87,6 +89,26 @@ class Commands:
             raise CommandError("bad_request", "challenge is no hexadecimal text") from None
         _declaration, keys = declaration.write(self._declared.side)
         return {"keys_digest": declaration.keyed_digest(keys, key)}
+
+    async def _explain(self, request: Json) -> Json:
+        """By a gateway's name, or by an address, which may be that of a peer that no gateway is declared for."""
+        name, manager = request.get("gateway"), self._engine.manager
+        since_epoch = time.time() - self._engine.now()
+
+        def unix(moment: float) -> float:
+            return round(moment + since_epoch, 6)
+
+        if any(item.name == name for item in self._declared.side.gateways):
+            return {"explanations": [manager.explain(str(name), unix)]}
+        try:
+            found = manager.explain_address(ip_address(str(name)), unix)
+        except ValueError:
+            raise _unknown("gateway", name, [item.name for item in self._declared.side.gateways]) from None
+        if not found:
+            strangers = ", ".join(str(row) for row in reversed(manager.strangers())) or "none"
+            raise CommandError("not_found", f"no gateway is declared with {name}, and nothing came from there lately; "
+                                            f"other peers that no gateway is declared for: {strangers}")
+        return {"explanations": found}
 
     async def _up(self, request: Json) -> Json:
         gateway, tunnel = self._named(request)

@@ -13,6 +13,7 @@ from typing import Protocol as Interface
 from ..security_association import Datagram
 from ..vpn.model import Gateway, Protocol, Route, Tunnel
 from ..vpn.selectors import Address
+from .account import Account
 from .events import Event
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ class Context(Interface):
 
     def child_lost(self, session: IkeSession, now: float) -> None:
         """A child SA went away, or could not be made, and was not replaced."""
+
+    def remember(self, account: Account, gateway: str) -> None:
+        """Keep it for whoever asks how the gateway's last negotiation went; without a name, the peer's address's."""
 
     def emit(self, event: Event) -> None: ...
 

@@ -13,6 +13,7 @@ from ..negotiation.reasons import Reason
 from ..security_association import CoveredRoute, Datagram, SocketAddress
 from ..vpn.model import Gateway, IkeVersion, Route, Tunnel
 from ..wire.header import Header
+from .account import Account
 from .children import Child, ChildState, rekey_fraction
 from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Failed, IkeClosed
 from .state import IKE_PORT, NAT_TRAVERSAL_PORT, NO_SPI, State
@@ -51,6 +52,7 @@ class IkeSession(ABC):
         self.peer_behind_nat = False
         self.remote_identity = ""
 
+        self.account = Account(self.version, initiator, now, local, remote)
         self.children: list[Child] = []
         self.rekey_at: float | None = None
         self.expires_at: float | None = None
@@ -211,8 +213,10 @@ class IkeSession(ABC):
         where = f"gateway {name}" if name else f"peer {self.remote.address}"
         if tunnel is not None:
             where = f"tunnel {tunnel} of {name}"
-        words = Reason(reason) if isinstance(reason, str) else reason
-        self.context.emit(Failed(name, tunnel, notify, words.at(where)))
+        words = (Reason(reason) if isinstance(reason, str) else reason).at(where)
+        self.account.fail(words, notify, tunnel)
+        self.context.remember(self.account, name)
+        self.context.emit(Failed(name, tunnel, notify, words))
 
     def close(self, reason: Reason | str, now: float, *, failed: bool = False, notify: str | None = None) -> None:
         """Forget everything; nothing is sent. ``failed`` says that a negotiation ended without success, ``notify`` by

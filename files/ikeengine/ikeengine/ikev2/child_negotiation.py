@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..crypto.errors import InvalidKeyExchange
 from ..crypto.key_derivation import child_keys
 from ..crypto.key_exchange import KeyExchange
+from ..ike.account import ChildAccount
 from ..ike.children import Child, make_child
 from ..ike.refusal import Refusal
 from ..negotiation.answers import ah_through_nat, chose_another, no_mirror, no_proposal, no_secrecy_group, refused
-from ..negotiation.ikev2_proposals import ChildChoice, choose_child, offer_child
+from ..negotiation.ikev2_proposals import ChildChoice, child_offers, choose_child, kept, offer_child
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_proposal
 from ..negotiation.reasons import Reason
-from ..negotiation.routes_apart import no_route, not_narrowed
+from ..negotiation.routes_apart import no_route, not_narrowed, proposed
 from ..negotiation.traffic_selectors import Part, agreed, narrow, selectors_of
 from ..security_association import DirectionKeys
 from ..vpn.algorithms import KeyEncapsulation
@@ -83,6 +85,7 @@ class ChildOffer:
     key_exchange: KeyExchange | None
     extended: bool
     started_at: float
+    account: ChildAccount
 
     @classmethod
     def make(cls, session: Ikev2Session, tunnel: Tunnel, routes: tuple[Route, ...], *, first: bool,
@@ -92,8 +95,12 @@ class ChildOffer:
         spi = session.context.allocate_spi(session.local.address, session.remote.address,
                                            tunnel.proposals[0].protocol, tunnel.name)
         group = None if first else tunnel.pfs
-        return cls(tunnel, routes, spi, KeyExchange(group) if group else None,
-                   session.context.extended_sequence_numbers(tunnel.name), now)
+        additional = tunnel.additional_key_exchange if group else None
+        extended = session.context.extended_sequence_numbers(tunnel.name)
+        account = session.account.children[tunnel.name] = ChildAccount(
+            tunnel.name, True, now, partial(child_offers, tunnel.proposals, group, additional, extended=extended),
+            routes)
+        return cls(tunnel, routes, spi, KeyExchange(group) if group else None, extended, now, account)
 
     def security_association(self) -> SecurityAssociation:
         group = self.key_exchange.group if self.key_exchange else None
@@ -133,6 +140,7 @@ class ChildOffer:
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 2 proposal", session.remote.address))
         local = require(payloads, TrafficSelectorsInitiator).selectors
         remote = require(payloads, TrafficSelectorsResponder).selectors
+        self.account.theirs, self.account.selectors = kept(answer.proposals), partial(proposed, local, remote)
         parts = agreed(local, remote, self.routes)
         if parts is None:
             raise Refusal(NotifyType.TS_UNACCEPTABLE, not_narrowed(local, remote, self.routes, session.remote.address))
@@ -162,17 +170,23 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     responder = require(payloads, TrafficSelectorsResponder)
     offered = require(payloads, SecurityAssociation)
     context, gateway, routes = session.context, session.name, _routes(session, rekeyed)
+    account = session.account.children[""] = ChildAccount(
+        "", False, started_at, tuple, [route for _tunnel, route in routes], kept(offered.proposals),
+        partial(proposed, responder.selectors, initiator.selectors))
     found = narrow(responder.selectors, initiator.selectors, routes,
                    lambda tunnel, route: rekeyed is None and context.is_covered(gateway, tunnel.name, route))
     if found is None:
         raise Refusal(NotifyType.TS_UNACCEPTABLE, no_route(responder.selectors, initiator.selectors, routes,
                                                            session.remote.address))
     tunnel = found.tunnel
-    _without_nat(session, tunnel)
     group = None if first else tunnel.pfs
-    choice = choose_child(offered.proposals, tunnel.proposals, group,
-                          additional=tunnel.additional_key_exchange if group else None,
-                          extended=context.extended_sequence_numbers(tunnel.name))
+    additional = tunnel.additional_key_exchange if group else None
+    extended = context.extended_sequence_numbers(tunnel.name)
+    account.tunnel, account.ours = tunnel.name, partial(child_offers, tunnel.proposals, group, additional,
+                                                        extended=extended)
+    session.account.children[tunnel.name] = session.account.children.pop("")
+    _without_nat(session, tunnel)
+    choice = choose_child(offered.proposals, tunnel.proposals, group, additional=additional, extended=extended)
     if isinstance(choice, NoMatch):
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_proposal(choice, session.remote.address, tunnel.name),
                       tunnel=tunnel.name)

@@ -68,6 +68,7 @@ class IkeAuth(Task):
         proof = first(payloads, Authentication)
         if theirs is None or proof is None:
             raise _rejected(session, gateway, payloads)
+        session.account.presented = theirs.id_type, theirs.data
         try:
             _check_identity(session, gateway, theirs)
             _check_auth(session, gateway, theirs, proof, of_initiator=False)
@@ -117,6 +118,9 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     """The responder's side. A failed authentication is answered and closes; a failed child SA is only answered."""
     theirs = require(payloads, IdentificationInitiator)
     asked = first(payloads, IdentificationResponder)
+    account = session.account
+    account.reached, account.presented = ExchangeType.IKE_AUTH.name, (theirs.id_type, theirs.data)
+    account.asked = (asked.id_type, asked.data) if asked else None
     proof = require(payloads, Authentication)
     if session.additional is not None and not session.additional.is_done:
         raise Refusal(NotifyType.INVALID_SYNTAX, f"the peer {session.remote} left out IKE_INTERMEDIATE with its "
@@ -184,11 +188,14 @@ def _check_identity(session: Ikev2Session, gateway: Gateway, theirs: Identificat
 
 def _check_auth(session: Ikev2Session, gateway: Gateway, theirs: Identification, proof: Authentication, *,
                 of_initiator: bool) -> None:
+    session.account.credential = f"authentication method {proof.method} is another than ours"
     if proof.method != AuthMethod.SHARED_KEY:
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_method(gateway, session.remote.address, proof.method),
                       fatal=True)
+    session.account.credential = "the proof is not that of our pre-shared key"
     if not equal(proof.data, _auth(session, gateway, theirs, of_initiator=of_initiator)):
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_key(gateway, session.remote.address), fatal=True)
+    session.account.credential = "the proof is that of our pre-shared key"
 
 
 def _auth(session: Ikev2Session, gateway: Gateway, identity: Identification, *, of_initiator: bool) -> bytes:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..crypto.authentication import IntAuth
@@ -15,7 +16,7 @@ from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import NO_SPI, State
 from ..negotiation.answers import chose_another, no_group, no_transform, refused, undeclared, without_its_exchange
-from ..negotiation.ikev2_proposals import choose_ike, offer_ike
+from ..negotiation.ikev2_proposals import choose_ike, ike_offers, kept, offer_ike
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
 from ..security_association import Datagram
@@ -57,6 +58,7 @@ class IkeSaInit(Task):
         if session.key_exchange is None:
             session.key_exchange = KeyExchange(gateway.transforms[0].key_group)
             session.nonce_i = session.context.random(NONCE_SIZE)
+            session.account.ours = partial(ike_offers, gateway.transforms)
             pretend = session.context.random if session.context.encapsulate(gateway.name) else None
             self._announced = nat_detection.announce(session.spi_i, session.spi_r, session.local, session.remote,
                                                      pretend)
@@ -85,6 +87,7 @@ class IkeSaInit(Task):
             raise Refusal(error, no_transform(gateway, peer, word) if error == NotifyType.NO_PROPOSAL_CHOSEN
                           else refused(peer, word))
         answer = require(payloads, SecurityAssociation)
+        session.account.theirs = kept(answer.proposals)
         choice = choose_ike(answer.proposals, gateway.transforms)
         if not answer.is_choice or isinstance(choice, NoMatch):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 1 transform", session.remote.address))
@@ -128,12 +131,14 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
     """The responder's side, to a request that carries a good cookie or needs none. Raises Refusal or WireError."""
     payloads, context = message.payloads, session.context
     session.spi_i = message.header.spi_i
+    account, offered = session.account, require(payloads, SecurityAssociation)
+    account.reached, account.theirs = ExchangeType.IKE_SA_INIT.name, kept(offered.proposals)
     session.candidates = tuple(context.candidates(datagram.local.address, datagram.remote.address))
     if not session.candidates:
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
                       undeclared(datagram.local.address, datagram.remote.address))
-    offered = require(payloads, SecurityAssociation)
     ours: list[Transform] = list(dict.fromkeys(row for gateway in session.candidates for row in gateway.transforms))
+    account.ours = partial(ike_offers, ours)
     choice = choose_ike(offered.proposals, ours)
     if isinstance(choice, NoMatch):
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_transform(choice, datagram.remote.address))

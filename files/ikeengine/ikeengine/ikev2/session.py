@@ -245,6 +245,8 @@ class Ikev2Session(IkeSession):
                 self._give_up(f"the peer's answer is authentic but malformed: {error}", now)
             return
         self.requests.done(outstanding)
+        if self.established_at is None:
+            self.account.reached = outstanding.task.exchange.name
         if header.exchange != ExchangeType.IKE_SA_INIT:
             self.heard(datagram, now)
         try:
@@ -432,7 +434,7 @@ class Ikev2Session(IkeSession):
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
         new.candidates, new.remote_identity = self.candidates, self.remote_identity
         new.single_pairs = self.single_pairs
-        new.fragmentation = self.fragmentation
+        new.fragmentation, new.account = self.fragmentation, self.account
         new.state, new.established_at, new.awaits_children = State.ESTABLISHED, now, True
         new._half_open_until = None
         new.begin_lifetime(transform.sa_life, now)

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..vpn import algorithms
 from ..vpn.algorithms import KeyEncapsulation, KeyGroup
@@ -28,6 +28,8 @@ from .matching import (
     Offer,
     choose,
 )
+
+_MOST_KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,15 @@ def ike_needs(transform: Transform) -> Offer:
     return Offer(f"transform {transform.name}", needs)
 
 
+def ike_offers(transforms: Sequence[Transform]) -> list[Offer]:
+    return [ike_needs(transform) for transform in transforms]
+
+
+def child_offers(proposals: Sequence[Proposal], group: KeyGroup | None, additional: KeyEncapsulation | None = None, *,
+                 extended: bool) -> list[Offer]:
+    return [child_needs(proposal, group, additional, extended=extended) for proposal in proposals]
+
+
 def child_needs(proposal: Proposal, group: KeyGroup | None, additional: KeyEncapsulation | None = None, *,
                 extended: bool) -> Offer:
     """What a Phase 2 proposal takes, with ``group`` where the exchange carries a key exchange, ``additional`` where
@@ -163,6 +174,14 @@ def from_wire(proposal: ProposalSubstructure) -> Offer:
     return Offer(f"proposal {proposal.number}", found)
 
 
+def kept(proposals: Sequence[ProposalSubstructure]) -> Callable[[], Sequence[Offer]]:
+    """What they offer, once it is wanted; of thousands the first, as much as anybody reads."""
+    few = tuple(proposals[:_MOST_KEPT])
+    if any(len(row.transforms) > _MOST_KEPT for row in few):
+        few = tuple(replace(row, transforms=row.transforms[:_MOST_KEPT]) for row in few)
+    return lambda: [from_wire(row) for row in few]
+
+
 def _unknown(row: TransformSubstructure) -> tuple[str, str]:
     kind = _KINDS.get(row.type) or f"transform type {row.type}"
     known = _FROM_WIRE.get((row.type, row.id, row.key_bits))
@@ -174,7 +193,7 @@ def _unknown(row: TransformSubstructure) -> tuple[str, str]:
 
 def choose_ike(offered: Sequence[ProposalSubstructure], ours: Sequence[Transform]) -> IkeChoice | NoMatch:
     """The first offered proposal that holds one of our transforms, and of those our first (RFC 7296 §2.7)."""
-    choice = choose(map(from_wire, offered), [ike_needs(transform) for transform in ours])
+    choice = choose(map(from_wire, offered), ike_offers(ours))
     if isinstance(choice, NoMatch):
         return choice
     row = offered[choice.their_place]
@@ -185,8 +204,7 @@ def choose_child(offered: Sequence[ProposalSubstructure], ours: Sequence[Proposa
                  group: KeyGroup | None, *, additional: KeyEncapsulation | None = None,
                  extended: bool = False) -> ChildChoice | NoMatch:
     """As `choose_ike`, for Phase 2. ``group`` and ``additional`` are PFS's, or None (always None in IKE_AUTH)."""
-    choice = choose(map(from_wire, offered),
-                    [child_needs(proposal, group, additional, extended=extended) for proposal in ours])
+    choice = choose(map(from_wire, offered), child_offers(ours, group, additional, extended=extended))
     if isinstance(choice, NoMatch):
         return choice
     row = offered[choice.their_place]

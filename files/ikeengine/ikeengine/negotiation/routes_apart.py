@@ -30,7 +30,7 @@ def no_route(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]
         if asked is not None:
             fix = f"add {asked.as_yaml} to {path}, or {fix}"
     return Reason("no traffic is common to both, so the answer is TS_UNACCEPTABLE", fix[:1].upper() + fix[1:],
-                  "tunnel route", f"the peer {peer} proposes {text(local)} <-> {text(remote)}",
+                  "tunnel route", f"the peer {peer} proposes {proposed(local, remote)}",
                   f"we have {', '.join(listed + more)}", path)
 
 
@@ -52,8 +52,13 @@ def not_narrowed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelec
                  routes: Sequence[Route], peer: object) -> Reason:
     """Why `agreed` finds nothing."""
     return Reason("an answer may only narrow what was proposed (RFC 7296 §2.9)", "Mend the peer, or its tunnel route",
-                  "tunnel route", f"the peer {peer} answered {text(local)} <-> {text(remote)}",
+                  "tunnel route", f"the peer {peer} answered {proposed(local, remote)}",
                   f"we proposed {', '.join(map(str, routes[:_MOST_NAMED]))}")
+
+
+def proposed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> str:
+    """Both lists, in words."""
+    return f"{text(local)} <-> {text(remote)}"
 
 
 def text(selectors: Sequence[TrafficSelector]) -> str:

@@ -52,6 +52,22 @@ def test_status_shows_who_has_the_same_keys_that_they_are_in_force(pair: Pair, s
     pair.run(test)
 
 
+def test_explain_by_name_and_by_address(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        [named] = (await pair.hq.ask("explain", gateway="peer"))["explanations"]
+        assert (named["gateway"], named["state"]) == ("peer", "established") and named["since"] > 1.6e9
+        assert [row["role"] for row in named["negotiations"]] == ["initiator"]
+        [met] = (await pair.hq.ask("explain", gateway="198.51.100.1"))["explanations"]
+        assert met["declared"] == named["declared"]
+        with pytest.raises(CommandError, match=r"declared with 203\.0\.113\.7, and nothing came from there"):
+            await pair.hq.ask("explain", gateway="203.0.113.7")
+        with pytest.raises(CommandError, match="no gateway 'pear' is declared; there are peer"):
+            await pair.hq.ask("explain", gateway="pear")
+
+    pair.run(test)
+
+
 def test_abilities_name_what_each_data_plane_has(pair: Pair) -> None:
     async def test() -> None:
         assert await pair.hq.ask("abilities") == {"dataplanes": {"userspace": {
@@ -139,7 +155,7 @@ def test_rekey_of_what_is_down_says_so(pair: Pair) -> None:
     ("log", {"lines": -1}, "bad_request", "lines is a whole number"),
     ("status", {"challenge": "not hex"}, "bad_request", "challenge is no hexadecimal text"),
     ("reload", {"declaration": []}, "bad_request", "reload takes two objects"),
-    ("dance", {}, "unknown_command", "there is no command 'dance'; there are abilities, down, flush"),
+    ("dance", {}, "unknown_command", "there is no command 'dance'; there are abilities, down, explain, flush"),
 ])
 def test_what_cannot_be_done_is_said(pair: Pair, command: str, arguments: Json, code: str, message: str) -> None:
     async def test() -> None:
