@@ -73,7 +73,7 @@ IKEENGINE = Engine(
     encryptions=algorithms.ENCRYPTIONS,
     authentications=algorithms.AUTHENTICATIONS,
     key_groups=algorithms.KEY_GROUPS,
-    key_encapsulations=(),
+    key_encapsulations=algorithms.KEY_ENCAPSULATIONS,
     protocols=(Protocol.ESP, Protocol.AH),
     endpoint_pairs=1,
 )

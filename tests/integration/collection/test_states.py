@@ -81,7 +81,6 @@ def test_a_key_beside_a_gateways_options_is_not_shown(tmp_path: Path, collection
     ("ipsec_gateway", {"name": "branch", "ike_version": 1}, "negotiates only IKE version 2"),
     ("ipsec_gateway", {"name": "branch", "mode": "main"}, "IKEv2 has no modes"),
     ("ipsec_gateway", {"name": "branch", "ike_keep_alive": {"enabled": True}}, "IKEv2 has no IKE keep-alive"),
-    ("ipsec_transform", {"name": "p1", "additional_key_exchange": "ML-KEM-768"}, "ikeengine of this version"),
     ("ipsec_tunnel", {"name": "lan", "interface": {"name": "vpn0"}}, "tunnels with routes only"),
 ])
 def test_what_is_not_negotiated_yet_is_refused_and_changes_nothing(converged: Site, bed: Bed, module, options, refusal):

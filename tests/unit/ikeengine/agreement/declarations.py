@@ -128,14 +128,21 @@ def group(draw: random.Random, strict: bool = False) -> KeyGroup:
     return draw.choices(rows, [_COST[row.kind] for row in rows])[0]
 
 
+def additional(draw: random.Random) -> Data:
+    """At times an additional key exchange, as a member of a transform or of PFS."""
+    if draw.random() < 0.8:
+        return {}
+    return {"additional_key_exchange": draw.choice(IKEENGINE.key_encapsulations).name}
+
+
 def _transforms(draw: random.Random, strict: bool) -> list[Data]:
     """Phase 1 transforms that differ from each other, with one life for each."""
-    rows: dict[tuple[str, str, int], Data] = {}
+    rows: dict[tuple[object, ...], Data] = {}
     for _ in range(draw.choice((1, 1, 2, 3))):
         transform = {"authentication": draw.choice(strong(IKEENGINE.authentications, strict)).name,
                      "encryption": draw.choice(strong(IKEENGINE.encryptions, strict)).name,
-                     "key_group": group(draw, strict).number}
-        rows[tuple(transform.values())] = {**transform, "sa_life": draw.choice(LIVES)}  # type: ignore[index]
+                     "key_group": group(draw, strict).number, **additional(draw)}
+        rows[members(transform)] = {**transform, "sa_life": draw.choice(LIVES)}
     return [{"name": f"p1-{number}", **row} for number, row in enumerate(rows.values())]
 
 
@@ -157,7 +164,7 @@ def proposal(draw: random.Random, strict: bool, protocol: Protocol = Protocol.ES
 
 def members(row: Data) -> tuple[object, ...]:
     """What two ends have to have in common in a transform or a proposal."""
-    return tuple(row.get(field) for field in ("encryption", "authentication", "key_group"))
+    return tuple(row.get(field) for field in ("encryption", "authentication", "key_group", "additional_key_exchange"))
 
 
 def proposals_of(end: Data, tunnel: Data) -> list[Data]:
@@ -180,7 +187,8 @@ def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data]) ->
     rows = {members(row): row for row in (proposal(draw, strict, protocol) for _ in range(draw.choice((1, 1, 2, 4))))}
     own = [{"name": f"{name}-{number}", **row} for number, row in enumerate(rows.values())]
     end["proposals"] += own
-    pfs = {"enabled": True, "key_group": group(draw, strict).number} if draw.random() < 0.8 else {"enabled": False}
+    pfs = ({"enabled": True, "key_group": group(draw, strict).number, **additional(draw)} if draw.random() < 0.8
+           else {"enabled": False})
     end["tunnels"].append({"name": name, "gateway": end["gateways"][0]["name"], "routes": routes,
                            "proposals": names(own), "pfs": pfs})
     return end["tunnels"][-1]  # type: ignore[no-any-return]

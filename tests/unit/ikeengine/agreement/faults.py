@@ -268,6 +268,14 @@ def no_common_key_group_in_phase_1(draw: random.Random, both: Both, end: Data) -
               [row.number for row in IKEENGINE.key_groups])
 
 
+@_fault("phase1-no-common-transform", "additional key exchange")
+def no_common_additional_key_exchange_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
+    one, another = draw.sample(["none", *(row.name for row in IKEENGINE.key_encapsulations)], 2)
+    for row, value in ((end, one), (both.other(end), another)):
+        for transform in row["transforms"]:
+            transform["additional_key_exchange"] = value
+
+
 @_fault("phase1-no-common-transform", "encryption|authentication|PRF")
 def members_of_different_transforms(draw: random.Random, both: Both, end: Data) -> None:
     """Every member has its like at the other end, no transform has."""
@@ -403,6 +411,13 @@ def another_pfs_group(draw: random.Random, both: Both, end: Data) -> None:
     tunnel, others = _tunnel(draw, both, end)
     one, another = draw.sample([row.number for row in IKEENGINE.key_groups], 2)
     tunnel["pfs"], others["pfs"] = ({"enabled": True, "key_group": number} for number in (one, another))
+
+
+@_fault("pfs-additional-key-exchange-differs", "additional key exchange")
+def another_additional_key_exchange_of_pfs(draw: random.Random, both: Both, end: Data) -> None:
+    one, another = draw.sample(["none", *(row.name for row in IKEENGINE.key_encapsulations)], 2)
+    for tunnel, value in zip(_tunnel(draw, both, end), (one, another), strict=True):
+        tunnel["pfs"] = {"enabled": True, "key_group": 31, "additional_key_exchange": value}
 
 
 # ------------------------------------------------------------------------------------------------ routes, tunnels

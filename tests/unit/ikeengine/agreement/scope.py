@@ -72,8 +72,6 @@ LEFT_OUT: Mapping[str, LeftOut] = {
         "keep-alive-between-makes", "main-mode-agreed-needs-static-peer"})),
     "credential certificate": LeftOut(_gateway("credential", {"method": "certificate"})),
     "identifier x500-name": LeftOut(_remote("identifier", {"type": "x500-name", "value": "CN=branch"})),
-    **{f"additional key exchange {name}": LeftOut(_transform("additional_key_exchange", name), frozenset({
-        "pfs-additional-key-exchange-differs"})) for name in ("ML-KEM-768", "ML-KEM-1024")},
     "several endpoint pairs": LeftOut(_second_pair, frozenset({"endpoint-pairs-differ", "endpoint-order-differs"})),
     "dynamic addresses": LeftOut(_remote("address", "dynamic")),
     **{f"direction {direction.value}": LeftOut(_route("direction", direction.value), frozenset({

@@ -149,7 +149,7 @@ def test_the_daemons_name_the_same_member(pairs):
 
 
 BOTH_NAME = {"psk-differs", "identity-does-not-mirror", "phase1-no-common-transform", "phase2-no-common-proposal",
-             "pfs-differs", "pfs-group-differs", "route-missing-mirror"}
+             "pfs-differs", "pfs-group-differs", "pfs-additional-key-exchange-differs", "route-missing-mirror"}
 """Faults whose field a daemon sees as well."""
 
 

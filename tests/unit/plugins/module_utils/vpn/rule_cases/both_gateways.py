@@ -65,7 +65,7 @@ CASES = (
     Case("phase1-no-common-transform", {"hq transforms.0.additional_key_exchange": "ML-KEM-768"},
          "gateway hq<->branch: phase 1 additional key exchange: hq offers ML-KEM-768, branch offers no additional key "
          "exchange: no common transform; the peers would answer NO_PROPOSAL_CHOSEN. Set additional_key_exchange to "
-         "none in hq's transform p1.",
+         "ML-KEM-768 in branch's transform p1, or additional_key_exchange to none in hq's transform p1.",
          "transforms[p1].additional_key_exchange", "transforms[p1].additional_key_exchange",
          ({"both transforms.0.additional_key_exchange": "ML-KEM-768"},)),
     Case("phase1-sa-life-differs", {"branch transforms.0.sa_life": "8h"},

@@ -47,7 +47,7 @@ CASES = (
     Case("pfs-additional-key-exchange-differs", {"branch tunnels.0.pfs.additional_key_exchange": "ML-KEM-1024"},
          "tunnel lan of hq<->branch: PFS additional key exchange: hq has none, branch has ML-KEM-1024: the tunnel "
          "would come up and fail at its first rekey. Set tunnels[lan].pfs.additional_key_exchange of branch to "
-         "none.",
+         "none, or tunnels[lan].pfs.additional_key_exchange of hq to ML-KEM-1024.",
          "tunnels[lan].pfs.additional_key_exchange", "tunnels[lan].pfs.additional_key_exchange",
          ({"both tunnels.0.pfs.additional_key_exchange": "ML-KEM-768"},
           {"branch tunnels.0.pfs": {"enabled": False, "additional_key_exchange": "ML-KEM-768"}})),

@@ -89,11 +89,6 @@ CASES = (
          "credential psk, hex-psk. Set gateways[branch].credential.method to one of psk, hex-psk.",
          "gateways[branch].credential.method", "",
          ({}, {"hq gateways.0.credential": CERTIFICATE, "hq site.managed": False})),
-    Case("phase1-not-negotiated-yet", {"hq transforms.0.additional_key_exchange": "ML-KEM-768"},
-         "gateway hq/branch: phase 1 additional key exchange: transform p1 has ML-KEM-768: ikeengine of this version "
-         "negotiates none. Remove transforms[p1].additional_key_exchange.",
-         "transforms[p1].additional_key_exchange", "",
-         ({"hq transforms.0.additional_key_exchange": "ML-KEM-768", "hq site.managed": False},)),
     Case("endpoints-not-negotiated-yet", {"hq gateways.0.endpoints.0.local.address": "dynamic"},
          "gateway hq/branch: endpoints: hq has a dynamic local address: ikeengine of this version negotiates between "
          "static addresses only. Set gateways[branch].endpoints[0].local.address to an address.",
@@ -103,11 +98,6 @@ CASES = (
          "tunnel hq/lan: virtual interface: hq asks for vpn0: ikeengine of this version negotiates tunnels with routes "
          "only. Remove tunnels[lan].interface.",
          "tunnels[lan].interface", "", ({}, {"hq tunnels.0.interface": {"name": "vpn0"}, "hq site.managed": False})),
-    Case("phase2-not-negotiated-yet", {"hq tunnels.0.pfs.additional_key_exchange": "ML-KEM-768"},
-         "tunnel hq/lan: PFS additional key exchange: hq asks for ML-KEM-768: ikeengine of this version negotiates "
-         "none. Remove tunnels[lan].pfs.additional_key_exchange.",
-         "tunnels[lan].pfs.additional_key_exchange", "",
-         ({"hq tunnels.0.pfs.additional_key_exchange": "ML-KEM-768", "hq site.managed": False},)),
     Case("routes-not-negotiated-yet", {"hq tunnels.0.routes.0.direction": "local-to-remote"},
          "tunnel hq/lan: direction: hq asks for local-to-remote on 10.1.0.0/24 -> 10.2.0.0/24: ikeengine of this "
          "version negotiates routes that are open both ways only. Set tunnels[lan].routes[0].direction to both, and "
