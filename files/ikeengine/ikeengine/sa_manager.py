@@ -21,13 +21,15 @@ from .ike.half_open import HalfOpen
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
 from .ike.state import IKE_PORT, State
+from .ikev1.acceptor import Acceptor as Ikev1Acceptor
+from .ikev1.session import Ikev1Session
 from .ikev2.acceptor import Acceptor
 from .ikev2.session import Ikev2Session
 from .keep_up import Peer, missing_routes
 from .reload import ReloadResult, difference, keeps
 from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
-from .vpn.model import Gateway, Protocol, Route, Side, Start, Tunnel
+from .vpn.model import Gateway, IkeVersion, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
 from .wire.constants import NotifyType
 from .wire.errors import WireError
@@ -36,6 +38,8 @@ from .wire.header import Header, decode_header
 #: Closed IKE SAs whose last answer is kept for a peer that did not get it.
 _CLOSED_KEPT = 256
 
+_SESSIONS: dict[IkeVersion, type[Ikev1Session | Ikev2Session]] = {
+    IkeVersion.V1: Ikev1Session, IkeVersion.V2: Ikev2Session}
 _LIVE = (State.ESTABLISHED,)
 _BEGINNING = (State.INITIATING, State.AUTHENTICATING)
 
@@ -56,6 +60,7 @@ class IkeSaManager:
         self._reqid = reqid
         self._half_open = HalfOpen()
         self._acceptor = Acceptor(self, self._half_open, self._adopt_session)
+        self._ikev1_acceptor = Ikev1Acceptor(self, self._half_open, self._adopt_session)
         self._by_spi: dict[bytes, IkeSession] = {}
         self._of_gateway: dict[str, list[IkeSession]] = {}
         self._closed: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
@@ -90,6 +95,8 @@ class IkeSaManager:
         if session is not None:
             session.receive(datagram, now)
             self._touch(session)
+        elif header.major == Ikev1Session.version.value:
+            self._ikev1_acceptor.receive(header, datagram, now)
         elif header.major != Ikev2Session.version.value:
             self._acceptor.answer_version(header, datagram)
         elif not self._answer_for_closed(header, datagram):
@@ -300,10 +307,11 @@ class IkeSaManager:
     def reqid(self, tunnel: str, route: Route) -> int:
         return self._reqid(tunnel, route)
 
-    def candidates(self, local: Address, remote: Address) -> Sequence[Gateway]:
+    def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
         found = self._by_remote.get(remote, []) + self._by_remote.get(None, [])
         return [peer.gateway for peer in found
-                if not peer.refused and peer.gateway.endpoints[0].local.address in (None, local)]
+                if not peer.refused and peer.gateway.version is version
+                and peer.gateway.endpoints[0].local.address in (None, local)]
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
         peer = self._peers.get(gateway)
@@ -311,6 +319,10 @@ class IkeSaManager:
 
     def is_wanted(self, tunnel: Tunnel, route: Route) -> bool:
         return any(keeps(tunnel, route, row) for row in self.tunnels_of(tunnel.gateway) if row.name == tunnel.name)
+
+    def sibling(self, session: IkeSession) -> IkeSession | None:
+        return next((row for row in self._of_gateway.get(session.name, []) if row is not session
+                     and row.state in (State.ESTABLISHED, State.REPLACED)), None)
 
     def is_first_contact(self, session: IkeSession) -> bool:
         return not any(row is not session and row.state in _LIVE for row in self._of_gateway.get(session.name, []))
@@ -419,9 +431,10 @@ class IkeSaManager:
         if pair.local.address is None or pair.remote.address is None:
             peer.last_error = f"gateway {peer.gateway.name}: the remote address is dynamic: the peer must initiate"
             return None
-        session = Ikev2Session(self, initiator=True, gateway=peer.gateway, now=now,
-                               local=SocketAddress(pair.local.address, IKE_PORT),
-                               remote=SocketAddress(pair.remote.address, IKE_PORT))
+        kind = _SESSIONS[peer.gateway.version]
+        session = kind(self, initiator=True, gateway=peer.gateway, now=now,
+                       local=SocketAddress(pair.local.address, IKE_PORT),
+                       remote=SocketAddress(pair.remote.address, IKE_PORT))
         self._by_spi[session.own_spi] = session
         self._of_gateway.setdefault(peer.gateway.name, []).append(session)
         self.remember(session.account, peer.gateway.name)
@@ -439,13 +452,10 @@ class IkeSaManager:
         the lowest nonce goes, closed by whoever created it. We close what the peer leaves be."""
         assert other.established_at is not None
         anew = one.created_at > other.established_at
-        loser = other if anew or other.lowest_nonce < one.lowest_nonce else one
-        reason = "a second IKE SA with the same peer stays"
-        if loser.initiator and not anew:
-            loser.leave(reason, now)
-        else:
-            loser.leave_at(now + self.settings.duplicate_grace, reason)
+        loser, winner = (other, one) if anew or other.lowest_nonce < one.lowest_nonce else (one, other)
+        loser.give_way(winner, "a second IKE SA with the same peer stays", now)
         self._touch(loser)
+        self._touch(winner)
 
     def _close_all(self, gateway: str, reason: str, now: float) -> None:
         for session in list(self._of_gateway.get(gateway, [])):
@@ -510,7 +520,7 @@ class IkeSaManager:
     def _find_candidates(self) -> None:
         """Who a half-open peer may still turn out to be."""
         for session in self._half_open.sessions():
-            session.candidates = tuple(self.candidates(session.local.address, session.remote.address))
+            session.candidates = tuple(self.candidates(session.local.address, session.remote.address, session.version))
 
     def _known(self, gateway: str, tunnel: str | None) -> None:
         if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):

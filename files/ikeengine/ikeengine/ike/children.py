@@ -41,6 +41,7 @@ class Child:
     rekey_at: float | None
     expires_at: float | None
     state: ChildState = ChildState.INSTALLED
+    inbound: bool = False
     outbound: bool = False
     #: The child that the peer made by rekeying this one.
     replacement: Child | None = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
 from ..security_association import Datagram
-from ..vpn.model import Gateway, Protocol, Route, Tunnel
+from ..vpn.model import Gateway, IkeVersion, Protocol, Route, Tunnel
 from ..vpn.selectors import Address
 from .account import Account
 from .events import Event
@@ -37,6 +37,8 @@ class Settings:
     #: Half-open IKE SAs that one address may have, cookies or not: more than cookie_threshold, so that only a peer that
     #: receives at the address can use them up.
     half_open_per_address: int = 64
+    #: Half-open IKE SAs in all of which IKEv1, which has no cookies like these, makes room for a new one.
+    half_open_in_all: int = 1024
     #: Where in an SA's life its creator, and the other end, begin to rekey it: (earliest, latest) fraction.
     rekey_creator: tuple[float, float] = (0.80, 0.88)
     rekey_other: tuple[float, float] = (0.90, 0.96)
@@ -51,6 +53,10 @@ class Settings:
     #: Octets of an IP datagram above which an IKE message travels in fragments (RFC 7383 §2.5.1): IPv6's least MTU, for
     #: both families.
     largest_datagram: int = 1280
+    #: IKEv1: Quick Modes of one ISAKMP SA under way at once, those of either end counted by themselves.
+    quick_modes_at_once: int = 128
+    #: IKEv1: repetitions of a first message in Main Mode before Aggressive Mode is tried.
+    fallback_tries: int = 3
     #: A second IKE SA with the same peer that its creator does not close is closed by the other end after this.
     duplicate_grace: float = 5.0
     #: Whether sessions tell their keys (``IkeKeyed``), for whoever has to see what is in the datagrams.
@@ -78,10 +84,13 @@ class Context(Interface):
 
     def reqid(self, tunnel: str, route: Route) -> int: ...
 
-    def candidates(self, local: Address, remote: Address) -> Sequence[Gateway]:
-        """The gateways that a peer at these addresses may be."""
+    def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
+        """The gateways of that version that a peer at these addresses may be."""
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]: ...
+
+    def sibling(self, session: IkeSession) -> IkeSession | None:
+        """Another IKE SA with that peer that is up, or on its way out."""
 
     def is_first_contact(self, session: IkeSession) -> bool:
         """Whether there is no other IKE SA with that peer (RFC 7296 §2.4)."""

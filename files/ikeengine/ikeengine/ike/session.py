@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from ..negotiation.answers import another_version, undeclared
 from ..negotiation.reasons import Reason
 from ..security_association import CoveredRoute, Datagram, SocketAddress
 from ..vpn.model import Gateway, IkeVersion, Route, Tunnel
@@ -117,6 +118,12 @@ class IkeSession(ABC):
         pair = self.gateway.endpoints[0]
         return pair.local.identity.value, self.remote_identity or pair.remote.identity.value
 
+    def nobody(self) -> Reason:
+        """Why no gateway is a candidate."""
+        local, remote = self.local.address, self.remote.address
+        others = [row for version in IkeVersion for row in self.context.candidates(local, remote, version)]
+        return another_version(others[0], remote, self.version) if others else undeclared(local, remote)
+
     def tunnels(self) -> Sequence[Tunnel]:
         return self.context.tunnels_of(self.name)
 
@@ -206,6 +213,16 @@ class IkeSession(ABC):
                 if child.is_live and child.replaces is None:
                     self.activate_outbound(child)
 
+    def give_way(self, winner: IkeSession, reason: str, now: float) -> None:
+        """Another IKE SA with the same peer stays, and this one goes: closed by whoever created it where both ends
+        initiated at once, else by either, should the peer not do it. We close what the peer leaves be."""
+        assert self.established_at is not None
+        anew = winner.created_at > self.established_at
+        if self.initiator and not anew:
+            self.leave(reason, now)
+        else:
+            self.leave_at(now + self.context.settings.duplicate_grace, reason)
+
     def fail(self, reason: Reason | str, notify: str | None = None, *, tunnel: str | None = None) -> None:
         """Say that a negotiation, of the tunnel where one is named, ended without success; ``notify`` is the wire's
         word for it."""
@@ -251,7 +268,7 @@ class IkeSession(ABC):
         twins = [row for row in self.children if row.is_live and row.replacement is not child
                  and row.sa.tunnel == child.sa.tunnel and _one_needless(set(row.sa.routes), set(child.sa.routes))]
         self.children.append(child)
-        self.context.emit(ChildInbound(child.sa))
+        self.install_inbound(child)
         losers = [self._settle(child, twin, now) for twin in twins]
         if child.replaces is None and child not in losers and not self._gives_way:
             child.outbound = True
@@ -265,6 +282,12 @@ class IkeSession(ABC):
         if loser.created_by_us and loser.state is ChildState.INSTALLED:
             self.delete_child(loser, "a second SA for the same route stays", now)
         return loser
+
+    def install_inbound(self, child: Child) -> None:
+        """Receive on the new child SA, unless that is so already."""
+        if not child.inbound:
+            child.inbound = True
+            self.context.emit(ChildInbound(child.sa))
 
     def activate_outbound(self, child: Child) -> None:
         """Send on the new child SA: the peer has ceased to use the old one."""

@@ -15,7 +15,7 @@ from ..crypto.key_exchange import KeyExchange
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import NO_SPI, State
-from ..negotiation.answers import chose_another, no_group, no_transform, refused, undeclared, without_its_exchange
+from ..negotiation.answers import chose_another, no_group, no_transform, refused, without_its_exchange
 from ..negotiation.ikev2_proposals import choose_ike, ike_offers, kept, offer_ike
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
@@ -133,10 +133,9 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
     session.spi_i = message.header.spi_i
     account, offered = session.account, require(payloads, SecurityAssociation)
     account.reached, account.theirs = ExchangeType.IKE_SA_INIT.name, kept(offered.proposals)
-    session.candidates = tuple(context.candidates(datagram.local.address, datagram.remote.address))
+    session.candidates = tuple(context.candidates(datagram.local.address, datagram.remote.address, session.version))
     if not session.candidates:
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
-                      undeclared(datagram.local.address, datagram.remote.address))
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, session.nobody())
     ours: list[Transform] = list(dict.fromkeys(row for gateway in session.candidates for row in gateway.transforms))
     account.ours = partial(ike_offers, ours)
     choice = choose_ike(offered.proposals, ours)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..vpn.algorithms import KeyEncapsulation
-from ..vpn.model import CredentialMethod, Gateway, Route, Transform, Tunnel
+from ..vpn.model import CredentialMethod, Gateway, IkeVersion, Mode, Route, Transform, Tunnel
 from ..vpn.selectors import Address
 from .identities import words
 from .reasons import Reason, listed
@@ -102,6 +102,62 @@ def undeclared(local: Address, remote: Address) -> Reason:
                   f"Declare one with endpoints {{local: {{address: {local}}}, remote: {{address: {remote}}}}}, or "
                   "bring up the one that was taken down", "endpoint address", f"the peer {remote} asks for {local}",
                   "we expect nobody there")
+
+
+def another_version(gateway: Gateway, peer: object, version: IkeVersion) -> Reason:
+    """The peer begins in ``version``, and all that may be it are declared with the other."""
+    path = f"gateways[{gateway.name}].ike_version"
+    return Reason("both ends need the same", f"Set {path} to {version.value}, or have the peer use "
+                  f"{gateway.version.value}", "ike version", f"the peer {peer} begins with {version.value}",
+                  f"we have {gateway.version.value}", path)
+
+
+def another_mode(gateway: Gateway, peer: object, begun: Mode) -> Reason:
+    """IKEv1: the peer begins in a mode that the gateway is not set up for."""
+    path, ours = f"gateways[{gateway.name}].mode", (gateway.mode or Mode.MAIN).value
+    return Reason("a responder refuses a mode that it is not set up for",
+                  f"Set {path} to {begun.value}, or have the peer use {ours}", "mode",
+                  f"the peer {peer} begins {begun.value}", f"we have {ours}", path)
+
+
+def main_mode_without_address(gateway: Gateway, peer: object) -> Reason:
+    """IKEv1: the pre-shared key of Main Mode is chosen by the peer's address, which is not declared."""
+    path = f"gateways[{gateway.name}].mode"
+    return Reason("its pre-shared key is chosen by the address (RFC 2409 §5.4)",
+                  f"Set {path} to aggressive at both ends", "mode", f"the peer {peer} begins main",
+                  "we have a dynamic remote address", path)
+
+
+def refused_mode(gateway: Gateway, peer: object, answer: str, begun: Mode) -> Reason:
+    """IKEv1: the peer is not set up for the mode that we began."""
+    path = f"gateways[{gateway.name}].mode"
+    return Reason("both ends need the same", f"Hold {path} against the peer's", "mode",
+                  f"the peer {peer} answered {answer}", f"we begin {begun.value}", path)
+
+
+def several_groups(gateway: Gateway, peer: object, numbers: Sequence[int]) -> Reason:
+    """IKEv1: Aggressive Mode sends its key exchange with the offer."""
+    return Reason("aggressive mode cannot negotiate the group (RFC 2409 §5)", "Have the peer use one in all its "
+                  "transforms", "phase 1 key group", f"the peer {peer} offers groups "
+                  f"{listed([str(row) for row in numbers[:8]])}",
+                  f"we have {' or '.join(dict.fromkeys(str(row.key_group.number) for row in gateway.transforms))}",
+                  f"gateways[{gateway.name}].transforms")
+
+
+def quick_mode_silent(tunnel: Tunnel, routes: Sequence[Route], peer: object) -> Reason:
+    """IKEv1: many a peer that refuses Phase 2 says nothing."""
+    return Reason("peer silent: check Phase 2 and the tunnel routes",
+                  f"Hold tunnels[{tunnel.name}] against the peer's: {_WHO_KNOWS}", "Quick Mode",
+                  f"the peer {peer} does not answer", f"we offered {offers(tunnel, with_pfs=True)} for "
+                  f"{', '.join(map(str, routes))}", f"tunnels[{tunnel.name}]")
+
+
+def no_udp_here(gateway: Gateway, peer: object) -> Reason:
+    """The data plane here can do ESP in UDP only, and the two ends do no NAT traversal."""
+    path = f"gateways[{gateway.name}].nat_traversal.enabled"
+    return Reason("the data plane here does ESP in UDP only", f"Set {path} to true at both ends, or dataplane to "
+                  "kernel in its tunnels", "nat traversal", f"the peer {peer} and we do not agree on one",
+                  "on" if gateway.nat_traversal else "off", path)
 
 
 def silent(peer: object, message: str) -> Reason:

@@ -118,6 +118,11 @@ def encode_payloads(payloads: Iterable[Payload]) -> tuple[int, bytes]:
     return following, b"".join(chain)
 
 
+def encode_behind_hash(proof: bytes, first_type: int, octets: bytes) -> bytes:
+    """A HASH payload in front of a chain of that first type, which it covers."""
+    return _GENERIC_HEADER.pack(first_type, _GENERIC_HEADER.size + len(proof)) + proof + octets
+
+
 def encode_header(*, cookie_i: bytes, cookie_r: bytes, first_payload: int, exchange: int, flags: int, message_id: int,
                   body_size: int) -> bytes:
     """What stands before ``body_size`` octets of payloads, encrypted or not."""

@@ -1,0 +1,100 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What begins an ISAKMP SA at a responder: the first message of Main or Aggressive Mode, and what half-open ones cost.
+
+IKEv1 cannot ask an initiator to show that it receives where it says it is, before there is state for it. So the state
+of Main Mode costs little, and when it is too much the oldest goes that has heard nothing more: who is there, answers
+within a round trip. Aggressive Mode costs an exponentiation at once, so it is taken only while little is half-open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..crypto.errors import CryptoError
+from ..ike.context import Context
+from ..ike.half_open import HalfOpen
+from ..ike.refusal import Refusal
+from ..ike.session import IkeSession
+from ..ike.state import NO_SPI
+from ..security_association import Datagram
+from ..vpn.model import Mode
+from ..wire.errors import WireError
+from ..wire.header import Header
+from ..wire.v1.constants import ExchangeType, HeaderFlag
+from ..wire.v1.message import decode_clear_message, encode_message
+from ..wire.v1.notify import Notify
+from . import aggressive_mode, main_mode
+from .notifications import notify_name
+from .received import Received
+from .session import Ikev1Session
+from .state import Step
+
+_MODES: dict[int, Mode] = {ExchangeType.MAIN: Mode.MAIN, ExchangeType.AGGRESSIVE: Mode.AGGRESSIVE}
+
+
+class Acceptor:
+    """Takes datagrams of IKEv1 that belong to no session; ``adopt`` gets each ISAKMP SA that one of them begins."""
+
+    def __init__(self, context: Context, half_open: HalfOpen, adopt: Callable[[IkeSession], None]) -> None:
+        self._context = context
+        self._half_open = half_open
+        self._adopt = adopt
+
+    def receive(self, header: Header, datagram: Datagram, now: float) -> None:
+        """``header`` is the datagram's. Whatever its octets, nothing is raised."""
+        context = self._context
+        mode = _MODES.get(header.exchange)
+        if mode is None or header.spi_r != NO_SPI or header.spi_i == NO_SPI:
+            context.count("unknown_spi")
+            return
+        known = self._half_open.find(datagram.remote, header.spi_i)
+        if known is not None:
+            if not (isinstance(known, Ikev1Session) and known.repeat_answer(datagram, now)):
+                context.count("unexpected_request")
+            return
+        if header.message_id != 0 or header.flags & HeaderFlag.ENCRYPTION:
+            context.count("malformed")
+        elif self._has_room(mode, datagram, now):
+            self._begin(mode, datagram, now)
+
+    def _has_room(self, mode: Mode, datagram: Datagram, now: float) -> bool:
+        settings = self._context.settings
+        most = settings.half_open_in_all if mode is Mode.MAIN else settings.cookie_threshold
+        if self._half_open.number_from(datagram.remote.address) >= settings.half_open_per_address or (
+                len(self._half_open) >= most and not (mode is Mode.MAIN and self._make_room(now))):
+            self._context.count("too_many_half_open")
+            return False
+        return True
+
+    def _make_room(self, now: float) -> bool:
+        oldest = next((row for row in self._half_open.sessions()
+                       if isinstance(row, Ikev1Session) and row.step is Step.MAIN_3), None)
+        if oldest is not None:
+            oldest.close("it makes room for others that begin", now)
+        return oldest is not None
+
+    def _begin(self, mode: Mode, datagram: Datagram, now: float) -> None:
+        context = self._context
+        session = Ikev1Session(context, initiator=False, gateway=None, local=datagram.local, remote=datagram.remote,
+                               now=now, mode=mode)
+        try:
+            received = Received(*decode_clear_message(datagram.data), datagram)
+            (main_mode if mode is Mode.MAIN else aggressive_mode).respond(session, received, now)
+        except WireError:
+            context.count("malformed")
+        except CryptoError:
+            context.count("not_authentic")
+        except Refusal as refusal:
+            context.count("refused")
+            self._answer(session, datagram, refusal.notify)
+            session.fail(refusal.reason, notify_name(refusal.notify))
+        else:
+            self._half_open.add(session)
+            self._adopt(session)
+
+    def _answer(self, session: Ikev1Session, datagram: Datagram, notify: int) -> None:
+        self._context.send(Datagram(datagram.local, datagram.remote, encode_message(
+            cookie_i=session.spi_i, cookie_r=session.spi_r, exchange=ExchangeType.INFORMATIONAL,
+            message_id=session.fresh_message_id(), payloads=[Notify(notify)])))

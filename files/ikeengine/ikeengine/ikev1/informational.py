@@ -1,0 +1,114 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Informational exchange (RFC 2408 §4.8, RFC 2409 §5.7): notifications and DELETEs, which nothing answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..crypto.errors import IntegrityError
+from ..ike.children import Child, ChildState
+from ..negotiation.answers import no_transform, not_authentic, refused, refused_mode
+from ..negotiation.reasons import Reason
+from ..wire.v1.constants import NotifyType, ProtocolId
+from ..wire.v1.delete import Delete
+from ..wire.v1.message import Chain, all_of
+from ..wire.v1.notify import Notify
+from . import liveness, phase1
+from .notifications import errors_in, notify_name
+from .protection import check
+from .quick_mode import Initiated
+from .state import Step
+
+if TYPE_CHECKING:
+    from .received import Received
+    from .session import Ikev1Session
+
+
+def receive(session: Ikev1Session, received: Received, now: float) -> None:
+    """After Phase 1. Raises IntegrityError and WireError."""
+    received.require_encryption()
+    chain = _authentic(session, received)
+    session.heard(received.datagram, now)
+    for notification in all_of(chain.payloads, Notify):
+        _take_notification(session, notification, now)
+    for row in all_of(chain.payloads, Delete):
+        _take_delete(session, row, now)
+
+
+def _authentic(session: Ikev1Session, received: Received) -> Chain:
+    message_id, protection = received.header.message_id, session.protection
+    if not message_id or session.was_used(message_id):
+        raise IntegrityError("the message identifier was used before")
+    chain = protection.decrypt(received.header.next_payload, received.data, protection.exchange(message_id))
+    check(chain, protection.hash_1(message_id, chain.after_first))
+    session.use(message_id)
+    return chain
+
+
+def _take_notification(session: Ikev1Session, row: Notify, now: float) -> None:
+    if liveness.take(session, row, now):
+        return
+    if row.notify_type == NotifyType.INITIAL_CONTACT:
+        session.context.initial_contact(session, now)
+    elif row.notify_type == NotifyType.RESPONDER_LIFETIME and row.protocol == ProtocolId.ISAKMP:
+        life = phase1.announced_life(row)
+        if life is not None:
+            session.shorten(life, now)
+    elif errors_in([row]):
+        about = _refused(session, row)
+        if about is not None:
+            about.told(session, row, now)
+        else:
+            session.context.count("peer_reports_error")
+
+
+def _refused(session: Ikev1Session, row: Notify) -> Initiated | None:
+    """Our Quick Mode that an error is about: the one of that SPI, or where it names none the only one."""
+    waiting = [each for each in session.exchanges.values() if isinstance(each, Initiated) and not each.is_over]
+    named = [each for each in waiting if row.spi and row.spi == each.initiators_spi]
+    if named:
+        return named[0]
+    return waiting[0] if len(waiting) == 1 and not any(row.spi) else None
+
+
+def _take_delete(session: Ikev1Session, row: Delete, now: float) -> None:
+    if row.protocol == ProtocolId.ISAKMP:
+        if session.spi_i + session.spi_r in row.spis:
+            session.close_for_peer(now)
+        return
+    for spi in row.spis:
+        child = session.child_by_spi_out(row.protocol, spi)
+        if child is not None:
+            _deleted(session, child, now)
+
+
+def _deleted(session: Ikev1Session, child: Child, now: float) -> None:
+    was_live = child.is_live
+    session.remove_child(child, "rekeyed" if child.state is ChildState.REPLACED else "the peer closed it")
+    if was_live:
+        session.context.child_lost(session, now)
+
+
+def receive_early(session: Ikev1Session, received: Received, now: float) -> None:
+    """While Phase 1 is under way: an error of the peer's ends it. Nobody can prove such a message before there are
+    keys, and a peer that has others cannot later; but who makes one up has seen our cookies."""
+    chain = received.chain or _authentic(session, received)
+    errors = errors_in(chain.payloads)
+    if not errors:
+        session.context.count("unexpected_exchange")
+        return
+    session.refused_by_peer(errors[0].notify_type, _explained(session, errors[0].notify_type), now)
+
+
+def _explained(session: Ikev1Session, kind: int) -> Reason:
+    gateway, peer, word = session.gateway, session.remote.address, notify_name(kind)
+    if gateway is not None and session.initiator:
+        if kind == NotifyType.NO_PROPOSAL_CHOSEN:
+            return no_transform(gateway, peer, word)
+        if kind in (NotifyType.UNSUPPORTED_EXCHANGE_TYPE, NotifyType.INVALID_EXCHANGE_TYPE):
+            return refused_mode(gateway, peer, word, session.mode)
+        if session.step in (Step.MAIN_6, Step.AGGRESSIVE_2):
+            return not_authentic(gateway, peer, word)
+    return refused(peer, word)

@@ -1,0 +1,555 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One IKE SA of IKEv1, which RFC 2408 calls an ISAKMP SA: its messages, their repetition, its states and child SAs.
+
+What each exchange says and means is in a file of its own; this one only carries messages to it. Child SAs belong to the
+two peers rather than to an ISAKMP SA: where there are two of these, the one that stays takes them all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from ..crypto.errors import CryptoError, IntegrityError
+from ..ike.children import Child, ChildState, rekey_fraction
+from ..ike.context import Context
+from ..ike.events import ChildRemoved, IkeEstablished, IkeRekeyed
+from ..ike.refusal import Refusal
+from ..ike.session import IkeSession
+from ..ike.state import NO_SPI, State
+from ..negotiation.answers import not_authentic, silent
+from ..negotiation.reasons import Reason
+from ..security_association import Datagram, SocketAddress
+from ..vpn.model import Gateway, IkeVersion, Mode, Route, Tunnel
+from ..wire.errors import WireError
+from ..wire.header import HEADER_SIZE, Header
+from ..wire.v1.constants import EncapsulationMode, ExchangeType, HeaderFlag, NotifyType, PayloadType, ProtocolId
+from ..wire.v1.delete import Delete
+from ..wire.v1.fragment import Fragment
+from ..wire.v1.message import (
+    Chain,
+    Payload,
+    decode_clear_message,
+    encode_behind_hash,
+    encode_header,
+    encode_message,
+    encode_payloads,
+)
+from ..wire.v1.notify import Notify
+from . import aggressive_mode, main_mode
+from .answers import ANSWERS
+from .fragments import Reassembly, cut
+from .liveness import Liveness
+from .notifications import notify_name
+from .phase1 import NotProven, Phase1, modes
+from .protection import IvChain, Protection
+from .quick_mode import Initiated, QuickMode, Wish
+from .received import Received
+from .retransmission import Repeater
+from .state import FIRST_ANSWERS, Step
+from .vendor_ids import Abilities
+
+_USED_KEPT = 4096
+"""Message identifiers that are remembered, so that what was recorded on the way cannot be played again."""
+
+
+class Ikev1Session(IkeSession):
+    """An ISAKMP SA in ``mode``. ``predecessor`` is the one that it is to replace, if any."""
+
+    version = IkeVersion.V1
+
+    def __init__(self, context: Context, *, initiator: bool, gateway: Gateway | None, local: SocketAddress,
+                 remote: SocketAddress, now: float, mode: Mode | None = None,
+                 predecessor: Ikev1Session | None = None) -> None:
+        super().__init__(context, initiator=initiator, gateway=gateway, local=local, remote=remote, now=now)
+        if mode is None:
+            mode = modes(gateway)[0] if gateway is not None else Mode.MAIN
+        self.mode = mode
+        self.step = Step.NEW
+        self.phase1 = Phase1()
+        self.abilities = Abilities()
+        self.liveness: Liveness | None = None
+        self.exchanges: dict[int, QuickMode] = {}
+        self._wishes: deque[Wish] = deque()
+        self._used: dict[int, None] = {}
+        self._protection: Protection | None = None
+        self._repeater: Repeater | None = None
+        #: The peer's last message of Phase 1 and what answered it.
+        self._answered: tuple[bytes, bytes] = b"", b""
+        self._reassembly = Reassembly()
+        self._fragments_sent = 0
+        self._predecessor = predecessor
+        self._successor: Ikev1Session | None = None
+        #: The ISAKMP SA that has taken this one's children.
+        self._heir: Ikev1Session | None = None
+
+    # ---------------------------------------------------------------------------------------------- what it is
+
+    @property
+    def suite(self) -> str:
+        return self.protection.suite
+
+    @property
+    def has_keys(self) -> bool:
+        return self._protection is not None
+
+    @property
+    def protection(self) -> Protection:
+        """Raises IntegrityError where there are no keys yet that could have made a message."""
+        if self._protection is None:
+            raise IntegrityError("there are no keys yet")
+        return self._protection
+
+    @protection.setter
+    def protection(self, protection: Protection) -> None:
+        self._protection = protection
+
+    @property
+    def encapsulation_mode(self) -> EncapsulationMode:
+        edition = self.abilities.nat_traversal
+        return edition.mode if self.nat_detected and edition is not None else EncapsulationMode.TUNNEL
+
+    @property
+    def idle_at(self) -> float | None:
+        """When the peer has been silent for so long that it is to be asked whether it lives."""
+        return self._liveness_due()
+
+    # ---------------------------------------------------------------------------------------------- orders
+
+    def begin(self, now: float) -> None:
+        try:
+            (main_mode if self.mode is Mode.MAIN else aggressive_mode).begin(self, now)
+        except (Refusal, CryptoError) as error:
+            self.close(str(error), now, failed=True)
+
+    def ask_for(self, tunnel: Tunnel, route: Route, now: float) -> None:
+        if (tunnel.name, route) not in self.asked_for():
+            self._wishes.append(Wish(tunnel, route))
+            self.proceed(now)
+
+    def asked_for(self) -> set[tuple[str, Route]]:
+        begun = [row.wish for row in self.exchanges.values() if isinstance(row, Initiated) and not row.is_over]
+        return {(wish.tunnel.name, wish.route) for wish in (*self._wishes, *begun) if wish.rekeyed is None}
+
+    def rekey(self, now: float) -> None:
+        """A new ISAKMP SA takes over (RFC 2409 has no other way); this one serves until it is up."""
+        if self.state is not State.ESTABLISHED or self._successor is not None:
+            return
+        new = Ikev1Session(self.context, initiator=True, gateway=self.gateway, local=self.local, remote=self.remote,
+                           now=now, mode=self.mode, predecessor=self)
+        self._successor = new
+        new.begin(now)
+        if new.state is not State.CLOSED:
+            self.context.succeeded(self, new, now)
+
+    def rekey_child(self, child: Child, now: float) -> None:
+        if child.state is ChildState.INSTALLED:
+            child.state = ChildState.REKEYING
+            self._wishes.append(Wish(child.tunnel, child.sa.declared[0], child))
+            self.proceed(now)
+
+    def delete_child(self, child: Child, reason: str, now: float) -> None:
+        """DELETE is not answered, so it is over at once."""
+        if child.state is ChildState.GONE:
+            return
+        if self.step is Step.UP:
+            self.inform([Delete(child.sa.protocol.value, (child.sa.spi_in.to_bytes(4, "big"),))], now)
+        self.uninstall(child, reason)
+
+    def leave(self, reason: str, now: float) -> None:
+        if self.step is Step.UP:
+            for child in self.children:
+                self.inform([Delete(child.sa.protocol.value, (child.sa.spi_in.to_bytes(4, "big"),))], now)
+            self.inform([Delete(ProtocolId.ISAKMP, (self.spi_i + self.spi_r,))], now)
+        self.close(reason, now)
+
+    def proceed(self, now: float) -> None:
+        """Begin Quick Modes for what is wished, as many at once as may be."""
+        while (self._wishes and self.state is State.ESTABLISHED
+               and self.number_of(Initiated) < self.context.settings.quick_modes_at_once):
+            wish = self._wishes.popleft()
+            if not self._is_still_wished(wish):
+                continue
+            try:
+                exchange = Initiated(self, wish, now)
+            except Refusal as refusal:
+                if wish.rekeyed is not None:
+                    wish.rekeyed.state = ChildState.INSTALLED
+                self.fail(refusal.reason, tunnel=wish.tunnel.name)
+                self.context.child_lost(self, now)
+                continue
+            self.keep(exchange)
+            exchange.begin(self, now)
+
+    def _is_still_wished(self, wish: Wish) -> bool:
+        old = wish.rekeyed
+        if not self.context.is_wanted(wish.tunnel, wish.route):
+            if old is not None and old.state is ChildState.REKEYING:
+                old.state = ChildState.INSTALLED
+            return False
+        if old is not None:
+            return old.state is ChildState.REKEYING
+        return not self.context.is_covered(self.name, wish.tunnel.name, wish.route)
+
+    def inherit(self, wishes: Sequence[Wish], now: float) -> None:
+        """What another ISAKMP SA with the same peer could not end."""
+        self._wishes.extend(wishes)
+        self.proceed(now)
+
+    # ---------------------------------------------------------------------------------------------- exchanges
+
+    def number_of(self, kind: type[QuickMode]) -> int:
+        """How many are under way."""
+        return sum(isinstance(row, kind) and not row.is_over for row in self.exchanges.values())
+
+    def keep(self, exchange: QuickMode) -> None:
+        self.exchanges[exchange.message_id] = exchange
+        self.use(exchange.message_id)
+
+    def forget(self, exchange: QuickMode) -> None:
+        self.exchanges.pop(exchange.message_id, None)
+
+    def fresh_message_id(self) -> int:
+        """Not zero, and of no exchange before (RFC 2408 §3.1)."""
+        while True:
+            number = int.from_bytes(self.context.random(4), "big")
+            if number and number not in self._used:
+                self.use(number)
+                return number
+
+    def was_used(self, message_id: int) -> bool:
+        return message_id in self._used
+
+    def use(self, message_id: int) -> None:
+        self._used[message_id] = None
+        if len(self._used) > _USED_KEPT:
+            del self._used[next(iter(self._used))]
+
+    # ---------------------------------------------------------------------------------------------- what leaves
+
+    def ask(self, payloads: Sequence[Payload], exchange: ExchangeType, step: Step, now: float, *,
+            encrypted: bool = False) -> None:
+        """A message of Phase 1, sent again until ``step`` has what it waits for."""
+        data = self._phase1_message(payloads, exchange, encrypted=encrypted)
+        self._move_to(step)
+        self._repeater = Repeater(self.context, data, now, self._tries())
+        self.transmit(data, now)
+
+    def answer(self, received: Received, payloads: Sequence[Payload], step: Step, now: float, *,
+               encrypted: bool = False, repeated: bool = False) -> None:
+        """As `ask`; sent again when the peer repeats itself, and by itself where ``repeated``."""
+        data = self._phase1_message(payloads, ExchangeType(received.header.exchange), encrypted=encrypted)
+        self._move_to(step)
+        self._answered = received.data, data
+        self._repeater = Repeater(self.context, data, now) if repeated else None
+        self.transmit(data, now)
+
+    def _tries(self) -> int | None:
+        """Where another mode is left to try, a silent peer is not waited for as long."""
+        falls_back = self.gateway is not None and self.mode is not modes(self.gateway)[-1]
+        return self.context.settings.fallback_tries if falls_back and self.step in FIRST_ANSWERS else None
+
+    def _move_to(self, step: Step) -> None:
+        self.step = step
+        if step is not Step.UP:
+            self.state = step.state
+
+    def _phase1_message(self, payloads: Sequence[Payload], exchange: ExchangeType, *, encrypted: bool) -> bytes:
+        if not encrypted:
+            return encode_message(cookie_i=self.spi_i, cookie_r=self.spi_r, exchange=exchange, payloads=payloads)
+        return self._encrypted(*encode_payloads(payloads), exchange, 0, self.protection.phase1)
+
+    def seal(self, payloads: Sequence[Payload], proof: Callable[[bytes], bytes], exchange: ExchangeType,
+             message_id: int, ivs: IvChain) -> bytes:
+        """A message after Phase 1: a HASH payload in front, which ``proof`` makes of those that follow."""
+        first_type, octets = encode_payloads(payloads)
+        octets = encode_behind_hash(proof(octets), first_type, octets)
+        return self._encrypted(PayloadType.HASH, octets, exchange, message_id, ivs)
+
+    def _encrypted(self, first_type: int, octets: bytes, exchange: ExchangeType, message_id: int,
+                   ivs: IvChain) -> bytes:
+        body = self.protection.encrypt(octets, ivs)
+        return encode_header(cookie_i=self.spi_i, cookie_r=self.spi_r, first_payload=first_type, exchange=exchange,
+                             flags=HeaderFlag.ENCRYPTION, message_id=message_id, body_size=len(body)) + body
+
+    def inform(self, payloads: Sequence[Payload], now: float) -> None:
+        """An Informational exchange, which nothing answers."""
+        message_id, protection = self.fresh_message_id(), self.protection
+        self.transmit(self.seal(payloads, lambda octets: protection.hash_1(message_id, octets),
+                                ExchangeType.INFORMATIONAL, message_id, protection.exchange(message_id)), now)
+
+    def transmit(self, data: bytes, now: float) -> None:
+        if len(data) <= HEADER_SIZE or not self.abilities.fragmentation:
+            super().transmit(data, now)
+            return
+        self._fragments_sent = self._fragments_sent % 0xFFFF + 1
+        for piece in cut(data, self._fragments_sent, self.context.settings.largest_datagram, self.remote.address):
+            super().transmit(piece, now)
+
+    # ---------------------------------------------------------------------------------------------- what arrives
+
+    def is_meant(self, header: Header) -> bool:
+        if header.major != self.version.value or header.spi_i != self.spi_i:
+            return False
+        return header.spi_r == self.spi_r or (self.initiator and self.step in FIRST_ANSWERS)
+
+    def receive(self, datagram: Datagram, now: float) -> None:
+        if self.state is State.CLOSED:
+            return
+        try:
+            header, chain = decode_clear_message(datagram.data)
+        except WireError:
+            self.context.count("malformed")
+            return
+        if chain is not None and chain.payloads and isinstance(chain.payloads[0], Fragment):
+            self._receive_fragment(chain.payloads[0], datagram, now)
+        else:
+            self._receive_whole(Received(header, chain, datagram), now)
+
+    def repeat_answer(self, datagram: Datagram, now: float) -> bool:
+        """Answer a message of Phase 1 again; False where these are not the same octets."""
+        if datagram.data != self._answered[0]:
+            return False
+        self.transmit(self._answered[1], now)
+        return True
+
+    def _receive_fragment(self, piece: Fragment, datagram: Datagram, now: float) -> None:
+        whole = self._reassembly.add(piece)
+        if whole is None:
+            return
+        try:
+            header, chain = decode_clear_message(whole)
+        except WireError:
+            self.context.count("malformed")
+            return
+        if not self.is_meant(header):
+            self.context.count("unknown_spi")
+            return
+        self._receive_whole(Received(header, chain, Datagram(datagram.local, datagram.remote, whole)), now)
+
+    def _receive_whole(self, received: Received, now: float) -> None:
+        if self.repeat_answer(received.datagram, now):
+            return
+        take = ANSWERS.get((self.step, received.header.exchange))
+        if take is None or (self.step is not Step.UP and received.header.spi_r == NO_SPI
+                            and received.header.exchange != ExchangeType.INFORMATIONAL):
+            self.context.count("unexpected_exchange")
+            return
+        try:
+            take(self, received, now)
+        except NotProven as refusal:
+            self.context.count("not_authentic")
+            self._suspect(refusal, now)
+        except CryptoError:
+            self.context.count("not_authentic")
+        except WireError:
+            self.context.count("malformed")
+        except Refusal as refusal:
+            self._refuse(refusal, now)
+
+    def decrypted(self, received: Received, ivs: IvChain) -> Chain:
+        """The encrypted message of Phase 1 that is due. Raises NotProven where it makes no sense, and IntegrityError
+        where it is not encrypted at all."""
+        received.require_encryption()
+        try:
+            return self.protection.decrypt(received.header.next_payload, received.data, ivs)
+        except IntegrityError:
+            raise NotProven(NotifyType.PAYLOAD_MALFORMED, self.phase1.proven_by.other_keys()) from None
+
+    def _suspect(self, refusal: NotProven, now: float) -> None:
+        """The operator and the peer hear it once: neither knows who made the message, so the next may still be good."""
+        if self.phase1.suspicion:
+            return
+        self.phase1.suspicion = refusal.reason
+        self._tell_in_clear(refusal.notify, now)
+        self.fail(refusal.reason, notify_name(refusal.notify))
+
+    def _refuse(self, refusal: Refusal, now: float) -> None:
+        """Phase 1 ends without an ISAKMP SA; Quick Modes refuse by themselves."""
+        if self.step is Step.UP:
+            self.context.count("refused")
+            return
+        self._tell_in_clear(refusal.notify, now)
+        self._give_up(refusal.reason, refusal.notify, now)
+
+    def _tell_in_clear(self, notify: int, now: float) -> None:
+        self.transmit(encode_message(cookie_i=self.spi_i, cookie_r=self.spi_r, exchange=ExchangeType.INFORMATIONAL,
+                                     message_id=self.fresh_message_id(), payloads=[Notify(notify)]), now)
+
+    def refused_by_peer(self, notify: int, reason: Reason, now: float) -> None:
+        self._give_up(self.phase1.suspicion or reason, notify, now)
+
+    def _give_up(self, reason: Reason | str, notify: int | None, now: float) -> None:
+        """As initiator try the gateway's other mode, if there is one."""
+        gateway = self.gateway
+        if not self.initiator or gateway is None or self.mode is modes(gateway)[-1]:
+            self.close(reason, now, failed=True, notify=notify_name(notify) if notify else None)
+            return
+        new = Ikev1Session(self.context, initiator=True, gateway=gateway, local=self.local, remote=self.remote, now=now,
+                           mode=modes(gateway)[-1], predecessor=self._predecessor)
+        if self._predecessor is not None:
+            self._predecessor._successor = new
+            self._predecessor = None
+        new._wishes, self._wishes = self._wishes, new._wishes
+        self._replaced = True
+        self.close(reason, now, failed=True, notify=notify_name(notify) if notify else None)
+        new.begin(now)
+        if new.state is not State.CLOSED:
+            self.context.succeeded(self, new, now)
+
+    def heard(self, datagram: Datagram, now: float) -> None:
+        super().heard(datagram, now)
+        if self.liveness is not None:
+            self.liveness.heard()
+
+    # ---------------------------------------------------------------------------------------------- becoming and ending
+
+    def establish(self, life: int, now: float) -> None:
+        """Both ends are authenticated: the ISAKMP SA lives for ``life`` seconds."""
+        self.step, self.state = Step.UP, State.ESTABLISHED
+        self.established_at = now
+        self._half_open_until = None
+        self._repeater = None
+        self.phase1 = Phase1()
+        self.liveness = Liveness(self, now)
+        self.begin_lifetime(life, now)
+        self.context.emit(IkeEstablished(self.name, self.spi_i, self.spi_r, self.initiator, self.suite))
+        self.context.established(self, now)
+        self.proceed(now)
+
+    def shorten(self, life: int, now: float) -> None:
+        """The responder has a shorter life."""
+        assert self.established_at is not None
+        ends_at = self.established_at + life
+        if self.expires_at is not None and ends_at < self.expires_at:
+            self.expires_at = ends_at
+            self.rekey_at = max(now, self.established_at + life * rekey_fraction(self, self.initiator))
+
+    def give_way(self, winner: IkeSession, reason: str, now: float) -> None:
+        """``winner`` takes the children. What is under way here may end; the end that made the one to go closes it."""
+        if not isinstance(winner, Ikev1Session) or self.state is not State.ESTABLISHED:
+            return
+        assert self.established_at is not None
+        anew = winner.created_at > self.established_at
+        self.state, self._replaced, self._heir = State.REPLACED, True, winner
+        winner.children.extend(self.children)
+        self.children.clear()
+        winner._wishes.extend(self._wishes)
+        self._wishes.clear()
+        self.context.emit(IkeRekeyed(self.name, self.spi_i, winner.spi_i, winner.spi_r))
+        patience = 1 if (winner if anew else self).initiator else 2
+        self.leave_at(now + patience * self.context.settings.duplicate_grace, "rekeyed" if anew else reason)
+        winner.proceed(now)
+
+    def close_for_peer(self, now: float) -> None:
+        """Its DELETE came. Another ISAKMP SA with the same peer, on its way out or not, goes on with the children."""
+        if self._leave_at is not None:
+            self.close(self._leave_at[1], now)
+            return
+        other = self.context.sibling(self)
+        if isinstance(other, Ikev1Session):
+            other.stay()
+            self.give_way(other, "", now)
+        self.close("the peer closed it", now)
+
+    def stay(self) -> None:
+        if self.state is State.REPLACED:
+            self.state, self._replaced, self._heir = State.ESTABLISHED, False, None
+        super().stay()
+
+    def _abandon(self, reason: str, now: float) -> None:
+        if self._heir is not None:
+            self._heir.inherit([row.wish for row in self.exchanges.values()
+                                if isinstance(row, Initiated) and not row.is_over], now)
+        for exchange in self.exchanges.values():
+            exchange.abandon(self)
+        self.exchanges.clear()
+        self._wishes.clear()
+        predecessor, self._predecessor = self._predecessor, None
+        if predecessor is not None and self.established_at is None:
+            predecessor._successor = None
+            predecessor.rekey_at = now + self.context.settings.rekey_retry * (0.5 + self.context.fraction())
+
+    # ---------------------------------------------------------------------------------------------- child SAs
+
+    def take_child(self, child: Child, now: float) -> None:
+        """A Quick Mode has made it. It replaces what was there for its route when the Quick Mode began; what came up
+        since is the other half of both ends beginning at once, which the nonces settle."""
+        if self._heir is not None and self._heir.state is State.ESTABLISHED:
+            self._heir.take_child(child, now)
+            return
+        for old in self.children:
+            if old.is_live and old.sa.routes == child.sa.routes and old.installed_at <= child.initiated_at:
+                old.state = ChildState.REPLACED
+                # What is on its way still comes by it. Whoever did not begin waits longer for the DELETE.
+                old.expires_at = now + self.context.settings.replaced_grace * (1 if child.created_by_us else 2)
+        child.installed_at = now
+        self.add_child(child, now)
+
+    def uninstall(self, child: Child, reason: str) -> None:
+        """One that may not have become a child of ours yet."""
+        if child in self.children:
+            self.remove_child(child, reason)
+        elif child.inbound:
+            child.state = ChildState.GONE
+            self.context.emit(ChildRemoved(child.sa, reason))
+
+    def _handle_child_timer(self, child: Child, now: float) -> None:
+        if child.state is ChildState.REPLACED and child.expires_at is not None and now >= child.expires_at:
+            self.delete_child(child, "rekeyed", now)
+        else:
+            super()._handle_child_timer(child, now)
+
+    # ---------------------------------------------------------------------------------------------- time
+
+    def next_timer(self) -> float | None:
+        if self.state is State.CLOSED:
+            return None
+        times = [time for time in (
+            self._repeater.due if self._repeater is not None else None, self._half_open_until, self.expires_at,
+            self.rekey_at if self.state is State.ESTABLISHED else None, self._keep_alive_due(),
+            self.liveness.next_timer(self) if self.liveness is not None and self.state is State.ESTABLISHED else None,
+            self._leave_at[0] if self._leave_at else None) if time is not None]
+        times.extend(row.next_timer() for row in self.exchanges.values())
+        times.extend(time for child in self.children if (time := child.next_timer()) is not None)
+        return min(times, default=None)
+
+    def handle_timer(self, now: float) -> None:
+        if self.state is State.CLOSED:
+            return
+        if self._half_open_until is not None and now >= self._half_open_until:
+            self.close(self.phase1.suspicion or "the peer began and never authenticated itself", now, failed=True)
+            return
+        if self._repeater is not None and now >= self._repeater.due:
+            if self._repeater.again(now):
+                self.transmit(self._repeater.data, now)
+            else:
+                self._give_up(self.phase1.suspicion or self._silence, None, now)
+                return
+        if self.expires_at is not None and now >= self.expires_at:
+            self.leave("the lifetime of the IKE SA is over", now)
+            return
+        if self._leave_at is not None and now >= self._leave_at[0]:
+            self.leave(self._leave_at[1], now)
+            return
+        if self.state is State.ESTABLISHED:
+            if self.rekey_at is not None and now >= self.rekey_at:
+                self.rekey_at = None
+                self.rekey(now)
+            dead = self.liveness.handle_timer(self, now) if self.liveness is not None else None
+            if dead is not None:
+                self.close(dead, now, failed=True)
+                return
+            self._keep_alive(now)
+        for exchange in list(self.exchanges.values()):
+            exchange.handle_timer(self, now)
+        for child in list(self.children):
+            self._handle_child_timer(child, now)
+
+    @property
+    def _silence(self) -> Reason:
+        if self.step is Step.MAIN_6 and self.gateway is not None:
+            return not_authentic(self.gateway, self.remote, "nothing to our identity")
+        return silent(self.remote, f"us: {self.step.value} does not come")
