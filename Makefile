@@ -9,7 +9,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 
 .NOTPARALLEL:
-.PHONY: help check demo demo-shell demo-down test interop lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply bench-handshake
+.PHONY: help check demo demo-shell demo-down test interop fuzz lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply bench-handshake
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ test: check system-packages-test venv collection dev-path ## everything that CI 
 
 interop: check system-packages-test venv dev-path ## strongSwan as the peer: the tests of docs/interop.md alone
 	@$(BIN)/pytest -m interop
+
+fuzz: venv ## a million hostile inputs, led by coverage; what they found stays in build/fuzz
+	@$(BIN)/python -m tests.fuzz --inputs 1000000
 
 bench: bench-validate bench-apply bench-handshake ## every benchmark; figures go to build/bench
 
