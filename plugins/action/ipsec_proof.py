@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ class ActionModule(ActionBase):
         if failures and not given["final"]:
             return result
         for line in proof.table(proofs) if proofs else ["No tunnel is declared, so there is nothing to prove."]:
+            self._display.display(line)
+        for line in proof.explanations(proofs, time.time()):
             self._display.display(line)
         if failures:
             result |= {"failed": True, "msg": "Not every tunnel is there:\n" + "\n".join(f"- {f}" for f in failures)}

@@ -10,6 +10,7 @@ import platform
 import socket
 import time
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .configure import departures
 from .store import Store, StoreError
 
 _POLL = 0.05
+_MOST_EXPLAINED = 20
 _NETLINK_XFRM = 6  # linux/netlink.h
 
 
@@ -31,7 +33,17 @@ def observe(wait_for: str, timeout: float) -> dict[str, Any]:
             break
         time.sleep(_POLL)
     return {"declared": _declared(), "live": live, "reason": reason, "ready": ready, "drift": _drift(bool(live)),
-            "abilities": _abilities(live)}
+            "abilities": _abilities(live), "explained": _explained(live)}
+
+
+def _explained(live: Mapping[str, Any]) -> dict[str, Any]:
+    """What the daemon says of the gateways that have a tunnel which is not up; of a mesh that is down, of some."""
+    lacking = dict.fromkeys(tunnel["gateway"] for tunnel in live.get("tunnels", ()) if tunnel["state"] != "up")
+    try:
+        return {name: control.request("explain", gateway=name)["explanations"][0]
+                for name in islice(lacking, _MOST_EXPLAINED)}
+    except control.ControlError:  # it has gone in between, and `reason` of the next look says so
+        return {}
 
 
 def _live() -> tuple[dict[str, Any], str]:

@@ -64,6 +64,11 @@ live:
   description: The daemon's answer to C(status); empty where it does not answer.
   returned: always
   type: dict
+explained:
+  description: What the daemon says of each gateway that has a tunnel which is not up, as C(ikectl explain) shows it. It
+    has what both ends offered in the last negotiations, what matched and what did not, and what would mend it.
+  returned: always
+  type: dict
 abilities:
   description: What the kernel and userspace can do.
   returned: always

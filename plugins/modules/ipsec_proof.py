@@ -15,7 +15,8 @@ description:
   - Compares the two ends of every tunnel, as M(tandem.vpn.ipsec_info) saw them, SPIs crosswise and selectors with the
     declaration.
   - Of a tunnel whose peer is not among the hosts only the own end is proved, and the result says so.
-  - A tunnel that is not there fails the task with the reasons that both ends name.
+  - A tunnel that is not there fails the task with the reasons that both ends name, after a page from each end's daemon
+    that explains its last negotiations.
 extends_documentation_fragment:
   - tandem.vpn.attributes
 attributes:
@@ -63,7 +64,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tunnels:
-  description: Every tunnel with what each end sees of it.
+  description: Every tunnel with what each end sees of it, and how the end's daemon explains that where it is not up.
   returned: always
   type: list
   elements: dict

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..module_utils.vpn import explained
 from ..module_utils.vpn.model import Route, Side, Tunnel
 from ..module_utils.vpn.pairing import pair
 from ..module_utils.vpn.selectors import Selector
@@ -16,13 +17,15 @@ from ..module_utils.vpn.selectors import Selector
 
 @dataclass(frozen=True)
 class End:
-    """What one host says of its end of a tunnel. ``gateway`` and ``live`` are parts of the daemon's status."""
+    """What one host says of its end of a tunnel. ``gateway`` and ``live`` are parts of the daemon's status,
+    ``explained`` its explanation of the gateway where the tunnel is not up."""
 
     host: str
     tunnel: Tunnel
     gateway: Mapping[str, Any] = field(default_factory=dict)
     live: Mapping[str, Any] = field(default_factory=dict)
     silence: str = ""
+    explained: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -83,6 +86,16 @@ def prove(sides: Mapping[str, Side], observed: Mapping[str, Mapping[str, Any]]) 
     return proofs
 
 
+def explanations(proofs: Iterable[Proof], now: float) -> list[str]:
+    """What the daemons of both ends say of the tunnels that are not proved: a page for each gateway of each host."""
+    pages = {(end.host, end.tunnel.gateway): end.explained for proof in proofs if proof.failure for end in proof.ends
+             if end.explained}
+    found = []
+    for (host, _gateway), page in sorted(pages.items()):
+        found += ["", f"{host} says:", *(f"  {line}".rstrip() for line in explained.lines(page, now))]
+    return found
+
+
 def table(proofs: Iterable[Proof]) -> list[str]:
     """The tunnels as each end sees them, in columns."""
     rows = [("TUNNEL", "HOST", "DATA PLANE", "IKE", "ESP", "SPI IN", "SPI OUT", "LOCAL", "REMOTE", "PROOF")]
@@ -102,7 +115,8 @@ def _end(host: str, tunnel: Tunnel, observed: Mapping[str, Any]) -> End:
     live = observed.get("live") or {}
     if not live:
         return End(host, tunnel, silence=observed.get("reason") or "the host was not observed")
-    return End(host, tunnel, _named(live["gateways"], tunnel.gateway), _named(live["tunnels"], tunnel.name))
+    return End(host, tunnel, _named(live["gateways"], tunnel.gateway), _named(live["tunnels"], tunnel.name),
+               explained=(observed.get("explained") or {}).get(tunnel.gateway, {}))
 
 
 def _named(objects: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
@@ -152,5 +166,5 @@ def _same(found: Mapping[str, Any], route: Route) -> bool:
 def _seen(end: End) -> dict[str, Any]:
     ike = end.gateway.get("ike") or [{}]
     return {"state": end.live.get("state", "unknown"), "dataplane": end.live.get("dataplane"),
-            "ike": ike[0].get("suite"),
+            "ike": ike[0].get("suite"), "explained": dict(end.explained),
             "sas": [dict(sa) for route in end.live.get("routes", []) for sa in route["sas"]]}

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from . import explained, layout
+from . import layout
+from .vpn import explained
 
 FAILED, USAGE = 1, 2  # exit statuses
 _ANSWER_LIMIT = 30.0  # seconds, beyond what a command itself may take

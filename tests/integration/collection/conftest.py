@@ -67,6 +67,10 @@ class Site:
         self._write("task.yml", [play])
         return self.play(*options, playbook="task.yml")
 
+    def write_play(self, name: str, tasks: list[dict[str, Any]]) -> None:
+        """A playbook of these tasks on both hosts."""
+        self._write(name, [{"hosts": "gateways", "gather_facts": False, "tasks": tasks}])
+
     def _read(self, name: str) -> Any:
         return yaml.safe_load((self.folder / name).read_text())
 

@@ -168,6 +168,22 @@ def test_a_tunnel_that_is_not_there_fails_with_the_reasons_of_both_ends(converge
     assert "failed=0" not in done.stdout.partition("PLAY RECAP")[2].partition("hq ")[2].partition("\n")[0]
 
 
+def test_a_proof_that_fails_prints_what_either_end_explains(converged: Site, bed: Bed):
+    """Somebody gave one daemon another key than its files have."""
+    converged.write_play("proof.yml", [{"import_role": {"name": "tandem.vpn.ipsec_tunnel", "tasks_from": "proof"}}])
+    on(bed, "branch", f"sed s/{MARKER}/by-hand/ /etc/ikeengine/secrets.json > /run/other.json; "
+                      "ikectl reload --secrets /run/other.json; ikectl rekey hq --timeout 2 || true; ikectl down hq; "
+                      "ikectl up hq --timeout 2 || true")
+    done = converged.play("-e", "ipsec_tunnel_proof_timeout=3", playbook="proof.yml")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and MARKER not in done.stdout + done.stderr and "by-hand" not in done.stdout
+    assert "branch says: gateway hq: down" in said and "hq says: gateway branch: down" in said
+    assert re.search(r"credential: the peer \S+ has one pre-shared key, we have another: the keys must be equal", said)
+    assert "credential the proof is not that of our pre-shared key" in said
+    assert re.search(r"credential or phase 1 identifier: the peer \S+ answered AUTHENTICATION_FAILED", said)
+    assert converged.play().returncode == 0
+
+
 def test_absent_leaves_nothing(converged: Site, bed: Bed):
     absent = ["-e", "ipsec_gateway_state=absent ipsec_tunnel_state=absent"]
     check = converged.play("--check", *absent)

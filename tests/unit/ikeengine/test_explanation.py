@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from ikeengine import explained
 from ikeengine.ike.account import Accounts
+from ikeengine.vpn import explained
 
 from tests.support.virtual_network import PROPOSAL, PSK, TRANSFORM, End, branch, hq, pair
 

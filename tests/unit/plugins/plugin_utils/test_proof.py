@@ -7,7 +7,7 @@ import copy
 
 import pytest
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn import declaration
-from ansible_collections.tandem.vpn.plugins.plugin_utils.proof import prove, table
+from ansible_collections.tandem.vpn.plugins.plugin_utils.proof import explanations, prove, table
 
 
 def side(name, peer, local, remote, lan, other_lan):
@@ -69,6 +69,25 @@ def test_a_tunnel_that_is_down_names_the_reasons_of_both_ends(observed):
         observed[host]["live"]["tunnels"][0] |= {"state": "down", "routes": [], "last_error": reason}
     ((_both, failure),) = verdicts(observed)
     assert failure == "tunnel lan is not up: hq:lan: no proposal chosen; branch:lan: no common transform"
+
+
+def test_each_end_of_a_tunnel_that_is_down_explains_itself(observed):
+    def page(gateway, summary):
+        return {"gateway": gateway, "state": "down", "since": None, "summary": summary, "negotiations": [],
+                "declared": {"ike_version": 2, "mode": None, "credential": "pre-shared key", "start": "boot",
+                             "endpoints": [], "transforms": [], "tunnels": []}}
+
+    proofs = prove({"hq": HQ, "branch": BRANCH}, observed)
+    assert explanations(proofs, 0) == []
+    for host, gateway, summary in (("hq", "branch", "no proposal chosen"), ("branch", "hq", "no common transform")):
+        observed[host]["live"]["tunnels"][0] |= {"state": "down", "routes": []}
+        observed[host]["explained"] = {gateway: page(gateway, summary)}
+    proofs = prove({"hq": HQ, "branch": BRANCH}, observed)
+    assert [line for line in explanations(proofs, 0) if line] == [
+        "branch says:", "  gateway hq: down", "    no common transform",
+        "  declared: IKEv2, pre-shared key, start boot",
+        "hq says:", "  gateway branch: down", "    no proposal chosen", "  declared: IKEv2, pre-shared key, start boot"]
+    assert proofs[0].as_dict()["ends"]["hq"]["explained"]["summary"] == "no proposal chosen"
 
 
 def test_a_daemon_that_is_silent_is_the_reason(observed):

@@ -1,13 +1,13 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The daemon's answer to ``explain`` as a page for an operator. Imports nothing but the standard library."""
+"""The daemon's answer to ``explain`` as a page for an operator, at its host and on the controller."""
 
 from __future__ import annotations
 
 import textwrap
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ _WIDTH = 118
 _COLUMN = 16  # where the text of a labelled line begins
 
 
-def lines(explanation: Json, now: float, *, everything: bool = False) -> Iterator[str]:
+def lines(explanation: Mapping[str, Any], now: float, *, everything: bool = False) -> Iterator[str]:
     """``now`` is Unix seconds. Where all is well the negotiations are left out, unless ``everything`` is wanted."""
     yield from _headline(explanation, now)
     declared = explanation["declared"]
@@ -30,12 +30,12 @@ def lines(explanation: Json, now: float, *, everything: bool = False) -> Iterato
             yield from _negotiation(negotiation, now, explanation["summary"])
 
 
-def _is_well(explanation: Json) -> bool:
+def _is_well(explanation: Mapping[str, Any]) -> bool:
     return explanation["state"] == "established" and all(
         tunnel["state"] == "up" for tunnel in explanation["declared"]["tunnels"])
 
 
-def _headline(explanation: Json, now: float) -> Iterator[str]:
+def _headline(explanation: Mapping[str, Any], now: float) -> Iterator[str]:
     name, since = explanation["gateway"], explanation["since"]
     subject = f"gateway {name}" if name else "no gateway"
     state = explanation["state"] if since is None else f"established since {_moment(since, now)}"
@@ -134,8 +134,7 @@ def _wrap(text: str, width: int, first: str, rest: str) -> list[str]:
 
 
 def _moment(moment: float, now: float) -> str:
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
-    return f"{stamp} ({_ago(now - moment)} ago)"
+    return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M:%S} ({_ago(now - moment)} ago)"
 
 
 def _ago(seconds: float) -> str:
