@@ -52,6 +52,13 @@ class Issued:
                                       serialization.NoEncryption()).decode()
 
 
+def credential(own: Issued, *authorities: Issued, chain: Sequence[Issued] = (),
+               crl: Sequence[str] = ()) -> dict[str, Any]:
+    """As a declaration has it."""
+    return {"method": "certificate", "certificate": own.pem, "private_key": own.key_pem,
+            "ca": [row.pem for row in authorities], "chain": [row.pem for row in chain], "crl": list(crl)}
+
+
 def name(text: str) -> x509.Name:
     """From an X500 name as declarations have it."""
     return x509.Name([x509.RelativeDistinguishedName([

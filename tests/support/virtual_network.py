@@ -24,6 +24,8 @@ PSK = "correct horse battery staple 7151"
 HQ, BRANCH = "192.0.2.2", "198.51.100.2"
 TRANSFORM = {"name": "p1", "authentication": "SHA2-256", "encryption": "AES-256", "sa_life": "24h", "key_group": 31}
 PROPOSAL = {"name": "p2", "protocol": "ESP", "encryption": "AES-GCM-128", "force_key_expiration": {"time": "8h"}}
+EPOCH = 1_800_000_000
+"""Where the virtual clock stands on the world's: in January 2027."""
 ROUTES = (("10.1.0.0/24", "10.2.0.0/24"),)
 
 
@@ -135,7 +137,8 @@ class VirtualNetwork:
         """One that knows nothing yet."""
         return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
                                 extended_sequence_numbers=lambda _tunnel: side.name in self._extended,
-                                reqid=self._reqid, random=self.random.randbytes, settings=self._settings))
+                                reqid=self._reqid, random=self.random.randbytes, settings=self._settings,
+                                unix_time=lambda now: now + EPOCH))
 
     def _reqid(self, tunnel: str, route: Route) -> int:
         return self._reqids.setdefault((tunnel, route), len(self._reqids) + 1)

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "asn1": {"vpn"},
     "crypto": {"vpn.algorithms", "asn1"},
     "negotiation": {"vpn", "wire", "asn1"},
-    "ike": {"vpn", "wire.header", "negotiation", "security_association"},
+    "ike": {"vpn", "wire.header", "wire.constants", "asn1", "crypto", "negotiation", "security_association"},
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "ikev1": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "keep_up", "reload", "status",

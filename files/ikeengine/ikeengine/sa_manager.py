@@ -50,7 +50,9 @@ class IkeSaManager:
     def __init__(self, side: Side, *, allocate_spi: Callable[[Address, Address, Protocol, str], int],
                  encapsulate: Callable[[str], bool], reqid: Callable[[str, Route], int],
                  extended_sequence_numbers: Callable[[str], bool] = lambda _tunnel: False,
-                 random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None) -> None:
+                 random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None,
+                 unix_time: Callable[[float], float] = float) -> None:
+        """``unix_time`` makes Unix time of the sessions' clock, which is that anyway where it says nothing."""
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self._random = random
@@ -58,6 +60,7 @@ class IkeSaManager:
         self._encapsulate = encapsulate
         self._extended_sequence_numbers = extended_sequence_numbers
         self._reqid = reqid
+        self._unix_time = unix_time
         self._half_open = HalfOpen()
         self._acceptor = Acceptor(self, self._half_open, self._adopt_session)
         self._ikev1_acceptor = Ikev1Acceptor(self, self._half_open, self._adopt_session)
@@ -291,6 +294,9 @@ class IkeSaManager:
 
     def fraction(self) -> float:
         return int.from_bytes(self._random(4), "big") / 2**32
+
+    def unix_time(self, now: float) -> float:
+        return self._unix_time(now)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
         try:

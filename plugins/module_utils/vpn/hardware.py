@@ -68,8 +68,8 @@ class Engine:
 
 IKEENGINE = Engine(
     versions=(IkeVersion.V2,),
-    methods=(CredentialMethod.PSK, CredentialMethod.HEX_PSK),
-    identities=(IdentityKind.IP_ADDRESS, IdentityKind.DOMAIN_NAME, IdentityKind.DOMAIN_INFORMATION),
+    methods=tuple(CredentialMethod),
+    identities=tuple(IdentityKind),
     encryptions=algorithms.ENCRYPTIONS,
     authentications=algorithms.AUTHENTICATIONS,
     key_groups=algorithms.KEY_GROUPS,

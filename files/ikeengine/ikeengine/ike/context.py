@@ -73,6 +73,9 @@ class Context(Interface):
     def fraction(self) -> float:
         """A random number from 0 up to 1."""
 
+    def unix_time(self, now: float) -> float:
+        """What the world's clocks show at the time ``now`` of the sessions' clock: certificates go by them."""
+
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
         """Raises Refusal where the data plane has none to give."""
 

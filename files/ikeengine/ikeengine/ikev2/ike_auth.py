@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..crypto.authentication import equal, psk_auth, signed_octets
+from ..ike.credentials import identification
 from ..ike.refusal import Refusal
 from ..negotiation import identities
 from ..negotiation.answers import not_authentic, refused, undeclared
-from ..negotiation.credentials import another_gateways_suite, another_key, another_method, no_key
+from ..negotiation.credentials import another_gateways_suite
 from ..negotiation.reasons import Reason
 from ..vpn.model import Gateway, Transform, Tunnel
 from ..wire.authentication import Authentication
-from ..wire.constants import AuthMethod, ExchangeType, NotifyType
+from ..wire.constants import ExchangeType, NotifyType
 from ..wire.identification import Identification, IdentificationInitiator, IdentificationResponder
 from ..wire.message import Payload, first, notify
 from ..wire.notify import Notify
 from ..wire.security_association import SecurityAssociation
+from . import authentication
 from .child_negotiation import ChildOffer, grant
 from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name, require
@@ -42,12 +43,13 @@ class IkeAuth(Task):
         gateway = session.gateway
         assert gateway is not None
         pair = gateway.endpoints[0]
-        own = IdentificationInitiator(*identities.to_wire(pair.local.identity))
-        payloads: list[Payload] = [own]
+        own = IdentificationInitiator(*identification(gateway))
+        certificates, proof = authentication.prove(session, gateway, own, of_initiator=True)
+        payloads: list[Payload] = [own, *certificates]
         if session.context.is_first_contact(session):
             payloads.append(Notify(NotifyType.INITIAL_CONTACT))
-        payloads += [IdentificationResponder(*identities.to_wire(pair.remote.identity)),
-                     Authentication(AuthMethod.SHARED_KEY, _auth(session, gateway, own, of_initiator=True))]
+        payloads += [*authentication.request((gateway,)),
+                     IdentificationResponder(*identities.to_wire(pair.remote.identity)), proof]
         wanted = session.requests.take(CreateChild)
         while wanted is not None and not wanted.is_wanted(session):
             wanted = session.requests.take(CreateChild)
@@ -71,7 +73,7 @@ class IkeAuth(Task):
         session.account.presented = theirs.id_type, theirs.data
         try:
             _check_identity(session, gateway, theirs)
-            _check_auth(session, gateway, theirs, proof, of_initiator=False)
+            authentication.check(session, gateway, payloads, theirs, proof, now, of_initiator=False)
         except Refusal as refusal:
             # The peer already holds an IKE SA that we will not use: tell it (RFC 7296 §2.21.2).
             session.say_once([Notify(refusal.notify)], now)
@@ -128,11 +130,11 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     gateway = _gateway(session, theirs, asked)
     session.gateway = gateway
     session.protection.transform = _same_suite(gateway, session.protection.transform) or session.protection.transform
-    _check_auth(session, gateway, theirs, proof, of_initiator=True)
+    scheme = authentication.check(session, gateway, payloads, theirs, proof, now, of_initiator=True)
     session.remote_identity = gateway.endpoints[0].remote.identity.value
-    own = IdentificationResponder(*identities.to_wire(gateway.endpoints[0].local.identity))
-    answer: list[Payload] = [own, Authentication(AuthMethod.SHARED_KEY,
-                                                 _auth(session, gateway, own, of_initiator=False))]
+    own = IdentificationResponder(*identification(gateway))
+    certificates, our_proof = authentication.prove(session, gateway, own, of_initiator=False, like=scheme)
+    answer: list[Payload] = [own, *certificates, our_proof]
     if notify(payloads, NotifyType.INITIAL_CONTACT) is not None:
         session.context.initial_contact(session, now)
     session.establish(now)
@@ -184,27 +186,3 @@ def _check_identity(session: Ikev2Session, gateway: Gateway, theirs: Identificat
         raise Refusal(NotifyType.AUTHENTICATION_FAILED,
                       identities.mismatch([gateway], session.remote.address, (theirs.id_type, theirs.data), None))
     session.remote_identity = wanted.value
-
-
-def _check_auth(session: Ikev2Session, gateway: Gateway, theirs: Identification, proof: Authentication, *,
-                of_initiator: bool) -> None:
-    session.account.credential = f"authentication method {proof.method} is another than ours"
-    if proof.method != AuthMethod.SHARED_KEY:
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_method(gateway, session.remote.address, proof.method),
-                      fatal=True)
-    session.account.credential = "the proof is not that of our pre-shared key"
-    if not equal(proof.data, _auth(session, gateway, theirs, of_initiator=of_initiator)):
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_key(gateway, session.remote.address), fatal=True)
-    session.account.credential = "the proof is that of our pre-shared key"
-
-
-def _auth(session: Ikev2Session, gateway: Gateway, identity: Identification, *, of_initiator: bool) -> bytes:
-    """AUTH of that end by the pre-shared key (RFC 7296 §2.15)."""
-    protection, secret = session.protection, gateway.credential.secret
-    if secret is None:
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_key(gateway), fatal=True)
-    message, nonce, key = ((session.init_request, session.nonce_r, protection.keys.sk_pi) if of_initiator
-                           else (session.init_response, session.nonce_i, protection.keys.sk_pr))
-    int_auth = session.additional.int_auth.octets() if session.additional else b""
-    return psk_auth(protection.prf, secret.octets,
-                    signed_octets(protection.prf, message, nonce, key, identity.encode_body(), int_auth))

@@ -21,7 +21,7 @@ from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
 from ..security_association import Datagram
 from ..vpn import algorithms
-from ..vpn.model import Transform
+from ..vpn.model import CredentialMethod, Transform
 from ..wire import key_exchange as wire
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.errors import MalformedMessage
@@ -29,7 +29,7 @@ from ..wire.message import Message, Payload, all_of, notify
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
 from ..wire.security_association import SecurityAssociation
-from . import nat_detection
+from . import authentication, nat_detection
 from .exchange import Task, error_in, notify_name, require
 from .ike_auth import IkeAuth
 from .intermediate import Additional, IkeIntermediate
@@ -66,6 +66,8 @@ class IkeSaInit(Task):
         payloads += [SecurityAssociation(offer_ike(gateway.transforms)),
                      wire.KeyExchange(session.key_exchange.group.number, session.key_exchange.public),
                      Nonce(session.nonce_i), Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)]
+        if gateway.method is CredentialMethod.CERTIFICATE:
+            payloads.append(authentication.announce())
         if any(row.additional_key_exchange for row in gateway.transforms):
             payloads.append(Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
         return payloads + self._announced
@@ -102,6 +104,7 @@ class IkeSaInit(Task):
         _choose(session, choice.transform, payloads)
         session.peer_public = key_exchange.data
         session.fragmentation = notify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
+        session.signature_hashes = authentication.announced(payloads)
         _take_nat(session, payloads, session.answered_by)
         session.protection = derive(session)
         if session.nat_detected:
@@ -159,9 +162,14 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
     session.fragmentation = notify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
     if session.fragmentation:
         answer.append(Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
+    session.signature_hashes = authentication.announced(payloads)
+    certificates = authentication.request(session.candidates)
+    if certificates and session.signature_hashes:
+        answer.append(authentication.announce())
     if session.additional is not None:
         answer.append(Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
     answer += nat_detection.announce(session.spi_i, session.spi_r, datagram.local, datagram.remote, pretend)
+    answer += certificates
     session.answer_init(answer, datagram, now)
 
 

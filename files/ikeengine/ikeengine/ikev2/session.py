@@ -72,6 +72,8 @@ class Ikev2Session(IkeSession):
         self.chosen: Transform | None = None
         self.key_exchange: KeyExchange | None = None
         self.peer_public = b""
+        #: What the peer may verify signatures with (RFC 7427 §4), empty where it does not say.
+        self.signature_hashes: frozenset[int] = frozenset()
         self.additional: Additional | None = None
         self._protection: Protection | None = None
         #: The keys that hold once the answer that is being made is on its way.

@@ -12,7 +12,9 @@ from ..wire.constants import AuthMethod
 from .reasons import Reason
 
 _METHODS: dict[int, str] = {
-    AuthMethod.SHARED_KEY: "a pre-shared key"}
+    AuthMethod.SHARED_KEY: "a pre-shared key", **dict.fromkeys((
+        AuthMethod.RSA_SIGNATURE, AuthMethod.DSS_SIGNATURE, AuthMethod.ECDSA_SHA2_256_P256,
+        AuthMethod.ECDSA_SHA2_384_P384, AuthMethod.ECDSA_SHA2_512_P521, AuthMethod.DIGITAL_SIGNATURE), "a certificate")}
 
 
 def another_key(gateway: Gateway, peer: object) -> Reason:
@@ -36,6 +38,36 @@ def no_key(gateway: Gateway) -> Reason:
     path = f"gateways[{gateway.name}].credential.psk"
     return Reason("there is nothing to authenticate by", f"Set {path}", "credential", "", "we have no pre-shared key",
                   path)
+
+
+def untrusted(gateway: Gateway, peer: object, check: str) -> Reason:
+    """The peer's certificate, or its signature, does not hold; ``check`` says which check failed."""
+    path = f"gateways[{gateway.name}].credential"
+    return Reason(f"{check}, so the answer is AUTHENTICATION_FAILED",
+                  f"Hold the peer's certificate against {path} and the identifier that is declared for the peer",
+                  "credential", f"the peer {peer} has a certificate that is not trusted",
+                  "we trust what comes from our ca alone", f"{path}.ca")
+
+
+def only_by_address(gateway: Gateway, peer: object) -> Reason:
+    """It sent a URL in its certificate's place (RFC 7296 §3.6)."""
+    return Reason("a gateway that is not authenticated yet makes us fetch nothing", "Have the peer send certificates",
+                  "credential", f"the peer {peer} says where its certificate can be fetched", "we need it itself",
+                  f"gateways[{gateway.name}].credential")
+
+
+def unusable_certificate(gateway: Gateway, check: str) -> Reason:
+    """Our own is of no use; ``check`` says why."""
+    path = f"gateways[{gateway.name}].credential"
+    return Reason(check, f"Mend {path}", "credential", "", "we cannot authenticate ourselves", path)
+
+
+def no_scheme(gateway: Gateway, peer: object, key: str) -> Reason:
+    """It knows no signature that our key could make. ``key`` is as ``RSA 3072``."""
+    path = f"gateways[{gateway.name}].credential.certificate"
+    return Reason("no common signature (RFC 7427 §4)", f"Set {path} to one with an RSA or ECDSA key, or have the peer "
+                  "announce the hash that this kind of key needs", "credential",
+                  f"the peer {peer} announces no signature algorithm for it", f"our key is {key}", path)
 
 
 def another_gateways_suite(meant: Gateway, candidates: Sequence[Gateway], peer: object, suite: str) -> Reason:

@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Authentication payload (RFC 7296 §3.8)."""
+"""The Authentication payload (RFC 7296 §3.8), and what its method Digital Signature carries (RFC 7427 §3)."""
 
 from __future__ import annotations
 
@@ -32,3 +32,21 @@ class Authentication:
         if len(data) < _FIXED.size:
             raise MalformedMessage(f"AUTH payload: {len(data)} octets, at least {_FIXED.size} expected")
         return cls(data[0], bytes(data[_FIXED.size :]))
+
+
+@dataclass(frozen=True, slots=True)
+class DigitalSignature:
+    """``algorithm`` is an AlgorithmIdentifier in DER."""
+
+    algorithm: bytes
+    value: bytes = field(repr=False)
+
+    def encode(self) -> bytes:
+        return bytes((len(self.algorithm),)) + self.algorithm + self.value
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        size = data[0] if data else 0
+        if len(data) < 1 + size:
+            raise MalformedMessage("AUTH payload: its algorithm identifier ends early")
+        return cls(data[1:1 + size], data[1 + size:])

@@ -84,8 +84,9 @@ def mirrored(row: Data) -> Data:
 
 
 def credential(draw: random.Random) -> Data:
-    method = draw.choice([method for method in IKEENGINE.methods if method in _KEYS])
-    return {"method": method.value, "psk": _KEYS[method](draw)}
+    """A key, or a certificate that `certificates.issued` puts there once nothing changes the identifiers any more."""
+    method = draw.choice(IKEENGINE.methods)
+    return {"method": method.value, "psk": _KEYS[method](draw)} if method in _KEYS else {"method": method.value}
 
 
 def _text(draw: random.Random) -> str:
@@ -112,10 +113,11 @@ def _endpoints(draw: random.Random) -> tuple[Data, Data]:
 
 def identifier(draw: random.Random, site: str, address: str, kind: IdentityKind | None = None) -> Data:
     """One of that site's, of the ``kind`` or of any."""
-    kind = kind or draw.choice([kind for kind in IKEENGINE.identities if kind is not IdentityKind.X500_NAME])
+    kind = kind or draw.choice(IKEENGINE.identities)
     number = draw.randint(1, 99)
     values = {IdentityKind.IP_ADDRESS: address, IdentityKind.DOMAIN_NAME: f"{site}{number}.example.net",
-              IdentityKind.DOMAIN_INFORMATION: f"gw{number}@{site}.example.net"}
+              IdentityKind.DOMAIN_INFORMATION: f"gw{number}@{site}.example.net",
+              IdentityKind.X500_NAME: f"O=Example, CN={site}{number}.example.net"}
     return {"type": kind.value, "value": values[kind]}
 
 

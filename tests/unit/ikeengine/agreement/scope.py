@@ -70,8 +70,6 @@ LEFT_OUT: Mapping[str, LeftOut] = {
     "IKE version 1": LeftOut(_gateway("ike_version", 1), frozenset({
         "ike-version-differs", "mode-differs", "nat-traversal-differs", "keep-alive-differs",
         "keep-alive-between-makes", "main-mode-agreed-needs-static-peer"})),
-    "credential certificate": LeftOut(_gateway("credential", {"method": "certificate"})),
-    "identifier x500-name": LeftOut(_remote("identifier", {"type": "x500-name", "value": "CN=branch"})),
     "several endpoint pairs": LeftOut(_second_pair, frozenset({"endpoint-pairs-differ", "endpoint-order-differs"})),
     "dynamic addresses": LeftOut(_remote("address", "dynamic")),
     **{f"direction {direction.value}": LeftOut(_route("direction", direction.value), frozenset({

@@ -24,7 +24,7 @@ from ikeengine.vpn.hardware import IKEENGINE
 from ikeengine.vpn.model import Side, Start
 from ikeengine.vpn.rules import book
 
-from . import declarations, differences
+from . import certificates, declarations, differences
 from .faults import FAULTS, Fault
 from .observation import Observation, observe
 from .scope import LEFT_OUT, NOT_IN_THE_ENGINES_TABLE, TOO_MILD, TOO_STRICT, unspoken
@@ -68,7 +68,7 @@ def compare(seed: int, number: int, fault: Fault | None) -> Compared:
     if fault is not None:
         fault.plant(draw, both, draw.choice(both.ends))
     worded = differences.some(draw, both, differences.WORDINGS)
-    left, right = (declaration.read(end) for end in both.ends)
+    left, right = (certificates.issued(draw, declaration.read(end)) for end in both.ends)
     return Compared(number, fault, (*added, *worded), (left, right), rules.validate([left, right]),
                     observe(left, right, public=both.public, userspace=both.userspace, seed=number))
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rules on what a site's machine can do."""
 
-from .case import CERTIFICATE, Case
+from .case import Case
 
 XTM = {"hq site": {"name": "hq", "platform": "XTM 505"}}
 FIREBOX = {"hq site": {"name": "hq", "platform": "Firebox T45"}}
@@ -84,11 +84,10 @@ CASES = (
          ({**firmware("12.2"), "hq proposals.0": {"name": "p2", "encryption": "AES-GCM-256"}},
           {**firmware("12.1"), "hq proposals.0.encryption": "AES-128"},
           {"hq site": {"name": "hq", "platform": "XTM 505", "firmware": "11.7"}})),
-    Case("phase1-not-negotiated-yet", {"hq gateways.0.credential": CERTIFICATE},
-         "gateway hq/branch: credential: hq asks for method certificate: ikeengine of this version negotiates only "
-         "credential psk, hex-psk. Set gateways[branch].credential.method to one of psk, hex-psk.",
-         "gateways[branch].credential.method", "",
-         ({}, {"hq gateways.0.credential": CERTIFICATE, "hq site.managed": False})),
+    Case("phase1-not-negotiated-yet", {"hq gateways.0.ike_version": 1},
+         "gateway hq/branch: IKE version: hq asks for version 1: ikeengine of this version negotiates only IKE version "
+         "2. Set gateways[branch].ike_version to 2.",
+         "gateways[branch].ike_version", "", ({}, {"hq gateways.0.ike_version": 1, "hq site.managed": False})),
     Case("endpoints-not-negotiated-yet", {"hq gateways.0.endpoints.0.local.address": "dynamic"},
          "gateway hq/branch: endpoints: hq has a dynamic local address: ikeengine of this version negotiates between "
          "static addresses only. Set gateways[branch].endpoints[0].local.address to an address.",

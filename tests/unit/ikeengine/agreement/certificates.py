@@ -1,0 +1,43 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates for those gateways of a declaration that ask for one, each for the identifier that it presents."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from ikeengine.vpn.model import Credential, CredentialMethod, Gateway, IdentityKind, Secret, Side
+
+from tests.support.certificates import KEYS, Issued, issue
+
+
+@cache
+def _authorities() -> tuple[Issued, Issued]:
+    root = issue("O=Example, CN=root", authority=True)
+    return root, issue("O=Example, CN=middle", root, authority=True)
+
+
+@cache
+def _key(kind: str) -> Any:
+    return KEYS[kind]()
+
+
+def issued(draw: random.Random, side: Side) -> Side:
+    """All come from one root, some through an authority below it, with keys of every kind."""
+    return replace(side, gateways=tuple(
+        replace(row, credential=_credential(draw, row)) if row.method is CredentialMethod.CERTIFICATE else row
+        for row in side.gateways))
+
+
+def _credential(draw: random.Random, gateway: Gateway) -> Credential:
+    identity, (root, middle) = gateway.endpoints[0].local.identity, _authorities()
+    issuer = draw.choice((root, middle))
+    named = identity.kind is IdentityKind.X500_NAME
+    own = issue(identity.value if named else "CN=gateway", issuer, key=_key(draw.choice(tuple(KEYS))),
+                alternative=() if named else (identity.value,))
+    return Credential(CredentialMethod.CERTIFICATE, Secret(own.key_pem.encode()), own.pem, (root.pem,),
+                      () if issuer is root else (middle.pem,))
