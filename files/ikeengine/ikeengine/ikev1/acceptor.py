@@ -20,6 +20,7 @@ from ..ike.session import IkeSession
 from ..ike.state import NO_SPI
 from ..security_association import Datagram
 from ..vpn.model import Mode
+from ..wire import payload_rules
 from ..wire.errors import WireError
 from ..wire.header import Header
 from ..wire.v1.constants import ExchangeType, HeaderFlag
@@ -27,6 +28,7 @@ from ..wire.v1.message import decode_clear_message, encode_message
 from ..wire.v1.notify import Notify
 from . import aggressive_mode, main_mode
 from .notifications import notify_name
+from .payload_rules import FIRST
 from .received import Received
 from .session import Ikev1Session
 from .state import Step
@@ -81,6 +83,7 @@ class Acceptor:
                                now=now, mode=mode)
         try:
             received = Received(*decode_clear_message(datagram.data), datagram)
+            payload_rules.check(FIRST[mode], received.in_clear)
             (main_mode if mode is Mode.MAIN else aggressive_mode).respond(session, received, now)
         except WireError:
             context.count("malformed")

@@ -42,6 +42,7 @@ from ..negotiation.routes_apart import no_route
 from ..security_association import DirectionKeys
 from ..vpn.model import Expiration, Protocol, Route, Tunnel
 from ..vpn.selectors import Address, Selector
+from ..wire import payload_rules
 from ..wire.errors import MalformedMessage, WireError
 from ..wire.v1.attributes import decode_attributes, encode_attributes
 from ..wire.v1.constants import ExchangeType, NotifyType
@@ -52,6 +53,7 @@ from ..wire.v1.notify import Notify
 from ..wire.v1.opaque import KeyExchange as KeyExchangePayload
 from ..wire.v1.security_association import SecurityAssociation
 from .notifications import notify_name
+from .payload_rules import QUICK_MODE
 from .phase1 import require
 from .protection import check
 from .retransmission import Repeater
@@ -205,6 +207,7 @@ class Initiated(QuickMode):
     def take(self, session: Ikev1Session, chain: Chain, data: bytes, now: float) -> None:
         """Message 2, and message 3 for it. The peer receives on the new SA already."""
         payloads, tunnel, route = chain.payloads, self.wish.tunnel, self.wish.route
+        payload_rules.check(QUICK_MODE, payloads)
         answer = require(payloads, SecurityAssociation)
         choice = choose_child(answer, tunnel.proposals, tunnel.pfs, session.encapsulation_mode)
         if (isinstance(choice, NoMatch) or len(answer.proposals) != 1 or len(answer.proposals[0].transforms) != 1):
@@ -293,6 +296,7 @@ class Answered(QuickMode):
         offered = require(payloads, SecurityAssociation)
         if offered.proposals[0].spi:
             self._spi, self._protocol = offered.proposals[0].spi, offered.proposals[0].protocol
+        payload_rules.check(QUICK_MODE, payloads)
         self.nonce_i, self.nonce_r = require(payloads, Nonce).data, session.context.random(NONCE_SIZE)
         tunnel, route = _meant(session, payloads)
         self._tunnel = tunnel.name

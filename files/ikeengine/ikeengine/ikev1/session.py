@@ -23,7 +23,8 @@ from ..negotiation.answers import not_authentic, silent
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram, SocketAddress
 from ..vpn.model import Gateway, IkeVersion, Mode, Route, Tunnel
-from ..wire.errors import WireError
+from ..wire import payload_rules
+from ..wire.errors import MalformedMessage, WireError
 from ..wire.header import HEADER_SIZE, Header
 from ..wire.v1.constants import EncapsulationMode, ExchangeType, HeaderFlag, NotifyType, PayloadType, ProtocolId
 from ..wire.v1.delete import Delete
@@ -38,11 +39,11 @@ from ..wire.v1.message import (
     encode_payloads,
 )
 from ..wire.v1.notify import Notify
-from . import aggressive_mode, main_mode
-from .answers import ANSWERS
+from . import aggressive_mode, main_mode, transitions
 from .fragments import Reassembly, cut
 from .liveness import Liveness
 from .notifications import notify_name
+from .payload_rules import PHASE_1
 from .phase1 import NotProven, Phase1, modes
 from .protection import IvChain, Protection
 from .quick_mode import Initiated, QuickMode, Wish
@@ -332,13 +333,16 @@ class Ikev1Session(IkeSession):
     def _receive_whole(self, received: Received, now: float) -> None:
         if self.repeat_answer(received.datagram, now):
             return
-        take = ANSWERS.get((self.step, received.header.exchange))
-        if take is None or (self.step is not Step.UP and received.header.spi_r == NO_SPI
-                            and received.header.exchange != ExchangeType.INFORMATIONAL):
-            self.context.count("unexpected_exchange")
+        header = received.header
+        row = transitions.on_message(self.step, header.exchange)
+        is_of_phase_1 = self.step is not Step.UP and header.exchange != ExchangeType.INFORMATIONAL
+        if row.take is None or (is_of_phase_1 and header.spi_r == NO_SPI):
+            self.context.count("unexpected_exchange" if row.take is not None else row.story)
             return
         try:
-            take(self, received, now)
+            if is_of_phase_1:
+                self._check_phase1(received)
+            row.take(self, received, now)
         except NotProven as refusal:
             self.context.count("not_authentic")
             self._suspect(refusal, now)
@@ -349,14 +353,23 @@ class Ikev1Session(IkeSession):
         except Refusal as refusal:
             self._refuse(refusal, now)
 
+    def _check_phase1(self, received: Received) -> None:
+        """Raises MalformedMessage."""
+        if received.header.message_id:
+            raise MalformedMessage("a message of Phase 1 has a message identifier (RFC 2408 §3.1)")
+        if received.chain is not None:
+            payload_rules.check(PHASE_1[self.step], received.chain.payloads)
+
     def decrypted(self, received: Received, ivs: IvChain) -> Chain:
-        """The encrypted message of Phase 1 that is due. Raises NotProven where it makes no sense, and IntegrityError
-        where it is not encrypted at all."""
+        """The encrypted message of Phase 1 that is due. Raises NotProven where it makes no sense, IntegrityError where
+        it is not encrypted at all, and MalformedMessage where its payloads are not those that are due."""
         received.require_encryption()
         try:
-            return self.protection.decrypt(received.header.next_payload, received.data, ivs)
+            chain = self.protection.decrypt(received.header.next_payload, received.data, ivs)
         except IntegrityError:
             raise NotProven(NotifyType.PAYLOAD_MALFORMED, self.phase1.proven_by.other_keys()) from None
+        payload_rules.check(PHASE_1[self.step], chain.payloads)
+        return chain
 
     def _suspect(self, refusal: NotProven, now: float) -> None:
         """The operator and the peer hear it once: neither knows who made the message, so the next may still be good."""

@@ -29,7 +29,7 @@ from tests.conformance.bench import (
 from tests.support.virtual_network import TRANSFORM, branch, hq, pair
 
 EXCHANGES = (*map(int, ExchangeType), ANY_OTHER)
-#: Octets that stand for `ANY_OTHER`: the least, one of IKEv1's, the next that IANA may give away, private use, the most.
+#: Octets that stand for `ANY_OTHER`: the least, one of IKEv1's, the next that IANA may assign, private use, the most.
 OTHERS = (0, 5, 45, 240, 255)
 HYBRID = {**TRANSFORM, "additional_key_exchange": "ML-KEM-768"}
 
@@ -128,7 +128,7 @@ def test_a_response_that_answers_nothing(state, bring, exchange):
 
 
 def test_a_response_is_taken_in_every_state_and_exchange_in_which_one_may_be_under_way(monkeypatch):
-    """Two daemons with a hybrid suite go through their lives; a peer that rekeys amid a liveness check adds the rest."""
+    """Two daemons with a hybrid suite go through their lives; a peer that rekeys amid a liveness check adds one."""
     taken = set()
     plain = Requests.answered_by
 

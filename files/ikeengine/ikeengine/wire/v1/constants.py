@@ -11,6 +11,8 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 
 IPSEC_DOI = 1
+KNOWN_DOIS = (0, IPSEC_DOI)
+"""0 is ISAKMP's own, for what concerns no other protocol (RFC 2408 §3.14)."""
 SITUATION_IDENTITY_ONLY = 1
 
 

@@ -10,7 +10,7 @@ from struct import Struct
 from typing import ClassVar, Self
 
 from ..errors import MalformedMessage
-from .constants import IPSEC_DOI, PayloadType, ProtocolId
+from .constants import IPSEC_DOI, KNOWN_DOIS, PayloadType, ProtocolId
 
 _FIXED = Struct(">IBBH")
 _SPI_SIZES: dict[int, int] = {ProtocolId.ISAKMP: 16, ProtocolId.AH: 4, ProtocolId.ESP: 4}
@@ -33,7 +33,9 @@ class Delete:
     def decode_body(cls, data: bytes | memoryview) -> Self:
         if len(data) < _FIXED.size:
             raise MalformedMessage(f"DELETE payload: {len(data)} octets, at least {_FIXED.size} expected")
-        _doi, protocol, spi_size, count = _FIXED.unpack_from(data)
+        doi, protocol, spi_size, count = _FIXED.unpack_from(data)
+        if doi not in KNOWN_DOIS:
+            raise MalformedMessage(f"DELETE payload: domain of interpretation {doi}")
         if _SPI_SIZES.get(protocol) != spi_size:
             raise MalformedMessage(f"DELETE payload: SPIs of {spi_size} octets for protocol {protocol}")
         if _FIXED.size + spi_size * count != len(data):

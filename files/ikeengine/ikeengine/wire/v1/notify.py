@@ -10,7 +10,7 @@ from struct import Struct
 from typing import ClassVar, Self
 
 from ..errors import MalformedMessage
-from .constants import IPSEC_DOI, PayloadType, ProtocolId
+from .constants import IPSEC_DOI, KNOWN_DOIS, PayloadType, ProtocolId
 
 _FIXED = Struct(">IBBH")
 
@@ -36,6 +36,8 @@ class Notify:
         if len(data) < _FIXED.size:
             raise MalformedMessage(f"NOTIFY payload: {len(data)} octets, at least {_FIXED.size} expected")
         doi, protocol, spi_size, notify_type = _FIXED.unpack_from(data)
+        if doi not in KNOWN_DOIS:
+            raise MalformedMessage(f"NOTIFY payload: domain of interpretation {doi}")
         start = _FIXED.size + spi_size
         if start > len(data):
             raise MalformedMessage(f"NOTIFY payload: an SPI of {spi_size} octets does not fit")
