@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Any
 
 from ikeengine.security_association import Datagram, SocketAddress
+from ikeengine.vpn.model import Side
 
 from tests.conformance import peer as wire
 from tests.conformance.peer import Peer, Row
@@ -21,8 +23,9 @@ CHILD_SPI = b"\xca\xfe\x00\x01"
 class Bench(VirtualNetwork):
     """``starts`` has the daemon initiate; every other keyword is part of its declaration, or of the network."""
 
-    def __init__(self, *, starts: bool, network: dict[str, Any] | None = None, **declaration: Any) -> None:
-        super().__init__({HQ: hq(start="boot" if starts else "answer", **declaration)}, **(network or {}))
+    def __init__(self, *, starts: bool, network: dict[str, Any] | None = None, side: Callable[..., Side] = hq,
+                 **declaration: Any) -> None:
+        super().__init__({HQ: side(start="boot" if starts else "answer", **declaration)}, **(network or {}))
         self.daemon = self.ends[HQ]
         self.manager = self.daemon.manager
 

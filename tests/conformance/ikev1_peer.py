@@ -203,8 +203,8 @@ class Peer:
     def header(self, exchange: int, first: int, size: int, *, flags: int = 0, message_id: int = 0,
                version: int = 0x10, cookie_i: bytes | None = None, cookie_r: bytes | None = None) -> bytes:
         return _HEADER.pack(self.cookie_i if cookie_i is None else cookie_i,
-                            self.cookie_r if cookie_r is None else cookie_r, first, version, exchange, flags, message_id,
-                            28 + size)
+                            self.cookie_r if cookie_r is None else cookie_r, first, version, exchange, flags,
+                            message_id, 28 + size)
 
     def clear(self, exchange: int, rows: list[Row] | tuple[Row, ...], **changes: Any) -> bytes:
         first, octets = chain(rows)
@@ -219,7 +219,8 @@ class Peer:
         body = encryptor.update(octets) + encryptor.finalize()
         if keep:
             self._take_iv(message_id, body[-16:])
-        return self.header(exchange, first, len(body), message_id=message_id, flags=ENCRYPTION | flags, **changes) + body
+        flags |= ENCRYPTION
+        return self.header(exchange, first, len(body), message_id=message_id, flags=flags, **changes) + body
 
     def open(self, data: bytes) -> Message:
         """A message of the daemon's; an encrypted one is the next of its exchange."""

@@ -206,7 +206,8 @@ def test_a_payload_is_missing(missing):
     peer.take_key_exchange(parse(bench.ask(peer.clear(MAIN, peer.key_exchange_rows()))))
 
 
-@case("IKEv1.R-p", "a public value of the wrong size is refused, a nonce of the wrong size dropped", "RFC 2408 5.7, 5.12")
+@case("IKEv1.R-p", "a public value of the wrong size is refused, a nonce of the wrong size dropped",
+      "RFC 2408 5.7, 5.12")
 @pytest.mark.parametrize(("size", "nonce"), [(255, 32), (257, 32), (0, 32), (256, 7), (256, 257)])
 def test_values_of_the_wrong_size(size, nonce):
     bench, peer = begun()
@@ -308,7 +309,8 @@ def test_a_wrong_hash_1():
     assert peer.open(bench.ask(peer.behind_hash(QUICK, offer(peer), QUICK_ID))).kinds[:2] == [HASH, SA]
 
 
-@case("IKEv1.R-y", "a wrong HASH(3): dropped, and nothing is sent by the new SA until the right one comes", "RFC 2409 5.5")
+@case("IKEv1.R-y", "a wrong HASH(3): dropped, and nothing is sent by the new SA until the right one comes",
+      "RFC 2409 5.5")
 def test_a_wrong_hash_3():
     bench, peer, message = offered()
     assert bench.give(peer.confirmation(QUICK_ID, b"\x5b" * 32, message.body(NONCE), keep=False)) == []
@@ -345,7 +347,8 @@ def test_a_repeated_quick_mode():
     assert len(bench.daemon.inbound) == 1
 
 
-@case("IKEv1.R-ac", "a proposal or a route that is not declared: refused by a protected notification", "RFC 2409 5.5, 5.7")
+@case("IKEv1.R-ac", "a proposal or a route that is not declared: refused by a protected notification",
+      "RFC 2409 5.5, 5.7")
 @pytest.mark.parametrize(("change", "kind"), [
     (lambda rows: [sa((*PHASE_2[:-1], (6, 128)), protocol=ESP, spi=CHILD_SPI), *rows[1:]], NO_PROPOSAL_CHOSEN),
     (lambda rows: [sa((*PHASE_2[:2], *PHASE_2[3:]), protocol=ESP, spi=CHILD_SPI), *rows[1:2], *rows[3:]],
@@ -398,7 +401,8 @@ def test_a_delete_of_nothing(row):
     assert inform(bench, peer, [row]) == [] and len(bench.daemon.inbound) == 1 and bench.states == ["established"]
 
 
-@case("IKEv1.R-ah", "an Informational that is not encrypted, has a wrong HASH, or came before is not heeded", "RFC 2409 5.7")
+@case("IKEv1.R-ah", "an Informational that is not encrypted, has a wrong HASH, or came before is not heeded",
+      "RFC 2409 5.7")
 def test_informationals_that_are_not_heeded():
     bench, peer, _message = up()
     rows = [delete(ISAKMP, peer.cookies)]
