@@ -302,7 +302,7 @@ class IkeSaManager:
         try:
             return self._allocate_spi(local, remote, protocol, tunnel)
         except NoSpi as error:
-            raise Refusal(NotifyType.NO_ADDITIONAL_SAS, f"tunnel {tunnel}: {error}") from None
+            raise Refusal(NotifyType.NO_ADDITIONAL_SAS, str(error), tunnel=tunnel) from None
 
     def encapsulate(self, gateway: str) -> bool:
         return self._encapsulate(gateway)
@@ -350,7 +350,7 @@ class IkeSaManager:
             sessions.append(session)
         peer = self._peers[session.name]
         peer.succeeded()
-        session.account.established_at = now
+        session.account.succeed(now)
         self.remember(session.account, session.name)
         if peer.wanted:
             self._try_at(peer, now + peer.look_again(self.settings, self.fraction()))

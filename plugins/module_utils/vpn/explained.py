@@ -129,7 +129,8 @@ def _paragraph(text: str, indent: int = 0) -> list[str]:
 
 def _wrap(text: str, width: int, first: str, rest: str) -> list[str]:
     """A group stays with its number."""
-    lines = textwrap.wrap(text.replace("group ", "group\xa0"), width, initial_indent=first, subsequent_indent=rest)
+    lines = textwrap.wrap(text.replace("group ", "group\xa0"), width, initial_indent=first, subsequent_indent=rest,
+                          break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 
 

@@ -64,6 +64,10 @@ class Account:
     notify: str | None = None
     children: dict[str, ChildAccount] = field(default_factory=dict)
 
+    def succeed(self, now: float) -> None:
+        """The IKE SA is up; what went wrong on the way is forgotten."""
+        self.established_at, self.failure, self.notify = now, None, None
+
     def fail(self, reason: Reason, notify: str | None, tunnel: str | None) -> None:
         """Of a tunnel's negotiation, or of the IKE SA's."""
         child = self.children.get(tunnel or "")

@@ -121,7 +121,8 @@ class IkeSession(ABC):
     def nobody(self) -> Reason:
         """Why no gateway is a candidate."""
         local, remote = self.local.address, self.remote.address
-        others = [row for version in IkeVersion for row in self.context.candidates(local, remote, version)]
+        others = self.candidates = tuple(
+            row for version in IkeVersion for row in self.context.candidates(local, remote, version))
         return another_version(others[0], remote, self.version) if others else undeclared(local, remote)
 
     def tunnels(self) -> Sequence[Tunnel]:

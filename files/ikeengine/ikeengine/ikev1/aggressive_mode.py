@@ -8,11 +8,12 @@ The pre-shared key is chosen by the peer's identifier.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..ike.refusal import Refusal
 from ..negotiation.answers import several_groups
-from ..negotiation.ikev1_proposals import groups_offered, offer_ike
+from ..negotiation.ikev1_proposals import groups_offered, ike_offers, offer_ike
 from ..vpn.model import Mode
 from ..wire.v1.constants import ExchangeType, NotifyType
 from ..wire.v1.identification import Identification
@@ -34,8 +35,10 @@ def begin(session: Ikev1Session, now: float) -> None:
     assert gateway is not None
     session.phase1.credentials = credentials_of(gateway, session.remote.address)
     favourite = gateway.transforms[0]
-    offer = offer_ike([row for row in gateway.transforms if row.key_group == favourite.key_group],
-                      session.phase1.proven_by.method)
+    transforms = [row for row in gateway.transforms if row.key_group == favourite.key_group]
+    method = session.phase1.proven_by.method
+    offer = offer_ike(transforms, method)
+    session.account.ours = partial(ike_offers, transforms, method)
     session.phase1.sa_body = offer.encode_body()
     session.nonce_i = phase1.fresh_nonce(session)
     session.ask([offer, phase1.own_key_exchange(session, favourite), Nonce(session.nonce_i),
@@ -47,13 +50,14 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     """The responder: message 1, and message 2 for it. Raises Refusal, WireError or InvalidKeyExchange."""
     payloads = received.in_clear
     session.spi_i = received.header.spi_i
-    theirs = phase1.require(payloads, Identification)
+    theirs, offered = phase1.require(payloads, Identification), phase1.require(payloads, SecurityAssociation)
+    phase1.note_offer(session, offered, "message 1 of Aggressive Mode")
+    session.account.presented = theirs.id_type, theirs.data
     candidates = phase1.find_candidates(session, Mode.AGGRESSIVE)
     session.candidates = tuple(row for row in candidates if phase1.is_meant(row, theirs))
     if not session.candidates:
         session.candidates = candidates
         raise phase1.wrong_identity(session, candidates, theirs)
-    offered = phase1.require(payloads, SecurityAssociation)
     groups = groups_offered(offered)
     if len(groups) > 1:
         raise Refusal(NotifyType.BAD_PROPOSAL_SYNTAX,

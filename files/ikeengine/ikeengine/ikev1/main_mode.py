@@ -8,11 +8,12 @@ With pre-shared keys the keys that hide the identity come from the very key, so 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..ike.refusal import Refusal
 from ..negotiation.answers import main_mode_without_address
-from ..negotiation.ikev1_proposals import offer_ike
+from ..negotiation.ikev1_proposals import ike_offers, offer_ike
 from ..vpn.model import CredentialMethod, Gateway, Mode, Transform
 from ..wire.errors import MalformedMessage
 from ..wire.v1.constants import ExchangeType, NotifyType
@@ -32,7 +33,9 @@ def begin(session: Ikev1Session, now: float) -> None:
     """The initiator: message 1. Raises Refusal where we have no credential."""
     assert session.gateway is not None
     session.phase1.credentials = credentials_of(session.gateway, session.remote.address)
-    offer = offer_ike(session.gateway.transforms, session.phase1.proven_by.method)
+    method = session.phase1.proven_by.method
+    offer = offer_ike(session.gateway.transforms, method)
+    session.account.ours = partial(ike_offers, session.gateway.transforms, method)
     session.phase1.sa_body = offer.encode_body()
     session.ask([offer, *vendor_ids.offer(session.gateway)], ExchangeType.MAIN, Step.MAIN_2, now)
 
@@ -41,8 +44,9 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     """The responder: message 1, and message 2 for it. It costs no exponentiation. Raises Refusal or WireError."""
     payloads = received.in_clear
     session.spi_i = received.header.spi_i
-    session.candidates = _may_be_known_by_address(session, phase1.find_candidates(session, Mode.MAIN))
     offered = phase1.require(payloads, SecurityAssociation)
+    phase1.note_offer(session, offered, "message 1 of Main Mode")
+    session.candidates = _may_be_known_by_address(session, phase1.find_candidates(session, Mode.MAIN))
     choice = phase1.choose_gateway(session, offered, session.candidates)
     phase1.take_choice(session, choice)
     session.phase1.sa_body = offered.encode_body()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..crypto.isakmp_keys import isakmp_keys
@@ -16,7 +17,7 @@ from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..negotiation import identities
 from ..negotiation.answers import another_mode, chose_another, no_udp_here
-from ..negotiation.ikev1_proposals import IkeChoice, choose_ike, ike_life, write_ike_life
+from ..negotiation.ikev1_proposals import IkeChoice, choose_ike, ike_life, ike_offers, kept_ike, write_ike_life
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
 from ..negotiation.reasons import Reason
@@ -96,12 +97,18 @@ def find_candidates(session: Ikev1Session, mode: Mode) -> tuple[Gateway, ...]:
     return willing
 
 
+def note_offer(session: Ikev1Session, offered: SecurityAssociation, message: str) -> None:
+    """For whoever asks afterwards how far the peer came, and with what."""
+    session.account.reached, session.account.theirs = message, kept_ike(offered)
+
+
 def choose_gateway(session: Ikev1Session, offered: SecurityAssociation, candidates: Sequence[Gateway]) -> IkeChoice:
     """The first of them that finds a suite of its own in what is offered; it is the session's, and so are its
     credentials. Raises Refusal."""
     misses = []
     for gateway in candidates:
         credentials = credentials_of(gateway, session.remote.address)
+        session.account.ours = partial(ike_offers, gateway.transforms, credentials.method)
         choice = choose_ike(offered, gateway.transforms, credentials.method)
         if not isinstance(choice, NoMatch):
             session.gateway, session.phase1.credentials = gateway, credentials
@@ -118,6 +125,7 @@ def take_choice(session: Ikev1Session, choice: IkeChoice) -> None:
 def take_answered_suite(session: Ikev1Session, answer: SecurityAssociation) -> None:
     """The initiator's side: what the peer chose has to be one transform of ours. Raises Refusal."""
     assert session.gateway is not None
+    session.account.theirs = kept_ike(answer)
     choice = choose_ike(answer, session.gateway.transforms, session.phase1.proven_by.method)
     if isinstance(choice, NoMatch) or sum(len(row.transforms) for row in answer.proposals) != 1:
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 1 transform", session.remote.address))
@@ -179,11 +187,14 @@ def prove(session: Ikev1Session, identity: Identification) -> list[Payload]:
 
 def check_proof(session: Ikev1Session, payloads: Sequence[Payload], identity: Identification) -> None:
     """Raises NotProven."""
+    account = session.account
+    account.presented, account.credential = (identity.id_type, identity.data), "the peer's proof does not hold"
     try:
         session.phase1.proven_by.check(session.protection.transform.authentication, payloads,
                                        _proven(session, identity, of_initiator=not session.initiator))
     except Refusal as refusal:
         raise NotProven(refusal.notify, refusal.reason) from None
+    account.credential = "the peer's proof holds"
 
 
 def _proven(session: Ikev1Session, identity: Identification, *, of_initiator: bool) -> Proven:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..crypto.errors import CryptoError, IntegrityError, InvalidKeyExchange
 from ..crypto.isakmp_keys import quick_mode_keys
 from ..crypto.key_exchange import KeyExchange
+from ..ike.account import ChildAccount
 from ..ike.children import Child, ChildState, make_child
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
@@ -29,7 +31,9 @@ from ..negotiation.answers import (
 from ..negotiation.ikev1_proposals import (
     NO_EXPIRATION,
     ChildChoice,
+    child_offers,
     choose_child,
+    kept_child,
     offer_child,
     read_lives,
     shorter,
@@ -173,6 +177,7 @@ class Initiated(QuickMode):
         tunnel = wish.tunnel
         self.spi_in = session.context.allocate_spi(session.local.address, session.remote.address,
                                                    tunnel.proposals[0].protocol, tunnel.name)
+        self._account: ChildAccount | None = None
         self.key_exchange = KeyExchange(tunnel.pfs) if tunnel.pfs is not None else None
         self.nonce_i = session.context.random(NONCE_SIZE)
 
@@ -190,6 +195,9 @@ class Initiated(QuickMode):
     def begin(self, session: Ikev1Session, now: float) -> None:
         """Message 1."""
         tunnel, route = self.wish.tunnel, self.wish.route
+        session.account.children[tunnel.name] = self._account = ChildAccount(
+            tunnel.name, True, now, partial(child_offers, tunnel.proposals, tunnel.pfs, session.encapsulation_mode),
+            [route])
         payloads: list[Payload] = [
             offer_child(tunnel.proposals, tunnel.pfs, self.spi_in, session.encapsulation_mode), Nonce(self.nonce_i)]
         if self.key_exchange is not None:
@@ -209,6 +217,8 @@ class Initiated(QuickMode):
         payloads, tunnel, route = chain.payloads, self.wish.tunnel, self.wish.route
         payload_rules.check(QUICK_MODE, payloads)
         answer = require(payloads, SecurityAssociation)
+        if self._account is not None:
+            self._account.theirs, self._account.selectors = kept_child(answer), partial(str, route)
         choice = choose_child(answer, tunnel.proposals, tunnel.pfs, session.encapsulation_mode)
         if (isinstance(choice, NoMatch) or len(answer.proposals) != 1 or len(answer.proposals[0].transforms) != 1):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 2 proposal", session.remote.address))
@@ -298,8 +308,13 @@ class Answered(QuickMode):
             self._spi, self._protocol = offered.proposals[0].spi, offered.proposals[0].protocol
         payload_rules.check(QUICK_MODE, payloads)
         self.nonce_i, self.nonce_r = require(payloads, Nonce).data, session.context.random(NONCE_SIZE)
+        account = session.account.children[""] = ChildAccount(
+            "", False, now, tuple, [route for tunnel in session.tunnels() for route in tunnel.routes],
+            kept_child(offered), partial(_proposed, payloads))
         tunnel, route = _meant(session, payloads)
-        self._tunnel = tunnel.name
+        account.tunnel = self._tunnel = tunnel.name
+        account.ours = partial(child_offers, tunnel.proposals, tunnel.pfs, session.encapsulation_mode)
+        session.account.children[tunnel.name] = session.account.children.pop("")
         choice = choose_child(offered, tunnel.proposals, tunnel.pfs, session.encapsulation_mode)
         if isinstance(choice, NoMatch):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
@@ -374,6 +389,11 @@ def _meant(session: Ikev1Session, payloads: Sequence[Payload]) -> tuple[Tunnel, 
                       [ikev1_identities.to_selector(row) for row in rows[:1]], declared, session.remote.address)
     raise Refusal(NotifyType.INVALID_ID_INFORMATION, replace(
         reason, rule="a Quick Mode is for one declared route, so the answer is INVALID_ID_INFORMATION"))
+
+
+def _proposed(payloads: Sequence[Payload]) -> str:
+    """The routes that the peer's identifications name, in words, from our side."""
+    return " <-> ".join(map(ikev1_identities.text, reversed(all_of(payloads, Identification)[:2])))
 
 
 def _same_routes(session: Ikev1Session, route: Route, payloads: Sequence[Payload]) -> None:

@@ -339,6 +339,8 @@ class Ikev1Session(IkeSession):
         if row.take is None or (is_of_phase_1 and header.spi_r == NO_SPI):
             self.context.count("unexpected_exchange" if row.take is not None else row.story)
             return
+        if self.step is not Step.UP and received.header.exchange != ExchangeType.INFORMATIONAL:
+            self.account.reached = self.step.value
         try:
             if is_of_phase_1:
                 self._check_phase1(received)

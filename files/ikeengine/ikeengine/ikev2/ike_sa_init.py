@@ -15,7 +15,7 @@ from ..crypto.key_exchange import KeyExchange
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import NO_SPI, State
-from ..negotiation.answers import chose_another, no_group, no_transform, refused, without_its_exchange
+from ..negotiation.answers import chose_another, no_group, no_transform, no_udp_here, refused, without_its_exchange
 from ..negotiation.ikev2_proposals import choose_ike, ike_offers, kept, offer_ike
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
@@ -189,8 +189,7 @@ def _take_nat(session: Ikev2Session, payloads: Sequence[Payload], datagram: Data
     session.nat_detected = found.local or found.remote
     if session.gateway is not None and session.context.encapsulate(session.gateway.name):
         if not found.supported:
-            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "the data plane here does ESP in UDP only, and the peer does "
-                          "no NAT traversal: switch that on at the peer, or use the kernel's data plane here")
+            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_udp_here(session.gateway, session.remote.address))
         session.nat_detected = True
 
 

@@ -107,9 +107,9 @@ def undeclared(local: Address, remote: Address) -> Reason:
 def another_version(gateway: Gateway, peer: object, version: IkeVersion) -> Reason:
     """The peer begins in ``version``, and all that may be it are declared with the other."""
     path = f"gateways[{gateway.name}].ike_version"
-    return Reason("both ends need the same", f"Set {path} to {version.value}, or have the peer use "
-                  f"{gateway.version.value}", "ike version", f"the peer {peer} begins with {version.value}",
-                  f"we have {gateway.version.value}", path)
+    return Reason("a peer does not answer the other version",
+                  f"Set {path} to {version.value}, or have the peer use IKEv{gateway.version.value}", "IKE version",
+                  f"the peer {peer} begins IKEv{version.value}", f"we have IKEv{gateway.version.value}", path)
 
 
 def another_mode(gateway: Gateway, peer: object, begun: Mode) -> Reason:
@@ -153,11 +153,12 @@ def quick_mode_silent(tunnel: Tunnel, routes: Sequence[Route], peer: object) -> 
 
 
 def no_udp_here(gateway: Gateway, peer: object) -> Reason:
-    """The data plane here can do ESP in UDP only, and the two ends do no NAT traversal."""
+    """The data plane here can do ESP in UDP only, and the two ends do no NAT traversal, for want of either."""
     path = f"gateways[{gateway.name}].nat_traversal.enabled"
+    theirs = f"the peer {peer} has it off" if gateway.nat_traversal else ""
     return Reason("the data plane here does ESP in UDP only", f"Set {path} to true at both ends, or dataplane to "
-                  "kernel in its tunnels", "nat traversal", f"the peer {peer} and we do not agree on one",
-                  "on" if gateway.nat_traversal else "off", path)
+                  "kernel in its tunnels", "NAT traversal", theirs,
+                  f"we have it {'on' if gateway.nat_traversal else 'off'}", path)
 
 
 def silent(peer: object, message: str) -> Reason:

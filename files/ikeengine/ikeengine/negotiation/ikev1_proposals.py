@@ -9,7 +9,7 @@ responder says where it is its own (RFC 2407 §4.5.4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..vpn import algorithms
@@ -51,6 +51,9 @@ _ESP_CIPHERS: dict[tuple[int | None, int | None], str] = {
     for row in algorithms.ENCRYPTIONS if row.ipsec_doi_id is not None}
 _IPSEC_HASHES = {row.ipsec_doi_id: row.name for row in algorithms.AUTHENTICATIONS}
 _AH_HASHES = {row.ah_transform_id: row.name for row in algorithms.AUTHENTICATIONS}
+
+
+_MOST_KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +164,24 @@ def _ike_offer(proposal: wire.Proposal, transform: wire.Transform) -> Offer:
     return _offer(proposal, transform, found, attributes, lives)
 
 
+def ike_offers(transforms: Sequence[Transform], method: int) -> list[Offer]:
+    return [_ike_needs(row, method) for row in transforms]
+
+
+def kept_ike(offered: wire.SecurityAssociation) -> Callable[[], Sequence[Offer]]:
+    """What it offers, once it is wanted; of many the first, as much as anybody reads."""
+    rows = _rows(offered)[:_MOST_KEPT]
+    return lambda: [_ike_offer(*row) for row in rows]
+
+
+def _rows(offered: wire.SecurityAssociation) -> list[tuple[wire.Proposal, wire.Transform]]:
+    return [(proposal, transform) for proposal in offered.proposals for transform in proposal.transforms]
+
+
 def choose_ike(offered: wire.SecurityAssociation, ours: Sequence[Transform], method: int) -> IkeChoice | NoMatch:
     """The first offered transform that is one of ours, under that AuthenticationMethod."""
-    rows = [(proposal, transform) for proposal in offered.proposals for transform in proposal.transforms]
-    choice = choose((_ike_offer(*row) for row in rows), [_ike_needs(row, method) for row in ours])
+    rows = _rows(offered)
+    choice = choose((_ike_offer(*row) for row in rows), ike_offers(ours, method))
     if isinstance(choice, NoMatch):
         return choice
     proposal, transform = rows[choice.their_place]
@@ -243,13 +260,27 @@ def _child_offer(proposal: wire.Proposal, transform: wire.Transform, *, bundled:
     return _offer(proposal, transform, found, attributes, (IpsecAttribute.LIFE_TYPE, IpsecAttribute.LIFE_DURATION))
 
 
+def child_offers(proposals: Sequence[Proposal], group: KeyGroup | None, mode: int) -> list[Offer]:
+    return [_child_needs(row, group, mode) for row in proposals]
+
+
+def kept_child(offered: wire.SecurityAssociation) -> Callable[[], Sequence[Offer]]:
+    """As `kept_ike`, for Phase 2."""
+    rows = _rows(offered)[:_MOST_KEPT]
+    return lambda: list(_child_rows(offered, rows))
+
+
+def _child_rows(offered: wire.SecurityAssociation,
+                rows: Iterable[tuple[wire.Proposal, wire.Transform]]) -> Iterator[Offer]:
+    numbers = [row.number for row in offered.proposals]
+    return (_child_offer(*row, bundled=numbers.count(row[0].number) > 1) for row in rows)
+
+
 def choose_child(offered: wire.SecurityAssociation, ours: Sequence[Proposal], group: KeyGroup | None,
                  mode: int) -> ChildChoice | NoMatch:
     """As `choose_ike`, for Phase 2. Proposals of one number stand together (RFC 2408 §4.2), as none of ours do."""
-    numbers = [row.number for row in offered.proposals]
-    rows = [(proposal, transform) for proposal in offered.proposals for transform in proposal.transforms]
-    choice = choose((_child_offer(*row, bundled=numbers.count(row[0].number) > 1) for row in rows),
-                    [_child_needs(row, group, mode) for row in ours])
+    rows = _rows(offered)
+    choice = choose(_child_rows(offered, rows), child_offers(ours, group, mode))
     if isinstance(choice, NoMatch):
         return choice
     proposal, transform = rows[choice.their_place]
