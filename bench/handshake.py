@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a handshake costs a responder: CPU time and memory of our daemon and of strongSwan's charon, in turn.
 
+IKEv2's four messages, or the nine of IKEv1's Main and Quick Mode, each time with a child SA.
+
 One load initiator (`bench.load`) brings up so many spokes, each with an address, an identity and a child SA of its own.
 Each run has a responder that was just started and a hundred spokes to warm up, and reads from /proc what the others
 cost it: CPU time of all threads and all that the kernel does in its name; and by how much its memory grew. Both
@@ -32,7 +34,8 @@ from bench.responders import Ours, Theirs, cpu_seconds, memory_kib  # noqa: E402
 from tests.testbed.network import Namespace, ip, tidy  # noqa: E402
 
 HANDSHAKES, WARM_UP, ROUNDS = 2000, 100, 5
-SUITES = (hub.Suite("modp2048", 14), hub.Suite("x25519", 31), hub.Suite("ecp256", 19))
+SUITES = (hub.Suite("modp2048", 14), hub.Suite("x25519", 31), hub.Suite("ecp256", 19),
+          hub.Suite("ikev1_modp2048", 14, version=1, swan="modp2048"))
 Make = Callable[[Namespace, Path, hub.Suite, Iterable[int]], Ours | Theirs]
 MAKERS: tuple[Make, ...] = (Ours, lambda namespace, directory, suite, _spokes: Theirs(namespace, directory, suite))
 USED = {

@@ -20,23 +20,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
-from ikeengine.crypto.key_exchange import KeyExchange  # noqa: E402
 from ikeengine.daemon.udp import UdpSockets  # noqa: E402
 from ikeengine.ike.events import ChildOutbound, Failed  # noqa: E402
-from ikeengine.ikev2 import ike_sa_init  # noqa: E402
 from ikeengine.sa_manager import IkeSaManager  # noqa: E402
 from ikeengine.security_association import Datagram, SocketAddress  # noqa: E402
 from ikeengine.vpn import declaration  # noqa: E402
-from ikeengine.vpn.algorithms import KeyGroup  # noqa: E402
 
 from bench import hub  # noqa: E402
+from tests.support import key_pairs  # noqa: E402
 
-_KEY_PAIRS: dict[int, KeyExchange] = {}
 _FIRST_SPI = 0xC0000001
-
-
-def _one_key_pair(group: KeyGroup) -> KeyExchange:
-    return _KEY_PAIRS.setdefault(group.number, KeyExchange(group))
 
 
 class Failure(Exception):
@@ -123,5 +116,5 @@ class Load:
 
 
 if __name__ == "__main__":
-    ike_sa_init.KeyExchange = _one_key_pair  # type: ignore[assignment, misc]
+    key_pairs.one_for_each_group()
     asyncio.run(Load(**json.loads(sys.stdin.readline())).serve())

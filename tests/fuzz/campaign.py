@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
 with atheris.instrument_imports(include=["ikeengine"]):
-    from tests.fuzz import decoders, ikev2_sessions, mutation, recording
+    from tests.fuzz import decoders, ikev2_sessions, mutation
+    from tests.support import key_pairs
 
 LIMIT = 0.050
 MOST_OCTETS = 4096
@@ -107,7 +108,7 @@ def main() -> None:
                         help="a folder for inputs that reached something new, and for culprits")
     options = parser.parse_args()
     target, mutator = TARGETS[options.target]
-    recording.one_key_pair_for_each_group()
+    key_pairs.one_for_each_group()
     if options.only:
         target(options.only.read_bytes())
         return

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A daemon's protocol half in the state that an honest handshake brought it to, as often as one likes and soon.
 
-An honest handshake is recorded once. All that is random in it is the same each time, so what the peer said then can be
-said again to a new manager, which answers as the first did: so it costs one end's half of the work, and no key pair.
+An honest handshake is recorded once. All that is random in it is the same each time - `key_pairs` must have been told
+so -, so what the peer said then can be said again to a new manager, which answers as the first did: it costs one end's
+half of the work, and no key pair.
 """
 
 from __future__ import annotations
@@ -14,64 +15,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from types import SimpleNamespace
-from typing import Any
 
-from ikeengine.crypto import key_encapsulation
-from ikeengine.crypto.key_exchange import KeyExchange
 from ikeengine.ike.context import Settings
 from ikeengine.sa_manager import IkeSaManager
 from ikeengine.security_association import Datagram, SocketAddress
-from ikeengine.vpn.algorithms import KeyGroup
 from ikeengine.vpn.model import Side
 
 from tests.support.virtual_network import BRANCH, HQ
 
 BEGINNING = 1000.0
 _PORTS = (500, 4500)
-_made: dict[int, KeyExchange] = {}
-
-
-class _SamePrivateKey:
-    """In the place of a class of ML-KEM private keys."""
-
-    def __init__(self, kind: Any) -> None:
-        self._key = kind.generate()
-
-    def generate(self) -> Any:
-        return self._key
-
-
-class _SameAnswer:
-    """In the place of a class of ML-KEM public keys: the answer to the first key is always the same."""
-
-    def __init__(self, kind: Any) -> None:
-        self._kind = kind
-        self._first: tuple[bytes, tuple[bytes, bytes]] | None = None
-
-    def from_public_bytes(self, data: bytes) -> Any:
-        key = self._kind.from_public_bytes(data)
-        if self._first is None:
-            self._first = data, key.encapsulate()
-        first, answer = self._first
-        return SimpleNamespace(encapsulate=lambda: answer) if data == first else key
-
-
-def one_key_pair_for_each_group() -> None:
-    """From now on, in this process: what takes most of the time and would differ each time."""
-    for kinds, stand_in in ((key_encapsulation.MLKEM_PRIVATE_KEYS, _SamePrivateKey),
-                            (key_encapsulation.MLKEM_PUBLIC_KEYS, _SameAnswer)):
-        kinds.update({name: stand_in(kind) for name, kind in kinds.items()})
-    make = KeyExchange.__init__
-
-    def copy(self: KeyExchange, group: KeyGroup) -> None:
-        if group.number not in _made:
-            make(self, group)
-            _made[group.number] = self
-        pair = _made[group.number]
-        self.group, self._key_pair, self.public = pair.group, pair._key_pair, pair.public
-
-    KeyExchange.__init__ = copy  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

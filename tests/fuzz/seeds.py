@@ -32,8 +32,8 @@ from ikeengine.wire.v1.security_association import Proposal, SecurityAssociation
 
 from tests.fuzz import decoders, ikev2_sessions, steps  # noqa: E402
 from tests.fuzz.ikev2_sessions import CBC, COOKIES, EXCHANGES, HYBRID, INITIATOR, ORDERS, STAGE, STAGE_STEP  # noqa: E402
-from tests.fuzz.recording import one_key_pair_for_each_group  # noqa: E402
 from tests.fuzz.steps import Kind, Step  # noqa: E402
+from tests.support import key_pairs  # noqa: E402
 from tests.support.virtual_network import branch, hq, pair  # noqa: E402
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -54,7 +54,7 @@ _REKEY_IKE, _REKEY_CHILD, _DELETE_CHILD, _DELETE_IKE = 0, 1, 3, 4
 
 
 def main() -> None:
-    one_key_pair_for_each_group()
+    key_pairs.one_for_each_group()
     clear, sealed = _said(0)
     hybrid = _said(HYBRID)
     chains = [encode_payloads(payloads) for _flags, _exchange, payloads in sealed]

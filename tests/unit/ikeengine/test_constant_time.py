@@ -77,7 +77,8 @@ def _ends(version: int, **options: Any) -> tuple[Side, Side]:
     pytest.param(2, {}, id="AEAD"), pytest.param(2, {"transforms": (CBC,)}, id="CBC"),
     pytest.param(1, {}, id="Main Mode"), pytest.param(1, {"gateway": {"mode": "aggressive"}}, id="Aggressive Mode")])
 def test_a_life_of_two_daemons(version: int, options: dict[str, Any], compared: list[str]) -> None:
-    network, one, other = ikev2.pair(*_ends(version, **options), settings=Settings(cookie_threshold=0 if version == 2 else 9))
+    settings = Settings(cookie_threshold=0) if version == 2 else Settings()
+    network, one, other = ikev2.pair(*_ends(version, **options), settings=settings)
     network.start()
     one.manager.initiate("peer", network.now)
     network.run(2)
