@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..wire import payload_rules
 from ..wire.constants import ExchangeType, NotifyType, PayloadType
 from ..wire.message import Payload, notify
-from ..wire.payload_rules import AT_MOST_ONE, ONE, Row
+from ..wire.payload_rules import AT_MOST_ONE, ONE, Row, is_missing, missing
 from .exchange import error_in
 
 _REQUEST, _RESPONSE = False, True
@@ -43,10 +42,13 @@ RULES: Mapping[tuple[int, bool], Row] = {
 
 
 def check(exchange: int, response: bool, payloads: Sequence[Payload]) -> None:
-    """Raises MalformedMessage where a payload is missing, or there too often."""
+    """Raises MalformedMessage where a payload is missing, or there too often. A response that refuses need not have
+    what one that grants must."""
     row = RULES.get((exchange, response))
     if row:
-        payload_rules.check(row, payloads, refuses=response and _refuses(payloads))
+        kind = missing(row, payloads)
+        if kind is not None and not (response and _refuses(payloads)):
+            raise is_missing(kind)
 
 
 def _refuses(payloads: Sequence[Payload]) -> bool:

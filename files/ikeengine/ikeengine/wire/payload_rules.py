@@ -22,15 +22,29 @@ class _Payload(Protocol):
     def type(self) -> int: ...
 
 
-def check(row: Row, payloads: Iterable[_Payload], *, refuses: bool = False) -> None:
-    """Raises MalformedMessage where a payload is missing, or there too often. A message that ``refuses`` need not have
-    what one that grants must."""
-    seen: dict[int, int] = {}
-    for payload in payloads:
-        kind = payload.type
-        seen[kind] = seen.get(kind, 0) + 1
+def check(row: Row, payloads: Iterable[_Payload]) -> None:
+    """Raises MalformedMessage where a payload is missing, or there too often."""
+    kind = missing(row, payloads)
+    if kind is not None:
+        raise is_missing(kind)
+
+
+def missing(row: Row, payloads: Iterable[_Payload]) -> int | None:
+    """The first type of which there are too few. Raises MalformedMessage where there are too many of one."""
+    kinds = [payload.type for payload in payloads]
+    lacking: int | None = None
     for kind, (least, most) in row.items():
-        number = seen.get(kind, 0)
-        if number > most or (number < least and not refuses):
-            name = getattr(kind, "name", kind)
-            raise MalformedMessage(f"{number} {name} payloads" if number else f"no {name} payload")
+        number = kinds.count(kind)
+        if number > most:
+            raise MalformedMessage(f"{number} {_name(kind)} payloads")
+        if number < least and lacking is None:
+            lacking = kind
+    return lacking
+
+
+def is_missing(kind: int) -> MalformedMessage:
+    return MalformedMessage(f"no {_name(kind)} payload")
+
+
+def _name(kind: int) -> str:
+    return str(getattr(kind, "name", kind))
