@@ -119,11 +119,10 @@ def test_ike_sa_init_with_a_payload_twice(twice):
     assert bench.counters == {"malformed": 1} and bench.states == []
 
 
-@case("{EN,SGW}.R.1.1.8-h", "IKE_AUTH without IDi or AUTH: INVALID_SYNTAX, and no IKE SA", "2.21.2")
-@pytest.mark.parametrize("missing", [IDI, AUTH])
-def test_ike_auth_with_a_payload_missing(missing):
+@case("{EN,SGW}.R.1.1.8-h", "IKE_AUTH without IDi: INVALID_SYNTAX, and no IKE SA", "2.21.2")
+def test_ike_auth_without_an_identity():
     bench, peer = half_open()
-    rows = [row for row in peer.auth_rows(child_rows(peer)) if row.kind != missing]
+    rows = [row for row in peer.auth_rows(child_rows(peer)) if row.kind != IDI]
     answer = peer.open(bench.ask(peer.seal(IKE_AUTH, rows)))
     assert answer.kinds == [NOTIFY] and answer.notes == [INVALID_SYNTAX] and bench.states == []
 
@@ -257,6 +256,15 @@ def test_another_authentication_method(method):
     own = identity(IDI, BRANCH)
     answer = authenticate(bench, peer, own, method=method)
     assert answer.kinds == [NOTIFY] and answer.notes == [AUTHENTICATION_FAILED] and bench.states == []
+
+
+@case("{EN,SGW}.R.1.2.8-b", "IKE_AUTH without AUTH asks for EAP: AUTHENTICATION_FAILED", "2.16, 2.21.2")
+def test_a_peer_that_wants_eap():
+    bench, peer = half_open()
+    rows = [row for row in peer.auth_rows(child_rows(peer)) if row.kind != AUTH]
+    answer = peer.open(bench.ask(peer.seal(IKE_AUTH, rows)))
+    assert answer.kinds == [NOTIFY] and answer.notes == [AUTHENTICATION_FAILED] and bench.states == []
+    assert "EAP" in bench.daemon.reasons[-1]
 
 
 @case("{EN,SGW}.R.1.1.10-a", "AUTH covers the IKE_SA_INIT request as it was, and IDi with its RESERVED octets", "2.15")

@@ -100,9 +100,13 @@ def prove(session: Ikev2Session, gateway: Gateway, identity: Identification, *, 
 # ------------------------------------------------------------------------------------------------ the peer's
 
 def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], identity: Identification,
-          proof: Authentication, now: float, *, of_initiator: bool) -> Scheme | None:
-    """Raises Refusal where the peer's proof does not hold. Gives how it signed, if it did."""
+          proof: Authentication | None, now: float, *, of_initiator: bool) -> Scheme | None:
+    """Raises Refusal where the peer's proof does not hold, or none is there, by which it asks for EAP (RFC 7296 §2.16).
+    Gives how it signed, if it did."""
     peer, account = session.remote.address, session.account
+    if proof is None:
+        account.credential = "the peer asks for EAP"
+        raise _refusal(another_method(gateway, peer, None))
     account.credential = f"authentication method {proof.method} is another than ours"
     by_certificate = proof.method in _NUMBERED or proof.method == AuthMethod.DIGITAL_SIGNATURE
     if by_certificate is not (gateway.method is CredentialMethod.CERTIFICATE) or (

@@ -69,7 +69,7 @@ class IkeAuth(Task):
         theirs = first(payloads, IdentificationResponder)
         proof = first(payloads, Authentication)
         if theirs is None or proof is None:
-            raise _rejected(session, gateway, payloads)
+            raise _rejected(session, gateway, error_in(payloads) or NotifyType.AUTHENTICATION_FAILED)
         session.account.presented = theirs.id_type, theirs.data
         try:
             _check_identity(session, gateway, theirs)
@@ -107,10 +107,7 @@ def _no_child(session: Ikev2Session, tunnel: Tunnel, notify: int, reason: Reason
     session.context.child_lost(session, now)
 
 
-def _rejected(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload]) -> Refusal:
-    error = error_in(payloads)
-    if error is None:
-        return Refusal(NotifyType.AUTHENTICATION_FAILED, f"the peer {session.remote} did not authenticate itself")
+def _rejected(session: Ikev2Session, gateway: Gateway, error: int) -> Refusal:
     peer, word = session.remote.address, notify_name(error)
     return Refusal(error, not_authentic(gateway, peer, word) if error == NotifyType.AUTHENTICATION_FAILED
                    else refused(peer, word))
@@ -123,7 +120,7 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     account = session.account
     account.reached, account.presented = ExchangeType.IKE_AUTH.name, (theirs.id_type, theirs.data)
     account.asked = (asked.id_type, asked.data) if asked else None
-    proof = require(payloads, Authentication)
+    proof = first(payloads, Authentication)
     if session.additional is not None and not session.additional.is_done:
         raise Refusal(NotifyType.INVALID_SYNTAX, f"the peer {session.remote} left out IKE_INTERMEDIATE with its "
                       f"{session.additional.kem.name}", fatal=True)

@@ -26,8 +26,9 @@ _CREATE_CHILD: Row = {PayloadType.SA: ONE, PayloadType.NONCE: ONE, PayloadType.K
 RULES: Mapping[tuple[int, bool], Row] = {
     (ExchangeType.IKE_SA_INIT, _REQUEST): _INIT,
     (ExchangeType.IKE_SA_INIT, _RESPONSE): _INIT,
-    (ExchangeType.IKE_AUTH, _REQUEST): {PayloadType.ID_I: ONE, PayloadType.ID_R: AT_MOST_ONE, PayloadType.AUTH: ONE,
-                                        PayloadType.SA: AT_MOST_ONE, **_CHILD},
+    # Without AUTH the peer asks for EAP (RFC 7296 §2.16).
+    (ExchangeType.IKE_AUTH, _REQUEST): {PayloadType.ID_I: ONE, PayloadType.ID_R: AT_MOST_ONE,
+                                        PayloadType.AUTH: AT_MOST_ONE, PayloadType.SA: AT_MOST_ONE, **_CHILD},
     (ExchangeType.IKE_AUTH, _RESPONSE): {PayloadType.ID_R: ONE, PayloadType.AUTH: ONE, PayloadType.SA: AT_MOST_ONE,
                                          **_CHILD},
     (ExchangeType.CREATE_CHILD_SA, _REQUEST): _CREATE_CHILD,

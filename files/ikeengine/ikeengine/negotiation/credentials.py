@@ -25,12 +25,13 @@ def another_key(gateway: Gateway, peer: object) -> Reason:
                   f"the peer {peer} has one pre-shared key", "we have another", f"{path}.psk")
 
 
-def another_method(gateway: Gateway, peer: object, method: int) -> Reason:
-    """The peer proves itself by another method; ``method`` is the wire's number."""
+def another_method(gateway: Gateway, peer: object, method: int | None) -> Reason:
+    """The peer proves itself by another method; ``method`` is the wire's number, None for EAP."""
+    theirs = "EAP" if method is None else _METHODS.get(method, f"authentication method {method}")
     path = f"gateways[{gateway.name}].credential.method"
     return Reason("both ends need the same method, so the answer is AUTHENTICATION_FAILED",
                   f"Set {path} to what the peer has, or have the peer use {gateway.method.value}", "credential",
-                  f"the peer {peer} has {_METHODS.get(method, f'authentication method {method}')}",
+                  f"the peer {peer} has {theirs}",
                   f"we have method {gateway.method.value}", path)
 
 
