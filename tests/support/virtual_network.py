@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 from ikeengine.ike.context import Settings
@@ -131,12 +132,13 @@ class VirtualNetwork:
         self._reqids: dict[tuple[str, Route], int] = {}
         self.tamper: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
         self._encapsulate, self._extended, self._settings = encapsulate, extended, settings or Settings()
-        self.ends = {address: self.end(row) for address, row in sides.items()}
+        self.ends = {address: self.end(row, address) for address, row in sides.items()}
 
-    def end(self, side: Side) -> End:
-        """One that knows nothing yet."""
+    def end(self, side: Side, address: str | None = None) -> End:
+        """One that knows nothing yet; ``address`` is its own, where it declares none."""
         return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
                                 extended_sequence_numbers=lambda _tunnel: side.name in self._extended,
+                                source=lambda _remote: ip_address(address) if address else None,
                                 reqid=self._reqid, random=self.random.randbytes, settings=self._settings,
                                 unix_time=lambda now: now + EPOCH))
 

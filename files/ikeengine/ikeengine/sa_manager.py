@@ -26,6 +26,7 @@ from .ikev1.session import Ikev1Session
 from .ikev2.acceptor import Acceptor
 from .ikev2.session import Ikev2Session
 from .keep_up import Peer, missing_routes
+from .negotiation.reasons import Reason
 from .reload import ReloadResult, difference, keeps
 from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
@@ -45,11 +46,15 @@ _BEGINNING = (State.INITIATING, State.AUTHENTICATING)
 
 
 class IkeSaManager:
-    """Give it datagrams, time and orders; take datagrams and events from it after each. It raises on orders only."""
+    """Give it datagrams, time and orders; take datagrams and events from it after each. It raises on orders only.
+
+    ``source`` names the host's own address from which packets to a peer leave, where none is declared.
+    """
 
     def __init__(self, side: Side, *, allocate_spi: Callable[[Address, Address, Protocol, str], int],
                  encapsulate: Callable[[str], bool], reqid: Callable[[str, Route], int],
                  extended_sequence_numbers: Callable[[str], bool] = lambda _tunnel: False,
+                 source: Callable[[Address], Address | None] = lambda _remote: None,
                  random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None,
                  unix_time: Callable[[float], float] = float) -> None:
         """``unix_time`` makes Unix time of the sessions' clock, which is that anyway where it says nothing."""
@@ -59,6 +64,7 @@ class IkeSaManager:
         self._allocate_spi = allocate_spi
         self._encapsulate = encapsulate
         self._extended_sequence_numbers = extended_sequence_numbers
+        self._source = source
         self._reqid = reqid
         self._unix_time = unix_time
         self._half_open = HalfOpen()
@@ -164,7 +170,9 @@ class IkeSaManager:
             peer.held.discard(tunnel)
         peer.attempts = 0
         peer.noted_timer = None
-        self._attempt(peer, now)
+        obstacle = self._attempt(peer, now)
+        if obstacle is not None:
+            self.emit(Failed(gateway, None, None, obstacle))
 
     def terminate(self, gateway: str, now: float, tunnel: str | None = None, reason: str = "taken down") -> None:
         """Close with a DELETE; it stays down, whoever asks for it, until `initiate`. Raises KeyError for an unknown
@@ -417,30 +425,37 @@ class IkeSaManager:
 
     # ---------------------------------------------------------------------------------------------- keeping up
 
-    def _attempt(self, peer: Peer, now: float) -> None:
-        """Ask for every route that is missing: on the IKE SA that is there, or on a new one."""
+    def _attempt(self, peer: Peer, now: float) -> Reason | None:
+        """Ask for every route that is missing: on the IKE SA that is there, or on a new one. Returns why it cannot."""
         name = peer.gateway.name
         missing = self._missing(peer)
         if not missing or any(row.state in _BEGINNING for row in self._of_gateway.get(name, [])):
-            return
+            return None
         session = self._live(name)
         if session is None:
-            session = self._begin(peer, now)
-            if session is None:
-                return
+            begun = self._begin(peer, now)
+            if isinstance(begun, Reason):
+                begun = begun.at(f"gateway {name}")
+                peer.last_error = peer.last_error or str(begun)
+                return begun
+            session = begun
         for tunnel, route in missing:
             session.ask_for(tunnel, route, now)
         self._touch(session)
+        return None
 
-    def _begin(self, peer: Peer, now: float) -> IkeSession | None:
+    def _begin(self, peer: Peer, now: float) -> IkeSession | Reason:
         pair = peer.gateway.endpoints[0]
-        if pair.local.address is None or pair.remote.address is None:
-            peer.last_error = f"gateway {peer.gateway.name}: the remote address is dynamic: the peer must initiate"
-            return None
+        remote = pair.remote.address
+        if remote is None:
+            return Reason("the remote address is dynamic, so the peer must initiate")
+        local = pair.local.address or self._source(remote)
+        if local is None:
+            self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
+            return Reason(f"no local address leads to {remote}")
         kind = _SESSIONS[peer.gateway.version]
         session = kind(self, initiator=True, gateway=peer.gateway, now=now,
-                       local=SocketAddress(pair.local.address, IKE_PORT),
-                       remote=SocketAddress(pair.remote.address, IKE_PORT))
+                       local=SocketAddress(local, IKE_PORT), remote=SocketAddress(remote, IKE_PORT))
         self._by_spi[session.own_spi] = session
         self._of_gateway.setdefault(peer.gateway.name, []).append(session)
         self.remember(session.account, peer.gateway.name)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 
 from ..dataplane import choice
 from ..dataplane.capabilities import Capabilities
@@ -18,7 +19,8 @@ from ..dataplane.xfrm import probe as xfrm
 from ..dataplane.xfrm.dataplane import XfrmDataPlane
 from ..dataplane.xfrm.sockets import bypass_socket, disable_espinudp, enable_espinudp
 from ..vpn.model import Tunnel
-from .udp import UdpSockets
+from ..vpn.selectors import Address
+from .udp import IKE_PORT, UdpSockets
 
 
 class Host:
@@ -48,6 +50,18 @@ class Host:
 
     def abilities(self) -> dict[str, Capabilities]:
         return {XfrmDataPlane.name: self._kernel, userspace.UserspaceDataPlane.name: self._userspace}
+
+    @staticmethod
+    def source(remote: Address) -> Address | None:
+        """The address of this host from which packets to ``remote`` leave; None where no route leads there."""
+        with socket.socket(socket.AF_INET if remote.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as trial:
+            with contextlib.suppress(OSError):
+                bypass_socket(trial)
+            try:
+                trial.connect((str(remote), IKE_PORT))  # which sends nothing
+            except OSError:
+                return None
+            return ip_address(trial.getsockname()[0])
 
     def decapsulate(self, sock: socket.socket, wanted: bool) -> None:
         """Have the kernel take ESP in UDP from ``sock``, or leave it to us. Raises OSError."""

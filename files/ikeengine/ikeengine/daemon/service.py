@@ -86,7 +86,7 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
     planes = DataPlanes(host.choose, host.makers)
     manager = IkeSaManager(declared.side, allocate_spi=planes.allocate_spi, encapsulate=planes.encapsulates,
                            settings=Settings(export_keys=key_export is not None), reqid=planes.reqid,
-                           extended_sequence_numbers=planes.extended_sequence_numbers,
+                           extended_sequence_numbers=planes.extended_sequence_numbers, source=host.source,
                            unix_time=lambda _now: time.time())
     engine = Engine(manager, planes, sockets, host.decapsulate, log, key_export)
     server = ControlServer(control, Commands(engine, declared, host.abilities, log), log)

@@ -199,11 +199,6 @@ def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"Keep the first of {path}.endpoints", f"{path}.endpoints")
     for index, pair in enumerate(gateway.endpoints):
         for name, end in (("local", pair.local), ("remote", pair.remote)):
-            if end.address is None:
-                yield Broken("endpoints", f"{side.name} has a dynamic {name} address", "",
-                             f"{_ENGINE} between static addresses only",
-                             f"Set {path}.endpoints[{index}].{name}.address to an address",
-                             f"{path}.endpoints[{index}].{name}.address")
             if end.identity.kind not in IKEENGINE.identities:
                 yield _not_yet("phase 1 identifier", f"{side.name}'s {name} one is of type {end.identity.kind.value}",
                                [kind.value for kind in IKEENGINE.identities],

@@ -33,13 +33,15 @@ class Both:
     """Both ends' declarations, and what lies between and beside them.
 
     ``public`` is the address by which the left end knows the right one, where a NAT lies between them; ``userspace``
-    names the gateways whose data plane does ESP in UDP only.
+    names the gateways whose data plane does ESP in UDP only; ``addresses`` has those of an end, ``left`` or ``right``,
+    whose own are dynamic.
     """
 
     left: Data
     right: Data
     public: str | None = None
     userspace: set[str] = field(default_factory=set)
+    addresses: dict[str, str] = field(default_factory=dict)
 
     @property
     def ends(self) -> tuple[Data, Data]:

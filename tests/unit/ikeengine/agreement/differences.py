@@ -181,6 +181,20 @@ def behind_nat(draw: random.Random, both: Both, end: Data) -> None:
     ends[0]["local"]["address"] = f"172.16.5.{draw.randint(1, 254)}"
 
 
+def dynamic_address(draw: random.Random, both: Both, end: Data) -> None:
+    """One end's address changes: the other knows it by its identifier, and waits for it; it may not know its own."""
+    other = both.other(end)
+    local, remote = end["gateways"][0]["endpoints"][0]["local"], other["gateways"][0]["endpoints"][0]["remote"]
+    if both.public or any(place["identifier"]["type"] == "ip-address" for place in (local, remote)):
+        return
+    remote["address"] = "dynamic"
+    if draw.random() < 0.5:
+        both.addresses["left" if end is both.left else "right"] = local["address"]
+        local["address"] = "dynamic"
+    if end["gateways"][0]["start"] == "answer":
+        end["gateways"][0]["start"] = "boot"
+
+
 def one_identifier_for_both(draw: random.Random, both: Both, end: Data) -> None:
     """Odd, and no reason for two peers not to agree."""
     for place in both.ends:
@@ -196,13 +210,14 @@ def same_transform_twice(draw: random.Random, both: Both, end: Data) -> None:
 
 
 ADDITIONS: tuple[Difference, ...] = (
-    same_transform_twice, more_transforms, more_proposals, route_inside_another, one_identifier_for_both, behind_nat)
+    same_transform_twice, more_transforms, more_proposals, route_inside_another, one_identifier_for_both, behind_nat,
+    dynamic_address)
 """What may stand in the way of a fault that is planted before it."""
 WORDINGS: tuple[Difference, ...] = (
     usual_identifiers, case_of_domains, other_forms_of_keys, own_settings, other_names, in_userspace, other_words,
     other_order, order_of_tunnels_and_routes, other_forms_of_selectors, gateway_elsewhere)
 """What changes the meaning of nothing, in an order in which none hides another."""
-_SELDOM = {one_identifier_for_both, behind_nat, route_inside_another}
+_SELDOM = {one_identifier_for_both, behind_nat, route_inside_another, dynamic_address}
 
 
 def some(draw: random.Random, both: Both, differences: tuple[Difference, ...]) -> list[str]:

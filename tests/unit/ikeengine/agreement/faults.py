@@ -110,8 +110,9 @@ def _another(draw: random.Random, end: Data, place: str) -> None:
 def _another_type(draw: random.Random, end: Data, place: str) -> None:
     identifier = _endpoint(end, place)["identifier"]
     kinds = [kind for kind in IKEENGINE.identities if kind.value != identifier["type"]]
+    address = _endpoint(end, place)["address"]
     _endpoint(end, place)["identifier"] = declarations.identifier(
-        draw, "other", _endpoint(end, place)["address"], draw.choice(kinds))
+        draw, "other", "203.0.113.9" if address == "dynamic" else address, draw.choice(kinds))
 
 
 @_fault("identity-does-not-mirror", "identif")
@@ -161,6 +162,7 @@ def identifiers_exchanged(draw: random.Random, both: Both, end: Data) -> None:
 @_fault("identity-does-not-mirror", "identif", "far-end-has-no-gateway")
 def address_as_identifier_behind_nat(draw: random.Random, both: Both, end: Data) -> None:
     """The left end has never heard of it, so beside further peers it cannot be told which of them is meant."""
+    _with_known_addresses(both)
     for place, octets in (("local", "198.51.100.7"), ("remote", "192.0.2.7")):
         for row, where in ((both.right, place), (both.left, "remote" if place == "local" else "local")):
             _gateway(row)["endpoints"][0][where] = {
@@ -174,10 +176,17 @@ def address_as_identifier_behind_nat(draw: random.Random, both: Both, end: Data)
 
 # ------------------------------------------------------------------------------------------------ endpoints, start
 
-def _without_nat(both: Both) -> None:
-    """Of a private address nobody can say what a NAT makes of it."""
+def _with_known_addresses(both: Both) -> None:
+    """Of a private address nobody can say what a NAT makes of it, nor what a dynamic one is."""
     if both.public:
         _endpoint(both.right, "local")["address"], both.public = both.public, None
+    for name, end in (("left", both.left), ("right", both.right)):
+        local = _endpoint(end, "local")
+        local["address"] = both.addresses.pop(name, local["address"])
+    for end in both.ends:
+        remote = _endpoint(end, "remote")
+        if remote["address"] == "dynamic":
+            remote["address"] = _endpoint(both.other(end), "local")["address"]
 
 
 def _elsewhere(address: str) -> str:
@@ -186,21 +195,21 @@ def _elsewhere(address: str) -> str:
 
 @_fault("endpoint-address-does-not-mirror", "is silent|no gateway is declared")
 def another_address_reached_for(draw: random.Random, both: Both, end: Data) -> None:
-    _without_nat(both)
+    _with_known_addresses(both)
     remote = _endpoint(end, "remote")
     remote["address"] = _elsewhere(remote["address"])
 
 
 @_fault("endpoint-address-does-not-mirror", "is silent|no gateway is declared")
 def another_address_of_its_own(draw: random.Random, both: Both, end: Data) -> None:
-    _without_nat(both)
+    _with_known_addresses(both)
     local = _endpoint(end, "local")
     local["address"] = _elsewhere(local["address"])
 
 
 @_fault("far-end-has-no-gateway", "no gateway is declared")
 def far_end_has_other_peers_only(draw: random.Random, both: Both, end: Data) -> None:
-    _without_nat(both)
+    _with_known_addresses(both)
     (gateway,) = end["gateways"]
     version6 = ":" in _endpoint(end, "local")["address"]
     end["gateways"] = [
@@ -216,7 +225,7 @@ def far_end_has_other_peers_only(draw: random.Random, both: Both, end: Data) -> 
 @_fault("far-end-declared-nowhere", "is silent")
 def neither_end_knows_of_the_other(draw: random.Random, both: Both, end: Data) -> None:
     """The one reaches for a peer that is not there, the other is somebody else's."""
-    _without_nat(both)
+    _with_known_addresses(both)
     gateway = _gateway(end)
     gateway["name"] = "elsewhere"
     for tunnel in end["tunnels"]:
@@ -375,7 +384,7 @@ def members_of_different_proposals(draw: random.Random, both: Both, end: Data) -
 
 @_fault("phase2-protocol-differs", "protocol")
 def ah_against_esp(draw: random.Random, both: Both, end: Data) -> None:
-    _without_nat(both)
+    _with_known_addresses(both)
     tunnel, others = _tunnel(draw, both, end)
     _own_proposals(both, tunnel, [_AH], end)
     _own_proposals(both, others, [{"encryption": "AES-128", "authentication": "SHA2-256"}], both.other(end))
@@ -384,6 +393,7 @@ def ah_against_esp(draw: random.Random, both: Both, end: Data) -> None:
 @_fault("ah-through-nat", "a NAT lies between")
 def ah_with_a_nat_between(draw: random.Random, both: Both, end: Data) -> None:
     """Both ends have it, and the one knows the other by another address: private ones, which do not show it."""
+    _with_known_addresses(both)
     for place, octets in (("local", "10.8.0.7"), ("remote", "10.9.0.7")):
         for row, where in ((both.right, place), (both.left, "remote" if place == "local" else "local")):
             _endpoint(row, where).update(address=octets, identifier={
@@ -523,6 +533,7 @@ def tunnel_missing(draw: random.Random, both: Both, end: Data) -> None:
 
 @_fault("tunnel-without-counterpart", "tunnel route")
 def no_tunnel_at_all(draw: random.Random, both: Both, end: Data) -> None:
+    _with_known_addresses(both)  # or whoever has a tunnel may not be able to ask for it
     end["tunnels"].clear()
 
 
@@ -544,6 +555,7 @@ def sites_of_one_name(draw: random.Random, both: Both, end: Data) -> None:
 @_fault("duplicate-identity", None)
 def two_peers_of_one_identifier(draw: random.Random, both: Both, end: Data) -> None:
     """The other one has another key and another address, and its far end is not among the declarations."""
+    _with_known_addresses(both)
     gateway = _gateway(end)
     (pair,) = gateway["endpoints"]
     pair = copy.deepcopy(pair)

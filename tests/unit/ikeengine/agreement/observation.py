@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ikeengine.ike.events import IkeRekeyed
@@ -35,9 +35,12 @@ class Observation:
         return self.came_up and self.rekeyed
 
 
-def observe(left: Side, right: Side, *, public: str | None, userspace: set[str], seed: int) -> Observation:
-    """``public`` is the right end's address behind a NAT; ``userspace`` names gateways with ESP in UDP only."""
-    network = VirtualNetwork({_address(side): side for side in (left, right)}, seed=seed,
+def observe(left: Side, right: Side, *, public: str | None, userspace: set[str], addresses: Mapping[str, str],
+            seed: int) -> Observation:
+    """``public`` is the right end's address behind a NAT; ``userspace`` names gateways with ESP in UDP only, and
+    ``addresses`` has those of an end that declares none."""
+    network = VirtualNetwork({addresses.get("left") or _address(left): left,
+                              addresses.get("right") or _address(right): right}, seed=seed,
                              encapsulate=userspace.__contains__)
     if public is not None:
         network.tamper = translated(ipaddress.ip_address(_address(right)), ipaddress.ip_address(public))

@@ -71,7 +71,6 @@ LEFT_OUT: Mapping[str, LeftOut] = {
         "ike-version-differs", "mode-differs", "nat-traversal-differs", "keep-alive-differs",
         "keep-alive-between-makes", "main-mode-agreed-needs-static-peer"})),
     "several endpoint pairs": LeftOut(_second_pair, frozenset({"endpoint-pairs-differ", "endpoint-order-differs"})),
-    "dynamic addresses": LeftOut(_remote("address", "dynamic")),
     **{f"direction {direction.value}": LeftOut(_route("direction", direction.value), frozenset({
         "route-direction-does-not-mirror"})) for direction in Direction if direction is not Direction.BOTH},
     "virtual interface": LeftOut(_tunnel("interface", {"name": "vpn0"}), frozenset({"tunnel-kind-differs"})),
@@ -79,7 +78,7 @@ LEFT_OUT: Mapping[str, LeftOut] = {
 """Each is refused at a site of ikeengine by a rule whose code ends in ``not-negotiated-yet``."""
 
 NOT_IN_THE_ENGINES_TABLE = {
-    "dynamic addresses", "virtual interface",
+    "virtual interface",
     *(f"direction {direction.value}" for direction in Direction if direction is not Direction.BOTH)}
 """What the rules refuse without asking `hardware.IKEENGINE`."""
 

@@ -70,7 +70,8 @@ def compare(seed: int, number: int, fault: Fault | None) -> Compared:
     worded = differences.some(draw, both, differences.WORDINGS)
     left, right = (certificates.issued(draw, declaration.read(end)) for end in both.ends)
     return Compared(number, fault, (*added, *worded), (left, right), rules.validate([left, right]),
-                    observe(left, right, public=both.public, userspace=both.userspace, seed=number))
+                    observe(left, right, public=both.public, userspace=both.userspace, addresses=both.addresses,
+                            seed=number))
 
 
 def compare_many(seed: int, of_each_fault: int) -> list[Compared]:

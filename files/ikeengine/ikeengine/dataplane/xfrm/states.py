@@ -73,6 +73,8 @@ def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAdd
     flags = messages.XFRM_STATE_ESN if child.extended_sequence_numbers else 0
     if len(inner) > 1:
         flags |= messages.XFRM_STATE_AF_UNSPEC
+    if child.protocol is Protocol.AH and local.address.version == 4:
+        flags |= messages.XFRM_STATE_ALIGN4  # RFC 4302 §3.3.3.2.1; by itself the kernel pads to 8 octets, as in IPv6
     values = {
         "sel_family": max(inner) if len(inner) == 1 and outer not in inner else 0,
         "id_daddr": destination.address.packed,

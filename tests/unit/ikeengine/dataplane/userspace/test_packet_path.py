@@ -273,3 +273,50 @@ def test_the_mtu_is_the_largest_that_fits(encryption, version):
 
     assert wire_size(mtu) <= 1500 < wire_size(mtu + 1)
     assert smallest_mtu(1500) <= mtu
+
+
+SECOND = Route(Selector.parse("10.1.0.0/24"), Selector.parse("10.2.1.0/24"))
+BOTH = (CoveredRoute(ROUTE, ROUTE, 1), CoveredRoute(SECOND, SECOND, 2))
+
+
+def test_one_pair_carries_all_its_routes_and_what_waits_for_any_of_them():
+    hq, branch = End(), End()
+    for row in BOTH:
+        hq.path.add_route(row.reqid, row.declared)
+    packets = [ipv4("10.1.0.2", "10.2.1.2"), ipv4("10.1.0.2", "10.2.0.2")]
+    hq.path.outbound(packets[0])
+    hq.install(child(routes=BOTH))
+    branch.install(mirrored(child(routes=BOTH)))
+    hq.path.outbound(packets[1])
+    for sent in hq.sent:
+        branch.path.inbound(sent)
+    assert branch.delivered == packets
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.9.2"))
+    assert len(hq.sent) == 2
+
+
+def test_a_pair_sends_for_the_routes_that_no_newer_one_took():
+    hq = End()
+    old = Pair(child(routes=BOTH))
+    new = Pair(child(SECOND, reqid=2, spi=0xD0000002))
+    assert (hq.path.set_outbound(old), hq.path.set_outbound(new)) == ([], [])
+    for target in ("10.2.0.2", "10.2.1.2"):
+        hq.path.outbound(ipv4("10.1.0.2", target))
+    assert [sent[:4].hex() for sent in hq.sent] == ["d0001001", "d0001002"]
+    assert hq.path.set_outbound(Pair(child(spi=0xD0000003))) == [old]
+    assert not old.outbound and new.outbound
+    hq.path.remove(new)
+    hq.path.outbound(ipv4("10.1.0.2", "10.2.1.2"))
+    assert hq.events == [Acquire(2)]
+
+
+def test_both_families_share_a_pair():
+    six = CoveredRoute(ROUTE_V6, ROUTE_V6, 2)
+    hq, branch = End(), End()
+    hq.install(child(routes=(BOTH[0], six)))
+    branch.install(mirrored(child(routes=(BOTH[0], six))))
+    packets = [ipv4("10.1.0.2", "10.2.0.2"), ipv6("2001:db8:1::2", "2001:db8:2::2")]
+    for packet in packets:
+        hq.path.outbound(packet)
+        branch.path.inbound(hq.sent[-1])
+    assert branch.delivered == packets

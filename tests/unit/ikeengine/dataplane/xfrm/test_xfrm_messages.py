@@ -153,3 +153,16 @@ def test_keys_appear_in_no_error():
     with pytest.raises(KeyError) as caught:
         messages.build(messages.XFRM_MSG_NEWSA, {"no_such_field": bytes(range(20))})
     assert "no such field" in str(caught.value) and "\\x" not in str(caught.value)
+
+
+def test_a_state_that_carries_both_families_takes_either():
+    six = Route(Selector.parse("2001:db8:1::/48"), Selector.parse("2001:db8:2::/48"))
+    values, _ = states.state(child(routes=covering(ROUTE, six)), True, HQ, BRANCH, UNBOUNDED)
+    assert (values["sel_family"], values["flags"]) == (0, messages.XFRM_STATE_AF_UNSPEC)
+
+
+def test_ah_is_padded_to_8_octets_between_ipv6_addresses_only():
+    ah = child(protocol=Protocol.AH, encryption=None, authentication=algorithms.authentication("SHA2-256"))
+    flags = [states.state(ah, True, end(local), end(remote), UNBOUNDED)[0]["flags"]
+             for local, remote in (("192.0.2.1", "198.51.100.1"), ("2001:db8::1", "2001:db8::2"))]
+    assert flags == [messages.XFRM_STATE_ALIGN4, 0]

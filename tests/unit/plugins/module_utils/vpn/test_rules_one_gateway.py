@@ -30,12 +30,6 @@ def test_a_route_that_is_open_one_way_only_is_not_enforced_yet(hq, messages):
     assert "Set tunnels[lan].routes[0].direction to both" in message
 
 
-def test_dynamic_addresses_are_not_negotiated_yet(hq, messages):
-    hq["gateways"][0]["endpoints"][0]["remote"]["address"] = "dynamic"
-    (remote,) = messages("endpoints-not-negotiated-yet")
-    assert "hq has a dynamic remote address" in remote
-
-
 def test_a_site_that_somebody_else_runs_is_not_held_to_ikeengine(hq, messages):
     hq["transforms"][0]["additional_key_exchange"] = "ML-KEM-768"
     hq["site"]["managed"] = False

@@ -14,6 +14,8 @@ def firmware(version):
     return {"hq site": {"name": "hq", "platform": "Firebox T35", "firmware": version}}
 
 
+SECOND_PAIR = {"local": {"address": "192.0.2.200"}, "remote": {"address": "198.51.100.200"}}
+
 CASES = (
     Case("managed-needs-linux", {"hq site": {"name": "hq", "platform": "Firebox T45", "managed": True}},
          "site hq: managed: it is true, platform is Firebox T45: ikeengine runs on Linux only. Set site.managed to "
@@ -88,11 +90,11 @@ CASES = (
          "gateway hq/branch: IKE version: hq asks for version 1: ikeengine of this version negotiates only IKE version "
          "2. Set gateways[branch].ike_version to 2.",
          "gateways[branch].ike_version", "", ({}, {"hq gateways.0.ike_version": 1, "hq site.managed": False})),
-    Case("endpoints-not-negotiated-yet", {"hq gateways.0.endpoints.0.local.address": "dynamic"},
-         "gateway hq/branch: endpoints: hq has a dynamic local address: ikeengine of this version negotiates between "
-         "static addresses only. Set gateways[branch].endpoints[0].local.address to an address.",
-         "gateways[branch].endpoints[0].local.address", "",
-         ({}, {"hq gateways.0.endpoints.0.local.address": "dynamic", "hq site.managed": False})),
+    Case("endpoints-not-negotiated-yet", {"hq gateways.0.endpoints.+": SECOND_PAIR},
+         "gateway hq/branch: endpoints: hq has 2 pairs: ikeengine of this version negotiates with 1 endpoint pair per "
+         "gateway. Keep the first of gateways[branch].endpoints.",
+         "gateways[branch].endpoints", "",
+         ({}, {"hq gateways.0.endpoints.+": SECOND_PAIR, "hq site.managed": False})),
     Case("phase2-not-negotiated-yet", {"hq tunnels.0.interface": {"name": "vpn0"}},
          "tunnel hq/lan: virtual interface: hq asks for vpn0: ikeengine of this version negotiates tunnels with routes "
          "only. Remove tunnels[lan].interface.",
