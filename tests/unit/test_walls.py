@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "ikev1": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "keep_up", "reload", "status",
-                   "explanation"},
+                   "explanation", "negotiation.reasons"},
     "keep_up": {"vpn", "ike"},
     "reload": {"vpn"},
     "status": {"vpn", "security_association", "ike", "keep_up"},
