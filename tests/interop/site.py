@@ -132,6 +132,13 @@ def in_one_child(text: str) -> str:
     return text[:first] + re.sub(r" +reqid = .*\n", "", joined) + text[end:]
 
 
+def cut(octets: int) -> list[str]:
+    """What Python runs to have ikeengine cut every IP datagram above so many octets into fragments (RFC 7383)."""
+    return ["-c", "import runpy; from ikeengine.daemon import service; from ikeengine.ike.context import Settings; "
+                  f"service.Settings = lambda **more: Settings(largest_datagram={octets}, **more); "
+                  "runpy.run_module('ikeengine', run_name='__main__')"]
+
+
 class Engine:
     """ikeengine as a process in `namespace`; `directory` keeps its files, its log and its control socket.
 

@@ -7,14 +7,11 @@ import re
 
 import pytest
 
-from tests.interop.site import CBC, CHILDREN, GCM, Site, Suite, also, configure, declaration
+from tests.interop.site import CBC, CHILDREN, GCM, Site, Suite, also, configure, cut, declaration
 
 pytestmark = pytest.mark.interop
 
 SMALL = 250
-CUT = ["-c", "import runpy; from ikeengine import sa_manager; from ikeengine.ike.context import Settings; "
-             f"sa_manager.Settings = lambda: Settings(largest_datagram={SMALL}); "
-             "runpy.run_module('ikeengine', run_name='__main__')"]
 
 
 def sent_by_strongswan(log: str) -> list[str]:
@@ -32,7 +29,7 @@ def test_both_ends_send_and_take_fragments(site: Site, initiator: str, suite: Su
     site.theirs.settings = f"fragment_size = {SMALL}"
     site.theirs.start()
     configure(site.theirs, suite)
-    site.ours.program = CUT
+    site.ours.program = cut(SMALL)
     site.ours.start(declaration(suite))
     if initiator == "ikeengine":
         site.ours.ask("up", gateway="swan")
@@ -51,7 +48,7 @@ def test_both_ends_send_and_take_fragments(site: Site, initiator: str, suite: Su
 
 def test_a_peer_that_takes_no_fragments_is_sent_none(site: Site) -> None:
     configure(site.theirs, GCM, edit=also("fragmentation = no"))
-    site.ours.program = CUT
+    site.ours.program = cut(SMALL)
     site.ours.start(declaration(GCM))
     site.ours.ask("up", gateway="swan")
     site.carries()

@@ -20,12 +20,13 @@ from tests.testbed.network import Namespace
 from tests.testbed.strongswan import Charon
 
 Json = dict[str, Any]
-#: Of strongSwan: to answer in Aggressive Mode with a key, to delete at once what an IKEv1 rekey replaced, and, where it
-#: may fragment, to do so with every message that it encrypts.
-SETTINGS = """\
+#: Octets above which an IKE message goes in fragments: few, so that every message that is encrypted does.
+LARGEST_DATAGRAM = 200
+#: Of strongSwan: to answer in Aggressive Mode with a key, and to delete at once what an IKEv1 rekey replaced.
+SETTINGS = f"""\
 i_dont_care_about_security_and_use_aggressive_mode_psk = yes
   delete_rekeyed = yes
-  fragment_size = 200"""
+  fragment_size = {LARGEST_DATAGRAM}"""
 NOTHING = {"version": 1}
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tests.interop.matrix.axes import ENDS, KERNEL, Cell
 from tests.interop.matrix.declared import PLACES, ROUTES
-from tests.interop.matrix.ends import SETTINGS, End, Ours, StrongSwan
-from tests.interop.site import Engine
+from tests.interop.matrix.ends import LARGEST_DATAGRAM, SETTINGS, End, Ours, StrongSwan
+from tests.interop.site import Engine, cut
 from tests.testbed import strongswan
 from tests.testbed.network import Namespace, ip
 from tests.testbed.strongswan import Charon
@@ -32,11 +32,12 @@ class Stage:
 
     def __init__(self, namespaces: dict[str, Namespace], folder: Path, dataplane: str) -> None:
         kernel = strongswan.KERNEL if dataplane == KERNEL else strongswan.LIBIPSEC
-        near, far = (namespaces[end] for end in ENDS)
-        self.near = Ours(Engine(near, folder / "near"))
-        self._peers: dict[str, End] = {
-            "ikeengine": Ours(Engine(far, folder / "far")),
-            "strongSwan": StrongSwan(Charon(far, folder / "swan", kernel=kernel, detail=1, settings=SETTINGS))}
+        engines = {end: Engine(namespace, folder / end) for end, namespace in namespaces.items()}
+        for engine in engines.values():
+            engine.program = cut(LARGEST_DATAGRAM)
+        charon = Charon(namespaces["far"], folder / "swan", kernel=kernel, detail=1, settings=SETTINGS)
+        self.near = Ours(engines["near"])
+        self._peers: dict[str, End] = {"ikeengine": Ours(engines["far"]), "strongSwan": StrongSwan(charon)}
         self._running: list[End] = []
 
     def ends(self, cell: Cell) -> tuple[Ours, End]:
