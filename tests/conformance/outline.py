@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 #: Items whose number and title stand in published copies of the specification and of its self test 1.0.3, or in
-#: reports about them. The specification has each for both nodes.
+#: reports about them, for end nodes. That gateways have them alike is inferred from the record of its changes.
 PUBLISHED = {
     "I.1.1.1.1": "Sending IKE_SA_INIT request",
     "I.1.1.1.2": "Sending IKE_AUTH request",
