@@ -488,7 +488,7 @@ class IkeSaManager:
 
     def _delete_children(self, gateway: str, now: float, reason: str, chosen: Callable[[Child], bool]) -> None:
         for session in self._of_gateway.get(gateway, []):
-            for child in session.children:
+            for child in list(session.children):
                 if chosen(child) and child.state is not ChildState.DELETING:
                     session.delete_child(child, reason, now)
             self._touch(session)

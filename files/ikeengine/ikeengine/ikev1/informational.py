@@ -65,12 +65,11 @@ def _take_notification(session: Ikev1Session, row: Notify, now: float) -> None:
 
 
 def _refused(session: Ikev1Session, row: Notify) -> Initiated | None:
-    """Our Quick Mode that an error is about: the one of that SPI, or where it names none the only one."""
+    """Our Quick Mode that an error is about: the one of that SPI, or where it names none the first that waits, since
+    peers take them in turn."""
     waiting = [each for each in session.exchanges.values() if isinstance(each, Initiated) and not each.is_over]
-    named = [each for each in waiting if row.spi and row.spi == each.initiators_spi]
-    if named:
-        return named[0]
-    return waiting[0] if len(waiting) == 1 and not any(row.spi) else None
+    named = [each for each in waiting if not any(row.spi) or row.spi == each.initiators_spi]
+    return named[0] if named else None
 
 
 def _take_delete(session: Ikev1Session, row: Delete, now: float) -> None:
@@ -93,13 +92,24 @@ def _deleted(session: Ikev1Session, child: Child, now: float) -> None:
 
 def receive_early(session: Ikev1Session, received: Received, now: float) -> None:
     """While Phase 1 is under way: an error of the peer's ends it. Nobody can prove such a message before there are
-    keys, and a peer that has others cannot later; but who makes one up has seen our cookies."""
-    chain = received.chain or _authentic(session, received)
+    keys, and a peer that has others cannot later; but who makes one up has seen our cookies.
+
+    Raises NotProven where it is encrypted under other keys than ours, which says enough."""
+    chain = received.chain or _opened(session, received)
     errors = errors_in(chain.payloads)
     if not errors:
         session.context.count("unexpected_exchange")
         return
     session.refused_by_peer(errors[0].notify_type, _explained(session, errors[0].notify_type), now)
+
+
+def _opened(session: Ikev1Session, received: Received) -> Chain:
+    if not session.has_keys:
+        raise IntegrityError("there are no keys yet")
+    try:
+        return _authentic(session, received)
+    except IntegrityError:
+        raise phase1.NotProven(NotifyType.PAYLOAD_MALFORMED, session.phase1.proven_by.other_keys()) from None
 
 
 def _explained(session: Ikev1Session, kind: int) -> Reason:

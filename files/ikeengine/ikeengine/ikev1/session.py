@@ -55,6 +55,9 @@ from .vendor_ids import Abilities
 _USED_KEPT = 4096
 """Message identifiers that are remembered, so that what was recorded on the way cannot be played again."""
 
+_PATIENCE = 1.5
+"""How much longer than the end that ought to close an SA the other end waits for it to do so."""
+
 
 class Ikev1Session(IkeSession):
     """An ISAKMP SA in ``mode``. ``predecessor`` is the one that it is to replace, if any."""
@@ -397,7 +400,7 @@ class Ikev1Session(IkeSession):
         self._give_up(self.phase1.suspicion or reason, notify, now)
 
     def _give_up(self, reason: Reason | str, notify: int | None, now: float) -> None:
-        """As initiator try the gateway's other mode, if there is one."""
+        """As initiator try the gateway's other mode, if there is one; then only the last one's failure counts."""
         gateway = self.gateway
         if not self.initiator or gateway is None or self.mode is modes(gateway)[-1]:
             self.close(reason, now, failed=True, notify=notify_name(notify) if notify else None)
@@ -409,7 +412,7 @@ class Ikev1Session(IkeSession):
             self._predecessor = None
         new._wishes, self._wishes = self._wishes, new._wishes
         self._replaced = True
-        self.close(reason, now, failed=True, notify=notify_name(notify) if notify else None)
+        self.close(reason, now)
         new.begin(now)
         if new.state is not State.CLOSED:
             self.context.succeeded(self, new, now)
@@ -454,7 +457,7 @@ class Ikev1Session(IkeSession):
         winner._wishes.extend(self._wishes)
         self._wishes.clear()
         self.context.emit(IkeRekeyed(self.name, self.spi_i, winner.spi_i, winner.spi_r))
-        patience = 1 if (winner if anew else self).initiator else 2
+        patience = 1.0 if (winner if anew else self).initiator else _PATIENCE
         self.leave_at(now + patience * self.context.settings.duplicate_grace, "rekeyed" if anew else reason)
         winner.proceed(now)
 
@@ -491,7 +494,11 @@ class Ikev1Session(IkeSession):
 
     def take_child(self, child: Child, now: float) -> None:
         """A Quick Mode has made it. It replaces what was there for its route when the Quick Mode began; what came up
-        since is the other half of both ends beginning at once, which the nonces settle."""
+        since is the other half of both ends beginning at once, which the nonces settle.
+
+        A responder receives on it before we know it: some install it when message 3 comes. So its initiator sends on
+        the one before for a moment.
+        """
         if self._heir is not None and self._heir.state is State.ESTABLISHED:
             self._heir.take_child(child, now)
             return
@@ -499,7 +506,11 @@ class Ikev1Session(IkeSession):
             if old.is_live and old.sa.routes == child.sa.routes and old.installed_at <= child.initiated_at:
                 old.state = ChildState.REPLACED
                 # What is on its way still comes by it. Whoever did not begin waits longer for the DELETE.
-                old.expires_at = now + self.context.settings.replaced_grace * (1 if child.created_by_us else 2)
+                patience = 1.0 if child.created_by_us else _PATIENCE
+                old.expires_at = now + self.context.settings.replaced_grace * patience
+                if child.created_by_us:
+                    child.replaces = old
+                    child.outbound_due = now + self.context.settings.quick_mode_grace
         child.installed_at = now
         self.add_child(child, now)
 
