@@ -56,9 +56,11 @@ def test_no_agreement_comes_with_our_reason_whoever_initiates(site: Site, case: 
     with pytest.raises(ControlError) as refused:
         site.ours.ask("up", gateway="swan")
     assert refused.value.code == "negotiation_failed" and as_initiator in str(refused.value)
+    explained = str(site.ours.ask("explain", gateway="swan"))
+    assert as_initiator in explained and (as_responder in explained or case == "phase 2")  # one tunnel's last
     assert not any(route["sas"] for route in site.ours.routes)
     for secret in (PSK, OTHER_PSK):
-        assert secret not in site.ours.log + str(site.ours.ask("status"))
+        assert secret not in site.ours.log + explained + str(site.ours.ask("status"))
 
 
 def test_another_pfs_group_shows_after_the_first_route_which_goes_on(site: Site) -> None:
