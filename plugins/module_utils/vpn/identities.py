@@ -16,6 +16,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from .model import Identity, IdentityKind
+from .pem import is_element
 from .selectors import Address
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
@@ -24,6 +25,7 @@ _ESCAPE = re.compile(r"\\([ \"#+,/;<=>\\])")
 _OCTETS = re.compile(r"(?:\\[0-9A-Fa-f]{2})+")
 _ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)\s*=\s*"
                         r"(#(?:[0-9A-Fa-f]{2})+|(?!#)(?:\\[0-9A-Fa-f]{2}|[^\\\";<>])+)", re.ASCII | re.DOTALL)
+_NUMBERS = re.compile(r"([01]\.[0-3]?\d|2\.\d{1,9})(\.\d{1,9})+", re.ASCII)
 _OIDS = {
     "CN": "2.5.4.3", "SURNAME": "2.5.4.4", "SERIALNUMBER": "2.5.4.5", "C": "2.5.4.6", "L": "2.5.4.7", "ST": "2.5.4.8",
     "STREET": "2.5.4.9", "O": "2.5.4.10", "OU": "2.5.4.11", "TITLE": "2.5.4.12", "T": "2.5.4.12",
@@ -142,9 +144,11 @@ def _attribute(text: str) -> Attribute:
     if match is None:
         raise ValueError("an X500 name has the form CN=hq, O=Example, C=DE, and \\ before any \" + , ; < > \\ in it")
     kind, value = match.groups()
-    if kind.upper() not in _OIDS and not kind[0].isdigit():
+    if kind.upper() not in _OIDS and not _NUMBERS.fullmatch(kind):
         raise ValueError(f"{kind} is no attribute type of an X500 name, as CN, O, OU, L, ST, C, DC, UID and E are, and "
                          "any as numbers (2.5.4.3)")
+    if value.startswith("#") and not is_element(bytes.fromhex(value[1:])):
+        raise ValueError("after # in an X500 name stands the encoding of a value, as a whole (#0C026869)")
     try:
         plain = _OCTETS.sub(lambda octets: bytes.fromhex(octets[0].replace("\\", "")).decode(), value)
     except UnicodeDecodeError:

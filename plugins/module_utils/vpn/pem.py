@@ -54,11 +54,17 @@ def _canonical(label: str, body: str, labels: tuple[str, ...]) -> str:
 
 
 def _is_sequence(octets: bytes) -> bool:
-    """Whether it is one DER SEQUENCE whose length (X.690 §8.1.3) is that of the octets."""
-    if len(octets) < 2 or octets[0] != _SEQUENCE:
+    return octets[:1] == bytes((_SEQUENCE,)) and is_element(octets)
+
+
+def is_element(octets: bytes) -> bool:
+    """Whether it is one DER element, whose tag is one octet and whose length (X.690 §10.1) is that of the rest."""
+    if len(octets) < 2 or octets[0] & 0x1F == 0x1F:
         return False
     length, more = octets[1], 0
     if length & 0x80:
         more = length & 0x7F
         length = int.from_bytes(octets[2:2 + more], "big")
+        if length < 0x80 or octets[2] == 0:
+            return False
     return len(octets) == 2 + more + length

@@ -154,7 +154,7 @@ def _check_revocation(certificate: Certificate, issuer: Certificate, declared: S
         if row.issuer_key != issuer.subject_key:
             continue
         try:
-            _check_list(row, issuer, at)
+            check_list(row, issuer, at)
         except (CertificateError, SignatureError) as error:
             if row in declared:
                 reason = f"the revocation list of {issuer} cannot be used: {error}"
@@ -169,7 +169,8 @@ def _check_revocation(certificate: Certificate, issuer: Certificate, declared: S
         raise CertificateError(reason)
 
 
-def _check_list(row: RevocationList, issuer: Certificate, at: float) -> None:
+def check_list(row: RevocationList, issuer: Certificate, at: float) -> None:
+    """What a list must be to say anything of what ``issuer`` issued. Raises CertificateError, SignatureError."""
     if row.unknown_critical:
         raise CertificateError(f"it has a critical extension that is not known here: "
                                f"{', '.join(row.unknown_critical[:4])}")

@@ -40,6 +40,9 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {"sha1": hashes.SHA1(), "sha256": has
                                             "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 _HASHES_BY_SIZE = {row.digest_size: row for row in _HASHES.values()}
 
+NEEDS_NEWER_LIBRARY = "" if NoDigestInfo is not None else "IKEv1 with it needs cryptography 47 or later on this host"
+"""Why this host cannot sign with `signature_schemes.RSA_OF_HASH`, empty where it can."""
+
 ACCEPTED_HASH_IDS = (*(SIGNATURE_HASH_IDS[row.name] for row in schemes.SHA2), IDENTITY_HASH_ID)
 """What we say in SIGNATURE_HASH_ALGORITHMS (RFC 7427 §4, RFC 8420)."""
 
@@ -183,8 +186,8 @@ def _padding(scheme: Scheme) -> padding.PKCS1v15 | padding.PSS:
 
 
 def _no_digest_info() -> NoDigestInfo:
-    if NoDigestInfo is None:
-        raise SignatureError("IKEv1 with an RSA certificate needs cryptography 47 or later on this host")
+    if NEEDS_NEWER_LIBRARY:
+        raise SignatureError(NEEDS_NEWER_LIBRARY)
     return NoDigestInfo()
 
 

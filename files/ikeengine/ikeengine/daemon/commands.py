@@ -165,7 +165,7 @@ class Commands:
         if not isinstance(data, dict) or not isinstance(secrets, dict):
             raise CommandError("bad_request", "reload takes two objects: declaration and secrets")
         try:
-            return self._take(parse(data, secrets))
+            return self._take(parse(data, secrets, time.time()))
         except DeclarationError as error:
             raise CommandError("invalid_declaration", str(error),
                                findings=[finding.as_dict() for finding in error.findings]) from None

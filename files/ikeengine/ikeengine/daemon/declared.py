@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import layout
+from ..ike.certificate_doubts import doubts
 from ..vpn import declaration, rules
 from ..vpn.model import Side
 
@@ -42,9 +43,13 @@ class Declared:
     digest: str
 
 
-def parse(data: Mapping[str, object], secrets: Mapping[str, object]) -> Declared:
-    """Raises declaration.DeclarationError with all findings."""
+def parse(data: Mapping[str, object], secrets: Mapping[str, object], at: float | None = None) -> Declared:
+    """``at`` is the Unix time at which certificates are to be valid, None where they may have expired since they were
+    declared. Raises declaration.DeclarationError with all findings."""
     side = rules.sound(declaration.read(data, secrets=secrets, site_name=socket.gethostname() or "localhost"))
+    findings = rules.against_certificates(side, lambda gateway: doubts(gateway, at))
+    if findings:
+        raise declaration.DeclarationError(tuple(findings))
     return Declared(side, declaration.digest(data))
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import collector
@@ -20,6 +20,7 @@ from . import (
     both_peers,
     both_routes,
     both_tunnels,
+    certificates,
     one_gateway,
     one_host,
     one_machine,
@@ -33,6 +34,7 @@ from . import (
 from .book import (
     BOTH_PHASE1,
     BOTH_PHASE2,
+    CERTIFICATES,
     CHAPTERS,
     ERROR,
     FAR_END,
@@ -50,9 +52,9 @@ from .book import (
 from .likeness import Likenesses, doubtful
 
 # Importing a chapter's file registers its rules.
-__all__ = ["Validation", "against_abilities", "both_gateways", "both_peers", "both_routes", "both_tunnels",
-           "by_itself", "one_gateway", "one_host", "one_machine", "one_peer", "one_site", "one_site_gateways",
-           "one_tunnel", "several_sites", "sound", "table", "validate", "weak"]
+__all__ = ["Validation", "against_abilities", "against_certificates", "both_gateways", "both_peers", "both_routes",
+           "both_tunnels", "by_itself", "certificates", "one_gateway", "one_host", "one_machine", "one_peer",
+           "one_site", "one_site_gateways", "one_tunnel", "several_sites", "sound", "table", "validate", "weak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,11 @@ def sound(side: Side) -> Side:
 def against_abilities(side: Side, abilities: Mapping[str, Abilities]) -> list[Finding]:
     """What the side's tunnels need and its Linux host has not. Without any ability nothing was asked."""
     return [finding for tunnel in side.tunnels for finding in HOST.check(side, tunnel, abilities)] if abilities else []
+
+
+def against_certificates(side: Side, doubts: Callable[[Gateway], Sequence[certificates.Doubt]]) -> list[Finding]:
+    """What is wrong with the certificates of one side, by ``doubts`` of who can read them."""
+    return [finding for gateway in side.gateways for finding in CERTIFICATES.check(side, gateway, doubts(gateway))]
 
 
 def _link(both: Pair) -> list[Finding]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, ParamSpec
+from typing import Any, Generic, ParamSpec
 
 from ..findings import Finding, Severity
 from ..hardware import Abilities
@@ -152,6 +152,10 @@ def _on_host(side: Side, tunnel: Tunnel, _abilities: object) -> Place:
     return f"tunnel {side.name}/{tunnel.name}", (side.name,), (_tunnel_path(tunnel),)
 
 
+def _certificates(side: Side, gateway: Gateway, _doubts: object) -> Place:
+    return _gateway(side, gateway)
+
+
 SITE: Chapter[[Side]] = Chapter("One site", _site)
 PHASE1: Chapter[[SiteSettings, GatewaySettings]] = Chapter("One gateway: settings", _gateway)
 GATEWAY: Chapter[[Side, Gateway]] = Chapter("One gateway: endpoints and credential", _gateway)
@@ -164,5 +168,7 @@ TUNNELS: Chapter[[Pair, TunnelPair]] = Chapter("Both ends of a tunnel: routes", 
 SITES: Chapter[[Sequence[Side]]] = Chapter("All sites", _sites)
 FAR_END: Chapter[[Leftover]] = Chapter("The far end of a gateway", _far_end)
 HOST: Chapter[[Side, Tunnel, Mapping[str, Abilities]]] = Chapter("What a Linux host can do", _on_host)
+CERTIFICATES: Chapter[[Side, Gateway, Sequence[Any]]] = Chapter("What certificates say", _certificates)
 
-CHAPTERS = (SITE, PHASE1, GATEWAY, PHASE2, TUNNEL, BOTH_PHASE1, GATEWAYS, BOTH_PHASE2, TUNNELS, SITES, FAR_END, HOST)
+CHAPTERS = (SITE, PHASE1, GATEWAY, PHASE2, TUNNEL, BOTH_PHASE1, GATEWAYS, BOTH_PHASE2, TUNNELS, SITES, FAR_END, HOST,
+            CERTIFICATES)

@@ -39,6 +39,9 @@ def test_identifiers_that_fit_their_kind(kind, text, value):
     (X500, 'O="Example, Inc."', "an X500 name has the form"), (X500, "CN=hq; O=x", "an X500 name has the form"),
     (X500, "CN=h\\q", "an X500 name has the form"), (X500, "CN=hq\\", "an X500 name has the form"),
     (X500, "CN=#xyz", "an X500 name has the form"), (X500, "CN=a++OU=b", "an X500 name has the form"),
+    (X500, "XY=hq", "XY is no attribute type of an X500 name"), (X500, "SN=1", "SN is no attribute type"),
+    (X500, "3.1=hq", "3.1 is no attribute type"), (X500, "1.40.1=hq", "1.40.1 is no attribute type"),
+    (X500, "CN=#0402", "the encoding of a value, as a whole"), (X500, "CN=#04", "the encoding of a value, as a whole"),
     (X500, r"CN=\FF", "the escaped octets of an X500 name are UTF-8"),
 ])
 def test_identifiers_that_do_not_fit(kind, text, sentence):
