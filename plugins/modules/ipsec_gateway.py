@@ -45,22 +45,21 @@ options:
         description: The pre-shared key, the same at both ends.
         type: str
       certificate:
-        description: The own certificate, as PEM text. Not negotiated in this version.
+        description: The own certificate, as PEM text.
         type: str
       private_key:
-        description: Its private key, as PEM text without a passphrase. Not negotiated in this version.
+        description: Its private key, as PEM text without a passphrase.
         type: str
       ca:
-        description: Certificates of the authorities that the peer's must come from, as PEM texts. Not negotiated
-          in this version.
+        description: Certificates of the authorities that the peer's must come from, as PEM texts.
         type: list
         elements: str
       chain:
-        description: Certificates between the own one and its authority, as PEM texts. Not negotiated in this version.
+        description: Certificates between the own one and its authority, as PEM texts.
         type: list
         elements: str
       crl:
-        description: Revocation lists, as PEM texts. Not negotiated in this version.
+        description: Revocation lists, as PEM texts.
         type: list
         elements: str
   endpoints:
