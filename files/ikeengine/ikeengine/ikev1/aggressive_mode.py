@@ -57,7 +57,7 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     session.candidates = tuple(row for row in candidates if phase1.is_meant(row, theirs))
     if not session.candidates:
         session.candidates = candidates
-        raise phase1.wrong_identity(session, candidates, theirs)
+        raise Refusal(*phase1.wrong_identity(session, candidates, theirs))
     groups = groups_offered(offered)
     if len(groups) > 1:
         raise Refusal(NotifyType.BAD_PROPOSAL_SYNTAX,
@@ -68,7 +68,6 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     phase1.take_public_value(session, payloads, choice.transform)
     session.nonce_i, session.nonce_r = phase1.require(payloads, Nonce).data, phase1.fresh_nonce(session)
     assert session.gateway is not None
-    session.remote_identity = session.gateway.endpoints[0].remote.identity.value
     session.abilities = vendor_ids.read(payloads, nat_traversal=session.gateway.nat_traversal)
     key_exchange = phase1.own_key_exchange(session, choice.transform)
     session.protection = phase1.derive(session)
@@ -93,11 +92,9 @@ def take_answer(session: Ikev1Session, received: Received, now: float) -> None:
     session.abilities = vendor_ids.read(payloads, nat_traversal=gateway.nat_traversal)
     theirs = phase1.require(payloads, Identification)
     session.protection = phase1.derive(session)
-    phase1.check_proof(session, payloads, theirs)
-    phase1.check_identity(session, gateway, theirs)
+    phase1.check_peer(session, [gateway], payloads, theirs, now)
     phase1.take_path(session, payloads, received.datagram)
     session.heard(received.datagram, now)
-    session.remote_identity = gateway.endpoints[0].remote.identity.value
     if session.nat_detected:
         session.float_to_nat_traversal_port()
     assert session.phase1.own_id is not None
@@ -111,7 +108,8 @@ def take_proof(session: Ikev1Session, received: Received, now: float) -> None:
     assert session.phase1.peer_id is not None
     protection = session.protection
     chain = received.chain or session.decrypted(received, protection.phase1)
-    phase1.check_proof(session, chain.payloads, session.phase1.peer_id)
+    assert session.gateway is not None
+    phase1.check_peer(session, [session.gateway], chain.payloads, session.phase1.peer_id, now)
     if received.chain is None:
         protection.accept(received.data, protection.phase1)
     phase1.take_path(session, chain.payloads, received.datagram)

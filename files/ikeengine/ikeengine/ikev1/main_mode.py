@@ -74,7 +74,8 @@ def take_suite(session: Ikev1Session, received: Received, now: float) -> None:
     session.abilities = vendor_ids.read(payloads, nat_traversal=session.gateway.nat_traversal)
     transform = _transform(session)
     session.nonce_i = phase1.fresh_nonce(session)
-    session.ask([phase1.own_key_exchange(session, transform), Nonce(session.nonce_i), *phase1.announce_path(session)],
+    session.ask([phase1.own_key_exchange(session, transform), Nonce(session.nonce_i),
+                 *session.phase1.proven_by.request(), *phase1.announce_path(session)],
                 ExchangeType.MAIN, Step.MAIN_4, now)
 
 
@@ -109,11 +110,9 @@ def take_identity(session: Ikev1Session, received: Received, now: float) -> None
     protection = session.protection
     chain = session.decrypted(received, protection.phase1)
     theirs = phase1.require(chain.payloads, Identification)
-    phase1.check_proof(session, chain.payloads, theirs)
+    phase1.check_peer(session, _alike(session), chain.payloads, theirs, now)
     protection.accept(received.data, protection.phase1)
-    session.gateway = _gateway(session, theirs)
     session.heard(received.datagram, now)
-    session.remote_identity = session.gateway.endpoints[0].remote.identity.value
     identity = phase1.own_identity(session)
     session.answer(received, [identity, *phase1.prove(session, identity), *phase1.shorter_life(session)], Step.UP, now,
                    encrypted=True)
@@ -121,16 +120,15 @@ def take_identity(session: Ikev1Session, received: Received, now: float) -> None
     session.establish(phase1.agreed_life(session), now)
 
 
-def _gateway(session: Ikev1Session, theirs: Identification) -> Gateway:
-    """Of the gateways at that address with that key and suite the one that the peer says it is. Raises Refusal."""
-    assert session.gateway is not None
-    chosen = session.gateway
-    alike = [row for row in session.candidates if row.credential == chosen.credential
-             and any(_suite(each) == _suite(_transform(session)) for each in row.transforms)]
-    for gateway in alike or [chosen]:
-        if phase1.is_meant(gateway, theirs):
-            return gateway
-    raise phase1.wrong_identity(session, alike or [chosen], theirs)
+def _alike(session: Ikev1Session) -> list[Gateway]:
+    """The gateways at that address with that suite and kind of credential, which with pre-shared keys is the one key
+    that decrypted the message; the one by which the suite was chosen first."""
+    method, suite, chosen = session.phase1.proven_by.method, _suite(_transform(session)), session.gateway
+    assert chosen is not None
+    return [chosen, *(row for row in session.candidates if row is not chosen and (
+        row.credential == chosen.credential or row.method is chosen.method is CredentialMethod.CERTIFICATE)
+        and any(_suite(each) == suite for each in row.transforms)
+        and credentials_of(row, session.remote.address).method == method)]
 
 
 def _suite(transform: Transform) -> tuple[object, ...]:
@@ -143,11 +141,9 @@ def take_answered_identity(session: Ikev1Session, received: Received, now: float
     protection = session.protection
     chain = session.decrypted(received, protection.phase1)
     theirs = phase1.require(chain.payloads, Identification)
-    phase1.check_proof(session, chain.payloads, theirs)
+    phase1.check_peer(session, [session.gateway], chain.payloads, theirs, now)
     protection.accept(received.data, protection.phase1)
-    phase1.check_identity(session, session.gateway, theirs)
     session.heard(received.datagram, now)
-    session.remote_identity = session.gateway.endpoints[0].remote.identity.value
     session.establish(phase1.agreed_life(session, chain.payloads), now)
 
 

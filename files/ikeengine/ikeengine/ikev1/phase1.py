@@ -14,6 +14,7 @@ from ..crypto.isakmp_keys import isakmp_keys
 from ..crypto.key_exchange import KeyExchange
 from ..crypto.prf import prf as compute_prf
 from ..ike.context import NONCE_SIZE
+from ..ike.credentials import identification
 from ..ike.refusal import Refusal
 from ..negotiation import identities
 from ..negotiation.answers import another_mode, chose_another, no_udp_here
@@ -23,7 +24,7 @@ from ..negotiation.mismatches import no_common_transform
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram
 from ..vpn.algorithms import Authentication
-from ..vpn.model import Gateway, Mode, Transform
+from ..vpn.model import CredentialMethod, Gateway, Mode, Transform
 from ..wire.errors import MalformedMessage
 from ..wire.v1.attributes import decode_attributes, encode_attributes
 from ..wire.v1.constants import NotifyType
@@ -176,7 +177,7 @@ def _publics(session: Ikev1Session) -> tuple[bytes, bytes]:
 
 def own_identity(session: Ikev1Session) -> Identification:
     assert session.gateway is not None
-    session.phase1.own_id = Identification(*identities.to_wire(session.gateway.endpoints[0].local.identity))
+    session.phase1.own_id = Identification(*identification(session.gateway))
     return session.phase1.own_id
 
 
@@ -185,13 +186,29 @@ def prove(session: Ikev1Session, identity: Identification) -> list[Payload]:
                                           _proven(session, identity, of_initiator=session.initiator))
 
 
-def check_proof(session: Ikev1Session, payloads: Sequence[Payload], identity: Identification) -> None:
+def check_peer(session: Ikev1Session, gateways: Sequence[Gateway], payloads: Sequence[Payload], theirs: Identification,
+               now: float) -> None:
+    """The peer is one of these, and proves it; the gateway that it is, is the session's. Raises NotProven, or Refusal
+    where it proves that it is another."""
+    meant = next((row for row in gateways if is_meant(row, theirs)), None)
+    if meant is not None:
+        session.gateway, session.phase1.credentials = meant, credentials_of(meant, session.remote.address)
+    elif gateways[0].method is CredentialMethod.CERTIFICATE:  # of nobody else we know whom to trust
+        raise NotProven(*wrong_identity(session, gateways, theirs))
+    _check_proof(session, payloads, theirs, now)
+    if meant is None:
+        raise Refusal(*wrong_identity(session, gateways, theirs))
+    session.remote_identity = meant.endpoints[0].remote.identity.value
+
+
+def _check_proof(session: Ikev1Session, payloads: Sequence[Payload], identity: Identification, now: float) -> None:
     """Raises NotProven."""
     account = session.account
     account.presented, account.credential = (identity.id_type, identity.data), "the peer's proof does not hold"
     try:
         session.phase1.proven_by.check(session.protection.transform.authentication, payloads,
-                                       _proven(session, identity, of_initiator=not session.initiator))
+                                       _proven(session, identity, of_initiator=not session.initiator),
+                                       session.context.unix_time(now))
     except Refusal as refusal:
         raise NotProven(refusal.notify, refusal.reason) from None
     account.credential = "the peer's proof holds"
@@ -211,19 +228,15 @@ def _proven(session: Ikev1Session, identity: Identification, *, of_initiator: bo
     return proven
 
 
-def check_identity(session: Ikev1Session, gateway: Gateway, theirs: Identification) -> None:
-    """Raises Refusal."""
-    if not is_meant(gateway, theirs):
-        raise wrong_identity(session, [gateway], theirs)
-
-
 def is_meant(gateway: Gateway, theirs: Identification) -> bool:
     return identities.matches(gateway.endpoints[0].remote.identity, theirs.id_type, theirs.data)
 
 
-def wrong_identity(session: Ikev1Session, candidates: Sequence[Gateway], theirs: Identification) -> Refusal:
-    return Refusal(NotifyType.AUTHENTICATION_FAILED, identities.mismatch(
-        candidates, session.remote.address, (theirs.id_type, theirs.data), None))
+def wrong_identity(session: Ikev1Session, candidates: Sequence[Gateway],
+                   theirs: Identification) -> tuple[NotifyType, Reason]:
+    """What a Refusal is made of."""
+    return NotifyType.AUTHENTICATION_FAILED, identities.mismatch(
+        candidates, session.remote.address, (theirs.id_type, theirs.data), None)
 
 
 # ------------------------------------------------------------------------------------------------ NAT traversal
