@@ -105,18 +105,24 @@ class _AeadProtection:
 
 
 class _CbcProtection:
-    """RFC 7296 §3.14: encrypt, then authenticate the message from its first octet to the last before the ICV."""
+    """RFC 7296 §3.14: encrypt, then authenticate the message from its first octet to the last before the ICV.
 
-    __slots__ = ("_decryptor", "_encryptor", "_integrity")
+    Nobody uses both directions of one key, so each has its context when it is first used.
+    """
+
+    __slots__ = ("_decryptor", "_encryption", "_encryptor", "_integrity", "_key")
 
     def __init__(
         self, encryption: Encryption, integrity: Authentication, key_encryption: bytes, key_integrity: bytes
     ) -> None:
-        self._encryptor = CbcEncryptor(encryption, key_encryption)
-        self._decryptor = CbcDecryptor(encryption, key_encryption)
+        self._encryption, self._key = encryption, key_encryption
+        self._encryptor: CbcEncryptor | None = None
+        self._decryptor: CbcDecryptor | None = None
         self._integrity = Integrity(integrity, key_integrity)
 
     def seal(self, prefix: bytes, padded: bytes) -> bytes:
+        if self._encryptor is None:
+            self._encryptor = CbcEncryptor(self._encryption, self._key)
         body = self._encryptor.encrypt(padded)
         return b"".join((prefix, body, self._integrity.icv(prefix, body)))
 
@@ -124,4 +130,6 @@ class _CbcProtection:
         end = len(data) - self._integrity.icv_size
         if not hmac.compare_digest(self._integrity.icv(data[:end]), data[end:]):
             raise IntegrityError("the message's integrity check value is wrong")
+        if self._decryptor is None:
+            self._decryptor = CbcDecryptor(self._encryption, self._key)
         return self._decryptor.decrypt(data[offset:end])

@@ -124,9 +124,11 @@ class Engine:
                     watcher.put_nowait(event)
         for datagram in self.manager.datagrams_to_send():
             self.sockets.send_ike(datagram)
-        if self._timer is not None:
-            self._timer.cancel()
         due = self.manager.next_timer()
+        if self._timer is not None:
+            if due is not None and due >= self._timer.when():
+                return  # it may come too early: then it is set anew
+            self._timer.cancel()
         self._timer = self._loop.call_at(due, self._on_timer) if due is not None else None
 
     def receive_ike(self, datagram: Datagram) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from ..asn1 import names
@@ -26,6 +27,7 @@ _KIND_OF = {IdType.IPV4_ADDR: IdentityKind.IP_ADDRESS, IdType.IPV6_ADDR: Identit
             IdType.FQDN: IdentityKind.DOMAIN_NAME, IdType.RFC822_ADDR: IdentityKind.DOMAIN_INFORMATION}
 
 
+@lru_cache(maxsize=4096)
 def to_wire(identity: Identity) -> tuple[int, bytes]:
     """Identification type and data."""
     if identity.kind is IdentityKind.IP_ADDRESS:
