@@ -4,9 +4,9 @@
 """A site as strongSwan has it: ``swanctl.conf`` and, apart, its secrets (strongSwan documentation, swanctl.conf).
 
 Each tunnel route is a child of its own, as ikeengine has it, unless the tunnel shares its SA pairs. The children's
-``reqid`` are fixed, because strongSwan may otherwise choose one for two children that it makes anew at once. Each
-endpoint pair is a connection with its own identities: strongSwan reaches only for a connection's first address, so the
-first pair's initiates, the others answer.
+``reqid`` are fixed, because strongSwan may otherwise choose one for two children that it makes anew at once; but not
+those of several routes, which a peer may narrow to several SAs. Each endpoint pair is a connection with its own
+identities: strongSwan reaches only for a connection's first address, so the first pair's initiates, the others answer.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ def _child(tunnel: Tunnel, routes: tuple[Route, ...], reqid: int, start: Start) 
     if not routes:
         yield f"if_id_in = {reqid}"
         yield f"if_id_out = {reqid}"
-    yield f"reqid = {reqid}"
+    if len(routes) < 2:
+        yield f"reqid = {reqid}"
     protocol = tunnel.proposals[0].protocol.name.lower()
     yield f"{protocol}_proposals = {', '.join(child_proposal(proposal, tunnel) for proposal in tunnel.proposals)}"
     expiration = tunnel.proposals[0].expiration

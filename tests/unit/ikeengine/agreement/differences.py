@@ -143,6 +143,8 @@ def own_settings(draw: random.Random, both: Both, end: Data) -> None:
     for tunnel in end["tunnels"]:
         with_ah = declarations.protocol_of(end, tunnel) is Protocol.AH
         tunnel["dataplane"] = draw.choice(("auto", "kernel") if with_ah else ("auto", "kernel", "userspace"))
+        if gateway["ike_version"] == 2:
+            tunnel["sa_pairs"] = draw.choice(("per-route", "per-tunnel"))
     end["policy"] = "standard"
 
 

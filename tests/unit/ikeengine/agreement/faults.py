@@ -241,7 +241,8 @@ def both_only_answer(draw: random.Random, both: Both, end: Data) -> None:
         _gateway(row)["start"] = "answer"
 
 
-@_fault("gateway-declared-twice", "tunnel route", "far-end-has-no-gateway", "tunnel-without-counterpart")
+@_fault("gateway-declared-twice", "tunnel route", "far-end-has-no-gateway", "tunnel-without-counterpart",
+        "shared-transforms-differ")
 def gateway_split_in_two(draw: random.Random, both: Both, end: Data) -> None:
     """Half of the tunnels under a second gateway of the same endpoints."""
     _with_tunnels(draw, both, 2)

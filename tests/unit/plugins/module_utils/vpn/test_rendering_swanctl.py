@@ -210,3 +210,19 @@ def test_a_route_based_tunnel_is_everything_on_an_interface(hq):
     text = rendered(hq).files["swanctl.conf"]
     assert "local_ts = 0.0.0.0/0, ::/0" in text and "if_id_out = 1" in text
     assert "# tunnel lan: make an xfrm interface with the if_id of the child" in text
+
+
+def test_routes_that_share_an_sa_pair_are_one_child_which_has_no_fixed_reqid(hq):
+    """The peer may narrow it to several SAs."""
+    tunnel = hq["tunnels"][0]
+    tunnel["routes"] = [{"local": local, "remote": remote} for local in ("10.1.0.0/24", "10.1.1.0/24")
+                        for remote in ("10.2.0.0/24", "10.2.1.0/24")]
+    tunnel["sa_pairs"] = "per-tunnel"
+    text = rendered(hq).files["swanctl.conf"]
+    assert text.count("local_ts") == 1 and "reqid" not in text
+    assert "local_ts = 10.1.0.0/24, 10.1.1.0/24\n" in text and "remote_ts = 10.2.0.0/24, 10.2.1.0/24\n" in text
+    del tunnel["routes"][3]
+    text = rendered(hq).files["swanctl.conf"]
+    assert [line.strip() for line in text.splitlines() if "_ts" in line] == [
+        "local_ts = 10.1.0.0/24", "remote_ts = 10.2.0.0/24, 10.2.1.0/24", "local_ts = 10.1.1.0/24",
+        "remote_ts = 10.2.0.0/24"]
