@@ -76,10 +76,16 @@ def here(path: Path) -> None:
 
 
 def _here(cells: Mapping[int, Cell], dataplane: str) -> Iterator[Outcome]:
-    """What strongSwan has not comes last, so that its daemon is started once."""
-    with stage(dataplane) as made:
-        for number, cell in sorted(cells.items(), key=lambda item: item[1].peer, reverse=True):
-            yield _tried(number, cell, made)
+    """What strongSwan has not comes last, so that its daemon is started once. Whatever failed may have left something
+    behind, so the next cell has a stage of its own."""
+    waiting = sorted(cells.items(), key=lambda item: item[1].peer)
+    while waiting:
+        with stage(dataplane) as made:
+            failed = False
+            while waiting and not failed:
+                outcome = _tried(*waiting.pop(), made)
+                failed = outcome.reason is not None
+                yield outcome
 
 
 def _tried(number: int, cell: Cell, made: Stage) -> Outcome:
@@ -90,6 +96,5 @@ def _tried(number: int, cell: Cell, made: Stage) -> Outcome:
         attempt(cell, made)
     except Exception as error:
         log = "\n".join(f"--- {type(end).__name__}\n{end.log[start:]}" for end, start in read.items())
-        made.strike()
         return Outcome(number, f"{type(error).__name__}: {error}", time.monotonic() - begun, log)
     return Outcome(number, None, time.monotonic() - begun)

@@ -28,7 +28,7 @@ MASQUERADE = "-t nat -A POSTROUTING -s 10.99.0.0/16 -p udp -j MASQUERADE --to-po
 
 
 class Stage:
-    """Both ends' daemons, started when a cell first needs them; a cell that failed leaves none of them running."""
+    """Both ends' daemons, started when a cell first needs them."""
 
     def __init__(self, namespaces: dict[str, Namespace], folder: Path, dataplane: str) -> None:
         kernel = strongswan.KERNEL if dataplane == KERNEL else strongswan.LIBIPSEC
