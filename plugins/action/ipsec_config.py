@@ -17,7 +17,7 @@ from ..plugin_utils.sides import FIELDS
 from ..plugin_utils.vaulted import decrypted
 
 _OPTIONS = {*FIELDS, "secrets", "site_name", "add_tunnels", "state"}
-_KEYS = {"psk-missing", "private-key-missing"}
+_KEYS = {"psk-missing", "private-key-missing", "ppk-missing"}
 """What a declaration lacks that is shown without keys."""
 
 

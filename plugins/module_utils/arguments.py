@@ -56,7 +56,8 @@ PROPOSAL = {
 GATEWAY = {
     "credential": {"type": "dict", "options": {
         "method": {"type": "str"},
-        **{name: {"type": "str", "no_log": True} for name in ("psk", "private_key")},
+        **{name: {"type": "str", "no_log": True} for name in ("psk", "private_key", "ppk_key")},
+        "ppk": {"type": "dict"},
         "certificate": {"type": "str"},
         **{name: {"type": "list", "elements": "str"} for name in ("ca", "chain", "crl")}}},
     **NAME,

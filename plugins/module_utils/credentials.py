@@ -17,7 +17,7 @@ from .vpn.declaration import DEFAULT_TRANSFORM, GATEWAY, read_gateway
 from .vpn.reading import Fields, Misfits, is_field
 
 _OF_CERTIFICATES = ("certificate", "private_key", "ca", "chain", "crl")
-_SECRET = ("psk", "private_key")
+_SECRET = ("psk", "private_key", "ppk_key")
 _FOR_THE_HOST = {"declaration-missing-field", "declaration-unknown-reference"}
 """What only shows beside what the host has: a task may name nothing but what it changes."""
 

@@ -213,20 +213,22 @@ def differences(before: Declared, after: Declared, digest_key: bytes) -> tuple[d
     changed = [path for path in sorted(left.keys() | right.keys()) if left.get(path) != right.get(path)]
     old = {path: left[path] for path in changed if path in left}
     new = {path: right[path] for path in changed if path in right}
-    keys_before, keys_after = _keys(before), _keys(after)
-    for name in sorted(keys_before.keys() | keys_after.keys()):
-        if keys_before.get(name) != keys_after.get(name):
-            for keys, side in ((keys_before, old), (keys_after, new)):
-                if name in keys:
-                    field = "private_key" if "private_key" in keys[name] else "psk"
-                    shown = keyed_digest(keys[name], digest_key)[:_SHOWN_DIGITS]
-                    side[f"gateways[{name}].credential.{field}"] = f"keyed digest {shown}"
+    keys_before, keys_after = _digests(before, digest_key), _digests(after, digest_key)
+    for path in sorted(keys_before.keys() | keys_after.keys()):
+        if keys_before.get(path) != keys_after.get(path):
+            old |= {path: keys_before[path]} if path in keys_before else {}
+            new |= {path: keys_after[path]} if path in keys_after else {}
     return old, new
 
 
-def _keys(declared: Declared) -> Mapping[str, Any]:
-    keys = declared.secrets.get("gateways", {})
-    return keys if isinstance(keys, Mapping) else {}
+def _digests(declared: Declared, digest_key: bytes) -> dict[str, str]:
+    """What is shown of each key, by its path: another digest where it, or the method that reads it, is another."""
+    gateways = declared.secrets.get("gateways", {})
+    keys = {name: kept for name, kept in gateways.items() if isinstance(kept, Mapping)
+            } if isinstance(gateways, Mapping) else {}
+    return {f"gateways[{name}].credential.{field}": "keyed digest " + keyed_digest(
+                {"method": kept.get("method"), field: secret}, digest_key)[:_SHOWN_DIGITS]
+            for name, kept in keys.items() for field, secret in kept.items() if field != "method"}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

@@ -62,6 +62,13 @@ options:
         description: Revocation lists, as PEM texts.
         type: list
         elements: str
+      ppk:
+        description: A post-quantum pre-shared key beside the others, with IKEv2. C(id), by which both ends know it, and
+          C(required), which is V(true) unless a peer without it is taken, too.
+        type: dict
+      ppk_key:
+        description: That key, the same at both ends - text, or hexadecimal digits after C(0x).
+        type: str
   endpoints:
     description:
       - Pairs of C(local) and C(remote), each with C(address) and C(identifier), an identifier with C(type) and

@@ -23,6 +23,7 @@ from ikeengine.vpn.model import (
     KeepAlive,
     Mode,
     Platform,
+    Ppk,
     Secret,
     Transform,
     Tunnel,
@@ -58,13 +59,17 @@ _ABSENT: dict[tuple[type, str], Callable[[random.Random], Any]] = {
     (Expiration, "kilobytes"): lambda draw: draw.choice(_INTEGERS),
     (Credential, "certificate"): lambda draw: "a certificate",
     (Credential, "secret"): lambda draw: draw.choice(_SECRETS),
+    (Credential, "ppk"): lambda draw: Ppk(draw.choice(_PPK_IDS), draw.random() < 0.5, draw.choice(_SECRETS)),
+    (Ppk, "secret"): lambda draw: draw.choice(_SECRETS),
     (Platform, "firmware"): lambda draw: draw.choice(("11.10", "12.1", "12.11.3")),
 }
 """What stands in a field where nothing does."""
+_PPK_IDS = ("ppk-1", "ppk-2")
 _TEXTS: dict[tuple[type, str], tuple[str, ...]] = {
     (Platform, "model"): ("XTM 510", "T40", "M270", "strongSwan", "linux"),
     (Platform, "firmware"): ("11.10", "12.1", "12.11.3"),
     (VirtualInterface, "name"): ("ike0", "ike1"),
+    (Ppk, "id"): _PPK_IDS,
 }
 _NAMES = {"name", "gateway"}
 """What says only which is which; whether it is well said is for reading to find."""

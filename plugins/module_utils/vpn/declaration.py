@@ -38,6 +38,7 @@ from .model import (
     Mode,
     Platform,
     Policy,
+    Ppk,
     Proposal,
     Protocol,
     Route,
@@ -71,10 +72,11 @@ PROPOSAL = ("name", "protocol", "authentication", "encryption", "force_key_expir
 GATEWAY = ("name", "ike_version", "mode", "credential", "endpoints", "transforms", "nat_traversal",
            "dead_peer_detection", "ike_keep_alive", "start")
 ENDPOINT = ("address", "public_address", "identifier")
-_CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl")
+_CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl", "ppk", "ppk_key")
 TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "sa_pairs", "dataplane", "interface")
 
 _DAY = 86400
+_LONGEST_PPK_ID = 255
 _COLON = re.compile("(?<=[0-9a-f]):(?=[0-9a-f])")
 """Between two octets of a hexadecimal key, where bytes.fromhex takes a space."""
 _UNREAD_ADDRESS = ipaddress.IPv4Address(0)
@@ -162,8 +164,8 @@ class _Keys:
         """The fields that are kept for it, or None."""
         if gateway not in self._gateways:
             return None
-        return Fields(self._gateways[gateway], f"secrets.gateways[{gateway}]", ("method", "psk", "private_key"),
-                      self._misfits, hidden=True)
+        return Fields(self._gateways[gateway], f"secrets.gateways[{gateway}]",
+                      ("method", "psk", "private_key", "ppk_key"), self._misfits, hidden=True)
 
 
 def read_gateway(fields: Fields, transforms: Mapping[str, Transform], shared: tuple[Transform, ...] = (),
@@ -200,27 +202,28 @@ def _credential(fields: Fields, gateway: str, keys: _Keys | None) -> Credential:
     credential = fields.section("credential", _CREDENTIAL, hidden=True)
     method = credential.take("method", reading.choice(CredentialMethod), CredentialMethod.PSK,
                              required=True)
+    kept = None if keys is None else keys.of(gateway)
     return Credential(
         method=method,
-        secret=_key(credential, gateway, method, keys),
+        secret=_key(credential, method, kept, known=keys is not None),
         certificate=credential.take("certificate", _pem_block(method, "certificate", pem.CERTIFICATE), None),
         ca=credential.take("ca", _pem_blocks(method, "ca", pem.CERTIFICATE), ()),
         chain=credential.take("chain", _pem_blocks(method, "chain", pem.CERTIFICATE), ()),
         crl=credential.take("crl", _pem_blocks(method, "crl", pem.CRL), ()),
+        ppk=_ppk(credential, kept, known=keys is not None),
     )
 
 
-def _key(credential: Fields, gateway: str, method: CredentialMethod, keys: _Keys | None) -> Secret | None:
-    """The gateway's key, from where it stands inline or from the secrets."""
+def _key(credential: Fields, method: CredentialMethod, kept: Fields | None, *, known: bool) -> Secret | None:
+    """The gateway's key, from where it stands inline or from what is ``kept`` for it; ``known`` says that keys are."""
     field, other = ("psk", "private_key") if method is not CredentialMethod.CERTIFICATE else ("private_key", "psk")
     if other in credential:
         credential.report(other, Misfit(f"method {method.value} has no {other}",
                                         f"Remove {other}, or change the method", state="is set"))
     if field in credential:
         return credential.take(field, key_parser(method), None)
-    if keys is None or "method" not in credential:
+    if not known or "method" not in credential:
         return None
-    kept = keys.of(gateway)
     if kept is None:
         credential.report(field, Misfit(f"a gateway with method {method.value} needs its key", f"Set {field}",
                                         code="missing-field", state="is missing"))
@@ -232,6 +235,43 @@ def _key(credential: Fields, gateway: str, method: CredentialMethod, keys: _Keys
                                         state="is missing"))
         return None
     return kept.take(field, key_parser(method), None, required=True)
+
+
+def _ppk(credential: Fields, kept: Fields | None, *, known: bool) -> Ppk | None:
+    """The post-quantum pre-shared key; its octets stand inline or are ``kept``, as those of the other key."""
+    if "ppk" not in credential:
+        if "ppk_key" in credential:
+            credential.report("ppk_key", Misfit("both ends know a post-quantum pre-shared key by an identity",
+                                                "Set ppk.id, or remove ppk_key", state="is set"))
+        return None
+    section = credential.section("ppk", ("id", "required"))
+    identity, required = section.take("id", _ppk_id, "", required=True), section.take("required", reading.flag, True)
+    if "ppk_key" in credential:
+        return Ppk(identity, required, credential.take("ppk_key", _ppk_key, None))
+    if known and (kept is None or "ppk_key" not in kept):
+        credential.report("ppk_key", Misfit("a gateway with ppk needs its key", "Set ppk_key", code="missing-field",
+                                            state="is missing"))
+    return Ppk(identity, required, None if kept is None else kept.take("ppk_key", _ppk_key, None))
+
+
+def _ppk_id(value: object) -> str:
+    identity = reading.text(value)
+    if not identity.isprintable() or len(identity.encode()) > _LONGEST_PPK_ID:
+        raise Misfit(f"an identity is printable and has at most {_LONGEST_PPK_ID} octets", "Choose such a name")
+    return identity
+
+
+def _ppk_key(value: object) -> Secret:
+    """Text, or hexadecimal digits after ``0x``. No misfit holds what was written."""
+    if not isinstance(value, str) or not value.strip().lower().startswith("0x"):
+        return key_parser(CredentialMethod.PSK)(value)
+    try:
+        octets = bytes.fromhex(_COLON.sub(" ", value.strip().lower().removeprefix("0x")))
+    except ValueError:
+        octets = b""
+    if not octets:
+        raise Misfit("after 0x stands an even number of hexadecimal digits", "Write it so", state="is not")
+    return Secret(octets)
 
 
 def read_platform(site: Fields) -> Platform:

@@ -175,12 +175,25 @@ class EndpointPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Ppk:
+    """A post-quantum pre-shared key beside the credential (RFC 8784). Both ends know it by ``id``.
+
+    An end for which it is not ``required`` takes a peer without it, too. ``secret`` is None where only its existence is
+    known.
+    """
+
+    id: str
+    required: bool = True
+    secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """``secret`` is the pre-shared key, or the certificate's private key in PEM.
 
-    It is None where only the existence of a key is known (a declaration without its secrets). The others belong to
-    certificates, each one PEM block: the own one, the authorities that the peer's must come from, what lies between the
-    own one and its authority, and revocation lists.
+    It is None where only the existence of a key is known (a declaration without its secrets). ``certificate`` to
+    ``crl`` belong to certificates, each one PEM block: the own one, the authorities that the peer's must come from,
+    what lies between the own one and its authority, and revocation lists.
     """
 
     method: CredentialMethod
@@ -189,6 +202,7 @@ class Credential:
     ca: tuple[str, ...] = ()
     chain: tuple[str, ...] = ()
     crl: tuple[str, ...] = ()
+    ppk: Ppk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +364,6 @@ def _scalar(text: str) -> str:
 __all__ = [
     "Address", "Credential", "CredentialMethod", "DataPlaneChoice", "DeadPeerDetection", "Direction", "Endpoint",
     "EndpointPair", "Expiration", "Gateway", "Identity", "IdentityKind", "IkeVersion", "KeepAlive", "Mode", "Network",
-    "Platform", "Policy", "Proposal", "Protocol", "Route", "SaPairs", "Secret", "Selector", "Side", "Start",
+    "Platform", "Policy", "Ppk", "Proposal", "Protocol", "Route", "SaPairs", "Secret", "Selector", "Side", "Start",
     "Transform", "Tunnel", "VirtualInterface",
 ]

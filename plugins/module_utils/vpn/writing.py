@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from . import durations
 from .algorithms import KeyEncapsulation
-from .model import Credential, CredentialMethod, Endpoint, Gateway, Proposal, Secret, Side, Transform, Tunnel
+from .model import Credential, CredentialMethod, Endpoint, Gateway, Proposal, Side, Transform, Tunnel
 
 VERSION = 1
 """Of the format that ``write`` gives and ``declaration.read`` takes."""
@@ -33,9 +33,8 @@ def write(side: Side) -> tuple[dict[str, object], dict[str, object]]:
         "gateways": [_write_gateway(gateway) for gateway in side.gateways],
         "tunnels": [_write_tunnel(tunnel) for tunnel in side.tunnels],
     }
-    keys = {gateway.name: _write_key(gateway.credential.method, gateway.credential.secret)
-            for gateway in side.gateways if gateway.credential.secret is not None}
-    return declaration, {"version": VERSION, "gateways": keys}
+    keys = {gateway.name: _write_keys(gateway.credential) for gateway in side.gateways}
+    return declaration, {"version": VERSION, "gateways": {name: key for name, key in keys.items() if key}}
 
 
 def joined(declared: Iterable[_Item], used: Iterable[_Item]) -> tuple[_Item, ...]:
@@ -113,15 +112,22 @@ def _write_tunnel(tunnel: Tunnel) -> dict[str, object]:
 
 
 def _write_credential(credential: Credential) -> dict[str, object]:
+    ppk = credential.ppk
     return _plain(method=credential.method.value, certificate=credential.certificate, ca=list(credential.ca) or None,
-                  chain=list(credential.chain) or None, crl=list(credential.crl) or None)
+                  chain=list(credential.chain) or None, crl=list(credential.crl) or None,
+                  ppk=None if ppk is None else {"id": ppk.id, "required": ppk.required})
 
 
-def _write_key(method: CredentialMethod, secret: Secret) -> dict[str, object]:
-    octets = secret.octets
-    if method is CredentialMethod.CERTIFICATE:
-        return {"method": method.value, "private_key": octets.decode()}
-    return {"method": method.value, "psk": octets.decode() if method is CredentialMethod.PSK else octets.hex()}
+def _write_keys(credential: Credential) -> dict[str, object]:
+    """What is secret in it, and the method that says how to read that; empty where nothing is known."""
+    method, secret, ppk = credential.method, credential.secret, credential.ppk
+    keys: dict[str, object] = {}
+    if secret is not None:
+        field = "private_key" if method is CredentialMethod.CERTIFICATE else "psk"
+        keys[field] = secret.octets.hex() if method is CredentialMethod.HEX_PSK else secret.octets.decode()
+    if ppk is not None and ppk.secret is not None:
+        keys["ppk_key"] = f"0x{ppk.secret.octets.hex()}"
+    return {"method": method.value, **keys} if keys else {}
 
 
 def _name(row: KeyEncapsulation | None) -> str | None:

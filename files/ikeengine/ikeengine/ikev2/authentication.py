@@ -115,7 +115,7 @@ def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], 
     if not by_certificate:
         account.credential = "the proof is not that of our pre-shared key"
         if not equal(proof.data, _shared_key(session, gateway, identity, of_initiator)):
-            raise _refusal(another_key(gateway, peer))
+            raise _refusal(another_key(gateway, peer, with_ppk=session.protection.ppk))
         account.credential = "the proof is that of our pre-shared key"
         return None
     sent = _bodies(payloads, CertificateEncoding.X509_SIGNATURE)

@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..crypto.key_derivation import IkeKeys
 from ..ike.credentials import identification
 from ..ike.refusal import Refusal
 from ..negotiation import identities
 from ..negotiation.answers import not_authentic, refused, undeclared
-from ..negotiation.credentials import another_gateways_suite
+from ..negotiation.credentials import another_gateways_suite, no_common_ppk
 from ..negotiation.reasons import Reason
-from ..vpn.model import Gateway, Transform, Tunnel
+from ..vpn.model import Gateway, Ppk, Transform, Tunnel
 from ..wire.authentication import Authentication
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.identification import Identification, IdentificationInitiator, IdentificationResponder
 from ..wire.message import Payload, first, notify
 from ..wire.notify import Notify
 from ..wire.security_association import SecurityAssociation
-from . import authentication
+from . import authentication, ppk
 from .child_negotiation import ChildOffer, grant
 from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name, require
@@ -38,18 +39,21 @@ class IkeAuth(Task):
 
     def __init__(self) -> None:
         self._offer: ChildOffer | None = None
+        self._plain_keys: IkeKeys | None = None
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload]:
         gateway = session.gateway
         assert gateway is not None
         pair = gateway.endpoints[0]
         own = IdentificationInitiator(*identification(gateway))
+        key = gateway.credential.ppk
+        with_ppk = self._mix(session, gateway, key, own) if session.uses_ppk and key is not None else []
         certificates, proof = authentication.prove(session, gateway, own, of_initiator=True)
         payloads: list[Payload] = [own, *certificates]
         if session.context.is_first_contact(session):
             payloads.append(Notify(NotifyType.INITIAL_CONTACT))
         payloads += [*authentication.request((gateway,)),
-                     IdentificationResponder(*identities.to_wire(pair.remote.identity)), proof]
+                     IdentificationResponder(*identities.to_wire(pair.remote.identity)), proof, *with_ppk]
         wanted = session.requests.take(CreateChild)
         while wanted is not None and not wanted.is_wanted(session):
             wanted = session.requests.take(CreateChild)
@@ -63,6 +67,25 @@ class IkeAuth(Task):
                 payloads += [self._offer.security_association(), *self._offer.selectors()]
         return payloads
 
+    def _mix(self, session: Ikev2Session, gateway: Gateway, key: Ppk, own: Identification) -> list[Payload]:
+        """Mix in the post-quantum pre-shared key. What names it, and where it is not required the proof without it."""
+        self._plain_keys = session.protection.keys
+        payloads: list[Payload] = [ppk.named(key)]
+        if not key.required:
+            _certificates, plain = authentication.prove(session, gateway, own, of_initiator=True)
+            payloads.append(Notify(NotifyType.NO_PPK_AUTH, plain.data))
+        ppk.mix(session, key)
+        return payloads
+
+    def _unmix(self, session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload]) -> None:
+        """A responder that does not confirm the key has gone on without it. Raises Refusal."""
+        key = gateway.credential.ppk
+        if self._plain_keys is None or key is None or notify(payloads, NotifyType.PPK_IDENTITY) is not None:
+            return
+        if key.required:
+            raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_common_ppk(gateway, session.remote.address, None))
+        session.protection.keys, session.protection.ppk = self._plain_keys, False
+
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         gateway = session.gateway
         assert gateway is not None
@@ -73,6 +96,7 @@ class IkeAuth(Task):
         session.account.presented = theirs.id_type, theirs.data
         try:
             _check_identity(session, gateway, theirs)
+            self._unmix(session, gateway, payloads)
             authentication.check(session, gateway, payloads, theirs, proof, now, of_initiator=False)
         except Refusal as refusal:
             # The peer already holds an IKE SA that we will not use: tell it (RFC 7296 §2.21.2).
@@ -127,11 +151,15 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     gateway = _gateway(session, theirs, asked)
     session.gateway = gateway
     session.protection.transform = _same_suite(gateway, session.protection.transform) or session.protection.transform
+    if proof is not None:
+        proof = ppk.took(session, gateway, payloads, proof)
     scheme = authentication.check(session, gateway, payloads, theirs, proof, now, of_initiator=True)
     session.remote_identity = gateway.endpoints[0].remote.identity.value
     own = IdentificationResponder(*identification(gateway))
     certificates, our_proof = authentication.prove(session, gateway, own, of_initiator=False, like=scheme)
     answer: list[Payload] = [own, *certificates, our_proof]
+    if session.protection.ppk:
+        answer.append(Notify(NotifyType.PPK_IDENTITY))
     if notify(payloads, NotifyType.INITIAL_CONTACT) is not None:
         session.context.initial_contact(session, now)
     session.establish(now)

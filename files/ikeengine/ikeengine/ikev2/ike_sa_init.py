@@ -16,6 +16,7 @@ from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import NO_SPI, State
 from ..negotiation.answers import chose_another, no_group, no_transform, no_udp_here, refused, without_its_exchange
+from ..negotiation.credentials import no_common_ppk
 from ..negotiation.ikev2_proposals import choose_ike, ike_offers, kept, offer_ike
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
@@ -29,7 +30,7 @@ from ..wire.message import Message, Payload, all_of, notify
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
 from ..wire.security_association import SecurityAssociation
-from . import authentication, nat_detection
+from . import authentication, nat_detection, ppk
 from .exchange import Task, error_in, notify_name, require
 from .ike_auth import IkeAuth
 from .intermediate import Additional, IkeIntermediate
@@ -70,7 +71,7 @@ class IkeSaInit(Task):
             payloads.append(authentication.announce())
         if any(row.additional_key_exchange for row in gateway.transforms):
             payloads.append(Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
-        return payloads + self._announced
+        return payloads + ppk.announced([gateway]) + self._announced
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         gateway = session.gateway
@@ -105,6 +106,9 @@ class IkeSaInit(Task):
         session.peer_public = key_exchange.data
         session.fragmentation = notify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
         session.signature_hashes = authentication.announced(payloads)
+        session.uses_ppk = ppk.is_announced(payloads) and gateway.credential.ppk is not None
+        if not session.uses_ppk and gateway.credential.ppk is not None and gateway.credential.ppk.required:
+            raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_common_ppk(gateway, session.remote.address, None))
         _take_nat(session, payloads, session.answered_by)
         session.protection = derive(session)
         if session.nat_detected:
@@ -168,6 +172,8 @@ def respond(session: Ikev2Session, message: Message, datagram: Datagram, now: fl
         answer.append(authentication.announce())
     if session.additional is not None:
         answer.append(Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
+    if ppk.is_announced(payloads):
+        answer += ppk.announced(session.candidates)
     answer += nat_detection.announce(session.spi_i, session.spi_r, datagram.local, datagram.remote, pretend)
     answer += certificates
     session.answer_init(answer, datagram, now)

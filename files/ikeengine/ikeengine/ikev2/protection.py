@@ -27,7 +27,7 @@ from ..wire.message import (
 class Protection:
     """Raises `CryptoError` on what does not authenticate."""
 
-    __slots__ = ("_cipher_in", "_cipher_out", "keys", "transform")
+    __slots__ = ("_cipher_in", "_cipher_out", "keys", "ppk", "transform")
 
     def __init__(self, transform: Transform, skeyseed: bytes, nonce_i: bytes, nonce_r: bytes, spi_i: bytes,
                  spi_r: bytes, *, initiator: bool) -> None:
@@ -38,6 +38,8 @@ class Protection:
         of_responder = IkeCipher(transform.encryption, integrity, keys.sk_er, keys.sk_ar)
         self.transform = transform
         self.keys: IkeKeys = keys
+        #: A post-quantum pre-shared key is in the keys.
+        self.ppk = False
         self._cipher_out, self._cipher_in = ((of_initiator, of_responder) if initiator
                                              else (of_responder, of_initiator))
 
@@ -47,7 +49,7 @@ class Protection:
 
     @property
     def suite(self) -> str:
-        return suite(self.transform)
+        return suite(self.transform) + ("/PPK" if self.ppk else "")
 
     def exported(self, spi_i: bytes, spi_r: bytes) -> IkeKeyed:
         """The keys, to leave the session: see ``Settings.export_keys``."""

@@ -75,6 +75,8 @@ class Ikev2Session(IkeSession):
         #: What the peer may verify signatures with (RFC 7427 §4), empty where it does not say.
         self.signature_hashes: frozenset[int] = frozenset()
         self.additional: Additional | None = None
+        #: Both ends have announced a post-quantum pre-shared key.
+        self.uses_ppk = False
         self._protection: Protection | None = None
         #: The keys that hold once the answer that is being made is on its way.
         self.protection_after_answer: Protection | None = None
@@ -374,7 +376,7 @@ class Ikev2Session(IkeSession):
         self._sent_at = now
         self._repeat_answer(datagram)
         if self.protection_after_answer is not None:
-            self._protection, self.protection_after_answer = self.protection_after_answer, None
+            self.protection, self.protection_after_answer = self.protection_after_answer, None
         if refusal is not None and refusal.fatal:
             self.close(refusal.reason, now, failed=True, notify=notify_name(refusal.notify))
         elif self._closes_after_answer:
@@ -437,6 +439,7 @@ class Ikev2Session(IkeSession):
         new.candidates, new.remote_identity = self.candidates, self.remote_identity
         new.single_pairs = self.single_pairs
         new.fragmentation, new.account = self.fragmentation, self.account
+        new.protection.ppk = self.protection.ppk
         new.state, new.established_at, new.awaits_children = State.ESTABLISHED, now, True
         new._half_open_until = None
         new.begin_lifetime(transform.sa_life, now)

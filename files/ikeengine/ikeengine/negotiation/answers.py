@@ -37,6 +37,8 @@ def not_authentic(gateway: Gateway, peer: object, answer: str) -> Reason:
     """It does not believe that we are who we say, or that it is who we expect."""
     pair = gateway.endpoints[0]
     what = "certificate" if gateway.method is CredentialMethod.CERTIFICATE else "pre-shared key"
+    if gateway.credential.ppk is not None:
+        what += ", post-quantum pre-shared key"
     path = f"gateways[{gateway.name}]"
     return Reason(f"it expects another {what}, or other identifiers",
                   f"Hold {path}.credential and the identifiers of {path}.endpoints[0] against the peer's: {_WHO_KNOWS}",

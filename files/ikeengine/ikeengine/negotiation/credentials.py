@@ -17,12 +17,14 @@ _METHODS: dict[int, str] = {
         AuthMethod.ECDSA_SHA2_384_P384, AuthMethod.ECDSA_SHA2_512_P521, AuthMethod.DIGITAL_SIGNATURE), "a certificate")}
 
 
-def another_key(gateway: Gateway, peer: object) -> Reason:
-    """The proof of the peer's key is not that of ours."""
+def another_key(gateway: Gateway, peer: object, *, with_ppk: bool = False) -> Reason:
+    """The proof of the peer's key is not that of ours. ``with_ppk`` says that a post-quantum one is in it as well."""
     path = f"gateways[{gateway.name}].credential"
+    keys, key = ("psk and ppk_key", "pre-shared or post-quantum pre-shared key") if with_ppk else (
+        "psk", "pre-shared key")
     return Reason("the keys must be equal, so the answer is AUTHENTICATION_FAILED",
-                  f"Set the same psk in {path} and at the peer", "credential",
-                  f"the peer {peer} has one pre-shared key", "we have another", f"{path}.psk")
+                  f"Set the same {keys} in {path} and at the peer", "credential",
+                  f"the peer {peer} has one {key}", "we have another", f"{path}.psk")
 
 
 def another_method(gateway: Gateway, peer: object, method: int | None) -> Reason:
@@ -33,6 +35,17 @@ def another_method(gateway: Gateway, peer: object, method: int | None) -> Reason
                   f"Set {path} to what the peer has, or have the peer use {gateway.method.value}", "credential",
                   f"the peer {peer} has {theirs}",
                   f"we have method {gateway.method.value}", path)
+
+
+def no_common_ppk(gateway: Gateway, peer: object, theirs: str | None) -> Reason:
+    """One end requires a post-quantum pre-shared key that the other has not. ``theirs`` is what the peer names, None
+    where it names none."""
+    path, ppk = f"gateways[{gateway.name}].credential.ppk", gateway.credential.ppk
+    ours = "we have none" if ppk is None else f"we {'require' if ppk.required else 'have'} {ppk.id}"
+    return Reason("who requires it takes no peer without the same one, so the answer is AUTHENTICATION_FAILED",
+                  f"Set the same {path}.id and {path}_key here and at the peer, or remove ppk from both",
+                  "post-quantum pre-shared key",
+                  f"the peer {peer} {'has none' if theirs is None else f'names {theirs}'}", ours, path)
 
 
 def no_key(gateway: Gateway) -> Reason:

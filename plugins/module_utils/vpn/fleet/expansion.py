@@ -9,6 +9,7 @@ A full mesh of 1,000 sites has 499,500 links, so what ends have in common is one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 from .. import collector, declaration, reading
@@ -151,12 +152,12 @@ def _credential(usual: Credential, pair: str, keys: Mapping[str, str],
     if not _lacks_key(usual):
         return usual
     known = credentials.pop(pair, None)
-    if known is not None and known.method is usual.method:
+    if known is not None and replace(known, secret=None) == usual:
         return known
     text = keys.get(pair)
     if text is None:
         return usual
-    made = credentials[pair] = Credential(usual.method, declaration.key_parser(usual.method)(text))
+    made = credentials[pair] = replace(usual, secret=declaration.key_parser(usual.method)(text))
     return made
 
 

@@ -116,6 +116,8 @@ def _general(gateway: Gateway) -> Iterator[_Row]:
     yield "Credential Method", CREDENTIAL[gateway.method] + key
     if not _typable(gateway):
         yield _NONE, "a string-based key with line breaks or control characters; agree on a hex-based one"
+    if gateway.credential.ppk is not None:
+        yield _NONE, f"post-quantum pre-shared key {gateway.credential.ppk.id}"
     for number, pair in enumerate(gateway.endpoints, 1):
         where = f"Gateway Endpoint {number}: " if len(gateway.endpoints) > 1 else "Gateway Endpoint: "
         yield f"{where}Local Gateway, External Interface, Interface IP Address", (

@@ -86,6 +86,9 @@ def render(side: Side) -> Rendering:
             secrets.append((f"ike-{name}", [
                 *(f"id-{number} = {_identity(end)}" for number, end in enumerate(_ends(gateway))),
                 f"secret = 0x{gateway.credential.secret.octets.hex()}"]))
+        ppk = gateway.credential.ppk
+        if ppk is not None and ppk.secret is not None:
+            secrets.append((f"ppk-{name}", [f"id = {_quoted(ppk.id)}", f"secret = 0x{ppk.secret.octets.hex()}"]))
     files[CONFIGURATION] = "\n".join((
         f"# {side.name}", *(f"# {note}" for note in _notes(side)), "include conf.d/*.conf",
         *_written([("connections", connections)]), ""))
@@ -137,6 +140,9 @@ def _connection(gateway: Gateway, pair: EndpointPair, files: str, children: Iter
         yield f"dpd_timeout = {detection.idle * (detection.retries + 1)}s"
     if start is Start.BOOT:
         yield "keyingtries = 0"  # a peer that comes up later is met all the same
+    if gateway.credential.ppk is not None:
+        yield f"ppk_id = {_quoted(gateway.credential.ppk.id)}"
+        yield f"ppk_required = {'yes' if gateway.credential.ppk.required else 'no'}"
     certified = gateway.method is CredentialMethod.CERTIFICATE
     auth = "auth = pubkey" if certified else "auth = psk"
     certificates = [f"certs = {files}.pem"] if gateway.credential.certificate else []

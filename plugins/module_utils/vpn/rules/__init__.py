@@ -28,6 +28,7 @@ from . import (
     one_site,
     one_site_gateways,
     one_tunnel,
+    ppk,
     several_sites,
     weak,
 )
@@ -54,7 +55,8 @@ from .likeness import Likenesses, doubtful
 # Importing a chapter's file registers its rules.
 __all__ = ["Validation", "against_abilities", "against_certificates", "both_gateways", "both_peers", "both_routes",
            "both_tunnels", "by_itself", "certificates", "one_gateway", "one_host", "one_machine", "one_peer",
-           "one_site", "one_site_gateways", "one_tunnel", "several_sites", "sound", "table", "validate", "weak"]
+           "one_site", "one_site_gateways", "one_tunnel", "ppk", "several_sites", "sound", "table", "validate",
+           "weak"]
 
 
 @dataclass(frozen=True, slots=True)

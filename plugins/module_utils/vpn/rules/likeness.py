@@ -16,7 +16,7 @@ from operator import attrgetter, ge
 from typing import NamedTuple, TypeVar
 
 from .. import identities
-from ..model import Credential, CredentialMethod, Endpoint, EndpointPair, IdentityKind, Side
+from ..model import Credential, CredentialMethod, Endpoint, EndpointPair, IdentityKind, Ppk, Side
 from ..pairing import Pair, TunnelPair
 from ..selectors import Address, Network
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
@@ -192,4 +192,11 @@ def _credential(credential: Credential) -> Likeness:
         is_text = not octets.isascii() and credential.method is CredentialMethod.PSK
         length = len(octets.decode()) if is_text else len(octets)
         known = length if length < _LONG else _LONG, octets != octets.strip()
-    return known, credential.certificate is None, not credential.ca
+    return known, credential.certificate is None, not credential.ca, _ppk(credential.ppk)
+
+
+def _ppk(ppk: Ppk | None) -> Likeness:
+    """Whether there is one, whether it must be used, and what can be told of its key."""
+    if ppk is None:
+        return None
+    return ppk.required, None if ppk.secret is None else min(len(ppk.secret.octets), _LONG)

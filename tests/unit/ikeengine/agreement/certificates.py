@@ -39,5 +39,5 @@ def _credential(draw: random.Random, gateway: Gateway) -> Credential:
     named = identity.kind is IdentityKind.X500_NAME
     own = issue(identity.value if named else "CN=gateway", issuer, key=_key(draw.choice(tuple(KEYS))),
                 alternative=() if named else (identity.value,))
-    return Credential(CredentialMethod.CERTIFICATE, Secret(own.key_pem.encode()), own.pem, (root.pem,),
-                      () if issuer is root else (middle.pem,))
+    return replace(gateway.credential, secret=Secret(own.key_pem.encode()), certificate=own.pem, ca=(root.pem,),
+                   chain=() if issuer is root else (middle.pem,))

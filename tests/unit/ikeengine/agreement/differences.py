@@ -135,6 +135,17 @@ def other_forms_of_keys(draw: random.Random, both: Both, end: Data) -> None:
         credential["psk"] = draw.choice(("", "0x")) + credential["psk"].upper()
 
 
+def post_quantum_key(draw: random.Random, both: Both, end: Data) -> None:
+    """One that both ends have, required by either or none; or only one end has it, and does not require it."""
+    credentials = [(row, gateway["credential"]) for row in both.ends for gateway in row["gateways"]]
+    if any("ppk" in credential for _row, credential in credentials):
+        return
+    key, alone = f"0x{draw.randbytes(32).hex()}", draw.random() < 0.3
+    for row, credential in credentials:
+        if not alone or row is end:
+            credential |= {"ppk": {"id": "qkd-9", "required": not alone and draw.random() < 0.5}, "ppk_key": key}
+
+
 def own_settings(draw: random.Random, both: Both, end: Data) -> None:
     """What an end does by itself it need not share."""
     gateway = end["gateways"][0]
@@ -216,8 +227,8 @@ ADDITIONS: tuple[Difference, ...] = (
     dynamic_address)
 """What may stand in the way of a fault that is planted before it."""
 WORDINGS: tuple[Difference, ...] = (
-    usual_identifiers, case_of_domains, other_forms_of_keys, own_settings, other_names, in_userspace, other_words,
-    other_order, order_of_tunnels_and_routes, other_forms_of_selectors, gateway_elsewhere)
+    post_quantum_key, usual_identifiers, case_of_domains, other_forms_of_keys, own_settings, other_names, in_userspace,
+    other_words, other_order, order_of_tunnels_and_routes, other_forms_of_selectors, gateway_elsewhere)
 """What changes the meaning of nothing, in an order in which none hides another."""
 _SELDOM = {one_identifier_for_both, behind_nat, route_inside_another, dynamic_address}
 

@@ -96,6 +96,34 @@ def a_certificate_at_one_end(draw: random.Random, both: Both, end: Data) -> None
     _gateway(end)["credential"] = {"method": CredentialMethod.CERTIFICATE.value}
 
 
+def _both_ppks(draw: random.Random, both: Both, end: Data, *, required: bool) -> Data:
+    """Give both ends one post-quantum pre-shared key, which the end, or no end, requires; returns the end's."""
+    key = f"0x{draw.randbytes(32).hex()}"
+    for row in both.ends:
+        _gateway(row)["credential"] |= {"ppk": {"id": "qkd-1", "required": required and row is end}, "ppk_key": key}
+    return _gateway(end)["credential"]  # type: ignore[no-any-return]
+
+
+_PPK = "post-quantum pre-shared key"
+
+
+@_fault("ppk-identity-differs", _PPK)
+def ppk_required_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
+    _both_ppks(draw, both, end, required=True)
+    for field in ("ppk", "ppk_key"):
+        del _gateway(both.other(end))["credential"][field]
+
+
+@_fault("ppk-identity-differs", _PPK)
+def another_ppk_identity(draw: random.Random, both: Both, end: Data) -> None:
+    _both_ppks(draw, both, end, required=True)["ppk"]["id"] = "qkd-2"
+
+
+@_fault("ppk-differs", _PPK)
+def another_ppk(draw: random.Random, both: Both, end: Data) -> None:
+    _both_ppks(draw, both, end, required=draw.random() < 0.5)["ppk_key"] = f"0x{draw.randbytes(32).hex()}"
+
+
 # ------------------------------------------------------------------------------------------------ identifiers
 
 def _another(draw: random.Random, end: Data, place: str) -> None:

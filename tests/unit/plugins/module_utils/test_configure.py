@@ -117,6 +117,21 @@ def test_a_key_changed_by_hand_is_drift_and_is_put_back(run, store, declared):
     assert MARKER in store.secrets.read_text()
 
 
+def test_a_post_quantum_key_is_put_in_and_changed_without_being_shown(run, store, declared):
+    run(override(declared))
+    added = run(merge({"gateways": [{"name": "branch", "credential": {"ppk": {"id": "qkd-1"}, "ppk_key": MARKER}}]}))
+    assert added["diff"]["after"].keys() == {
+        "gateways[branch].credential.ppk.id", "gateways[branch].credential.ppk.required",
+        "gateways[branch].credential.ppk_key"}
+    kept = store.load().secrets["gateways"]["branch"]
+    assert kept == {"method": "psk", "psk": MARKER, "ppk_key": f"0x{MARKER.encode().hex()}"}
+    changed = run(merge({"gateways": [{"name": "branch", "credential": {"ppk_key": "0x" + "ab" * 32}}]}))
+    shown = [changed["diff"][when] for when in ("before", "after")]
+    assert [list(side) for side in shown] == [["gateways[branch].credential.ppk_key"]] * 2 and shown[0] != shown[1]
+    assert MARKER not in repr(added) + repr(changed)
+    assert not run(merge({"gateways": [{"name": "branch", "start": None}]}))["changed"]
+
+
 def test_a_mode_changed_by_hand_is_drift(run, store, declared):
     run(override(declared))
     store.secrets.chmod(0o644)

@@ -57,6 +57,8 @@ def test_what_names_only_what_changes_is_let_through(gateway):
     ([{"name": "a", "credential": {"method": "certificate", "ca": [MARKER]}}], r"credential\.ca is not valid"),
     ([{"name": "a", "credentials": {"method": "psk", "psk": MARKER}}], r"gateways\[a\]\.credentials is unknown"),
     ([{"name": "a", "psk": MARKER}], r"gateways\[a\]\.psk is unknown"),
+    ([{"name": "a", "credential": {"ppk": {"id": "x", "key": MARKER}}}], r"credential\.ppk has an unknown field"),
+    ([{"name": "a", "credential": {"ppk_key": MARKER}}], r"credential\.ppk_key is set"),
     ([{"name": "a", "endpoints": [{"local": {}, "remote": {"psk": MARKER}}]}], r"remote\.psk is unknown"),
     ([{"name": "a", "endpoints": [MARKER]}], r"endpoints\[0\] is text"),
     ([{"name": "a", f"psk:{MARKER}": None}], r"gateways\[a\] has an unknown field, number 2: the fields here are"),

@@ -10,7 +10,7 @@ import random
 
 import pytest
 from ikeengine.vpn import declaration, report, rules
-from ikeengine.vpn.model import CredentialMethod, Direction, IkeVersion, Mode, Start
+from ikeengine.vpn.model import CredentialMethod, Direction, IkeVersion, Mode, Ppk, Start
 
 MARKER = "marker-that-must-appear-nowhere"
 
@@ -113,7 +113,9 @@ def test_the_identifier_of_an_endpoint_behind_a_nat_is_the_address_that_peers_re
 
 
 @pytest.mark.parametrize("credential", [{"method": "psk", "psk": "schlüssel mit umlaut"},
-                                        {"method": "hex-psk", "psk": "0xC0FFEE00"}, CERTIFICATE])
+                                        {"method": "hex-psk", "psk": "0xC0FFEE00"}, CERTIFICATE,
+                                        {"method": "psk", "psk": "key", "ppk": {"id": "qkd 1"}, "ppk_key": "schlüssel"},
+                                        {**CERTIFICATE, "ppk": {"id": "a", "required": False}, "ppk_key": "0xC0:FFEE"}])
 def test_read_is_the_inverse_of_write(hq, credential):
     hq["gateways"][0].update(credential=credential, nat_traversal={"enabled": False},
                              dead_peer_detection={"enabled": False})
@@ -251,6 +253,37 @@ def test_without_secrets_a_key_is_unknown_and_with_secrets_it_must_be_there(hq):
         "hex-psk. Set psk, or the method to hex-psk."]
 
 
+def test_a_post_quantum_key_stands_apart_as_the_other_does(hq):
+    hq["gateways"][0]["credential"] |= {"ppk": {"id": "qkd-1", "required": "no"}, "ppk_key": MARKER}
+    side = declaration.read(hq)
+    ppk = side.gateways[0].credential.ppk
+    assert (ppk.id, ppk.required, ppk.secret.octets) == ("qkd-1", False, MARKER.encode())
+    assert MARKER not in repr(side) + str(side)
+    written, secrets = declaration.write(side)
+    assert written["gateways"][0]["credential"] == {"method": "psk", "ppk": {"id": "qkd-1", "required": False}}
+    assert secrets["gateways"]["branch"]["ppk_key"] == f"0x{MARKER.encode().hex()}"
+    assert declaration.read(written).gateways[0].credential.ppk == Ppk("qkd-1", False)
+    del secrets["gateways"]["branch"]["ppk_key"]
+    assert refused(written, secrets=secrets) == [
+        "hq: gateways[branch].credential.ppk_key is missing: a gateway with ppk needs its key. Set ppk_key."]
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"ppk": {"id": "a"}, "ppk_key": "0xabc"}, "ppk_key is not: after 0x stands an even number of hexadecimal digits. "
+                                               "Write it so."),
+    ({"ppk": {"id": "a"}, "ppk_key": ""}, "ppk_key is empty: a pre-shared key has at least one character. Set the key "
+                                          "that both ends share."),
+    ({"ppk": {}, "ppk_key": MARKER}, "ppk.id is missing: this field is required. Set id."),
+    ({"ppk": {"id": "a" * 256}}, "ppk.id is not valid: an identity is printable and has at most 255 octets. Choose "
+                                 "such a name."),
+    ({"ppk_key": MARKER}, "ppk_key is set: both ends know a post-quantum pre-shared key by an identity. Set ppk.id, or "
+                          "remove ppk_key."),
+])
+def test_what_is_no_post_quantum_key(hq, given, said):
+    hq["gateways"][0]["credential"] |= given
+    assert refused(hq) == [f"hq: gateways[branch].credential.{said}"]
+
+
 def test_digest_ignores_the_order_of_fields_and_nothing_else(hq):
     written, _ = declaration.write(declaration.read(hq))
     turned = dict(reversed(written.items()))
@@ -357,6 +390,10 @@ def test_what_a_list_refers_to_stands_there_once(hq, place, path):
     {"method": "psk", f"psk:{MARKER}": None}, {"method": "psk", "pks": MARKER}, {MARKER: "psk"},
     {"method": "hex-psk", "psk": MARKER}, {"method": "certificate", "psk": MARKER},
     {"method": "psk", "psk": f"{MARKER}\udc80"}, {"method": {"psk": MARKER}},
+    {"method": "psk", "ppk": MARKER}, {"method": "psk", "ppk": {"id": "a", "key": MARKER}, "ppk_key": "0x"},
+    {"method": "psk", "ppk": {"id": "a", "required": MARKER}}, {"method": "psk", "ppk_key": MARKER},
+    {"method": "psk", "ppk": {"id": "a"}, "ppk_key": [MARKER]},
+    {"method": "psk", "ppk": {"id": "a"}, "ppk_key": f"0x{MARKER}"},
 ])
 def test_no_refusal_ever_quotes_a_secret(hq, credential):
     hq["gateways"][0]["credential"] = credential

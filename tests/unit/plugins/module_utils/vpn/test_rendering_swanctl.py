@@ -71,6 +71,21 @@ secrets {{
     assert psk.encode().hex() not in str(rendering.files) + repr(rendering)
 
 
+@pytest.mark.parametrize("required", [True, False])
+def test_a_post_quantum_key_is_named_and_kept_apart(hq, required):
+    hq["gateways"][0]["credential"] |= {"ppk": {"id": "qkd 1", "required": required}, "ppk_key": "0xc0ffee"}
+    rendering = rendered(hq)
+    lines = [line.strip() for line in rendering.files["swanctl.conf"].splitlines() if "ppk" in line]
+    assert lines == ['ppk_id = "qkd 1"', f"ppk_required = {'yes' if required else 'no'}"]
+    assert """\
+  ppk-branch {
+    id = "qkd 1"
+    secret = 0xc0ffee
+  }
+""" in rendering.secrets["conf.d/secrets.conf"]
+    assert "c0ffee" not in str(rendering.files) + repr(rendering)
+
+
 def test_every_algorithm_has_its_word(hq):
     assert set(swanctl.ENCRYPTION) == {row.name for row in algorithms.ENCRYPTIONS}
     assert set(swanctl.AUTHENTICATION) == {row.name for row in algorithms.AUTHENTICATIONS}

@@ -14,12 +14,13 @@ from tests.unit.plugins.module_utils.vpn.rule_cases import (
     one_gateway,
     one_machine,
     one_tunnel,
+    ppk,
     sites,
 )
 from tests.unit.plugins.module_utils.vpn.rule_cases.case import KEY, Case, found, found_after_clean_ones
 
 CASES: tuple[Case, ...] = tuple(chain.from_iterable(
-    chapter.CASES for chapter in (one_gateway, one_tunnel, one_machine, both_gateways, both_tunnels, sites)))
+    chapter.CASES for chapter in (one_gateway, one_tunnel, one_machine, both_gateways, both_tunnels, ppk, sites)))
 RULES = {rule.code: rule for chapter in CHAPTERS if chapter not in (HOST, CERTIFICATES)
          for rule in chapter.rules}
 """What a host says that it can do, and what certificates say, is not declared in words of ours: test_rules_one_host and
