@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
 with atheris.instrument_imports(include=["ikeengine"]):
-    from tests.fuzz import decoders, ikev2_sessions, mutation
+    from tests.fuzz import decoders, ikev1_sessions, ikev2_sessions, mutation
     from tests.support import key_pairs
 
 LIMIT = 0.050
@@ -38,6 +38,7 @@ Target = Callable[[bytes], None]
 Mutator = Callable[[bytes, int, int, mutation.Change], bytes]
 TARGETS: dict[str, tuple[Target, Mutator]] = {
     "ikev1-decoders": (decoders.decode_ikev1, mutation.mutate_chain),
+    "ikev1-sessions": (ikev1_sessions.attack, mutation.mutate_steps),
     "ikev2-decoders": (decoders.decode_ikev2, mutation.mutate_chain),
     "ikev2-sessions": (ikev2_sessions.attack, mutation.mutate_steps),
 }

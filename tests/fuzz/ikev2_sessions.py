@@ -9,8 +9,6 @@ a message has an AUTH payload of `UNPROVED`, it gets the proof that the pre-shar
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -18,19 +16,18 @@ from ikeengine.crypto.authentication import psk_auth, signed_octets
 from ikeengine.crypto.errors import CryptoError
 from ikeengine.crypto.ike_cipher import IkeCipher
 from ikeengine.ike.context import Settings
-from ikeengine.ike.state import NO_SPI, State
+from ikeengine.ike.session import IkeSession
+from ikeengine.ike.state import State
 from ikeengine.ikev2.session import Ikev2Session
-from ikeengine.sa_manager import IkeSaManager
-from ikeengine.security_association import Datagram, SocketAddress
 from ikeengine.wire.constants import ExchangeType, HeaderFlag, PayloadType
-from ikeengine.wire.header import HEADER_SIZE, Header
 from ikeengine.wire.message import encode_encrypted_prefix, encode_fragment_prefix
 
 from tests.support.virtual_network import PSK, branch, hq
 
-from . import chains, steps
+from . import chains
+from .attacker import Attacker
 from .feed import Feed
-from .recording import BEGINNING, Recording, record
+from .recording import Recording, record
 from .steps import Kind, Step
 
 #: A scenario: whether the end that initiates is attacked, which suite it has, how many datagrams of its honest peer it
@@ -51,22 +48,6 @@ _SUITES: dict[int, tuple[tuple[dict[str, object], ...], dict[str, object]]] = {
              {"enabled": True, "key_group": 31, "additional_key_exchange": "ML-KEM-768"}),
 }
 _ROUTES = (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.1.0/24", "10.2.1.7"))
-_MOST_SESSIONS = 16
-_MOST_ANSWERS = 64
-_WHILE = 300.0  # seconds in which all retransmissions and grace times end
-_TIME_PASSES = 0x80
-_A_CHILD = 0xC0000001
-
-ORDERS: tuple[Callable[[IkeSaManager, float], object], ...] = (
-    lambda manager, now: manager.rekey_ike("peer", now),
-    lambda manager, now: manager.rekey_child("lan", now),
-    lambda manager, now: manager.initiate("peer", now),
-    lambda manager, now: manager.terminate("peer", now, "lan"),
-    lambda manager, now: manager.terminate("peer", now),
-    lambda manager, now: manager.expire(_A_CHILD, now, hard=False),
-    lambda manager, now: manager.expire(_A_CHILD, now, hard=True),
-    lambda manager, now: manager.fail_child(_A_CHILD, "no reason", now),
-)
 
 
 def attack(data: bytes) -> None:
@@ -75,11 +56,7 @@ def attack(data: bytes) -> None:
     scenario = feed.octet()
     suite = scenario & HYBRID or scenario & CBC
     recording = recorded(bool(scenario & INITIATOR), suite, bool(scenario & COOKIES))
-    manager = recording.replay((scenario & STAGE) // STAGE_STEP)
-    attacker = _Attacker(manager, recording, 4500 if scenario & OTHER_PORT else 500)
-    for step in steps.read(feed):
-        attacker.act(step)
-    attacker.end()
+    _Attacker(recording, (scenario & STAGE) // STAGE_STEP, 4500 if scenario & OTHER_PORT else 500).run(feed)
 
 
 def options(suite: int) -> dict[str, Any]:
@@ -96,63 +73,17 @@ def recorded(initiator: bool, suite: int, cookies: bool) -> Recording:
     return record(*ends, attacked=0 if initiator else 1, settings=settings)
 
 
-class _Attacker:
-    def __init__(self, manager: IkeSaManager, recording: Recording, port: int) -> None:
-        self._manager = manager
-        self._initiator = recording.initiates
-        self._local = SocketAddress(recording.local.address, port)
-        self._remote = SocketAddress(recording.remote.address, port)
-        self._now = BEGINNING + 1
+class _Attacker(Attacker):
+    major = 2
+    exchanges = EXCHANGES
 
-    def act(self, step: Step) -> None:
-        if step.kind is Kind.DATAGRAM:
-            self._say(step.body)
-        elif step.kind is Kind.ORDER:
-            self._order(step.first_type)
-        else:
-            sessions = list(self._manager._by_spi.values())
-            session = sessions[0 if step.oldest else -1] if sessions else None
-            exchange = EXCHANGES[step.exchange] if step.exchange < len(EXCHANGES) else step.exchange
-            if step.kind is Kind.CLEAR:
-                self._say_in_clear(step, exchange, session)
-            elif isinstance(session, Ikev2Session) and session.state is not State.INITIATING:
-                self._say_sealed(step, exchange, session)
-        self._settle()
+    @property
+    def flags_in_clear(self) -> int:
+        return HeaderFlag.RESPONSE if self.against_initiator else HeaderFlag.INITIATOR
 
-    def end(self) -> None:
-        """Look at what is left, and let time run out for it."""
-        self._manager.gateways()
-        self._manager.tunnels()
-        self._now += _WHILE
-        self._manager.handle_timer(self._now)
-        self._settle()
-
-    def _settle(self) -> None:
-        manager = self._manager
-        manager.events()
-        manager.next_timer()
-        assert len(manager.datagrams_to_send()) <= _MOST_ANSWERS
-        assert len(manager._by_spi) <= _MOST_SESSIONS
-
-    def _order(self, octet: int) -> None:
-        if octet & _TIME_PASSES:
-            self._now += (octet - _TIME_PASSES) ** 2 / 4
-            self._manager.handle_timer(self._now)
-        else:
-            with suppress(LookupError):  # orders raise it where there is no such SA any more
-                ORDERS[octet % len(ORDERS)](self._manager, self._now)
-
-    def _say_in_clear(self, step: Step, exchange: int, session: object) -> None:
-        spi_i, spi_r = b"\x01" * 8, NO_SPI
-        if isinstance(session, Ikev2Session):
-            spi_i, spi_r = session.spi_i, session.spi_r
-        if self._initiator and spi_r == NO_SPI:
-            spi_r = b"\x02" * 8
-        flags = step.other or (HeaderFlag.RESPONSE if self._initiator else HeaderFlag.INITIATOR)
-        header = Header(spi_i, spi_r, step.first_type, exchange, flags, 0, HEADER_SIZE + len(step.body))
-        self._say(header.encode() + step.body)
-
-    def _say_sealed(self, step: Step, exchange: int, session: Ikev2Session) -> None:
+    def say_sealed(self, step: Step, exchange: int, session: IkeSession) -> None:
+        if not isinstance(session, Ikev2Session) or session.state is State.INITIATING:
+            return
         try:
             keys, transform = session.protection.keys, session.protection.transform
         except CryptoError:  # its first message had a public value that is none
@@ -175,10 +106,7 @@ class _Attacker:
                 spi_i=session.spi_i, spi_r=session.spi_r, exchange=exchange, flags=flags,
                 message_id=awaited ^ step.other, first_payload=step.first_type, body_size=size, number=number,
                 total=total)
-        self._say(cipher.seal(prefix, body))
-
-    def _say(self, data: bytes) -> None:
-        self._manager.receive(Datagram(self._local, self._remote, data), self._now)
+        self.say(cipher.seal(prefix, body))
 
 
 def _proved(session: Ikev2Session, first_type: int, data: bytes) -> bytes:

@@ -16,41 +16,24 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
+from ikeengine.ike.context import Settings  # noqa: E402
 from ikeengine.ikev2.protection import Protection  # noqa: E402
 from ikeengine.wire.authentication import Authentication  # noqa: E402
 from ikeengine.wire.constants import ExchangeType, HeaderFlag  # noqa: E402
 from ikeengine.wire.header import HEADER_SIZE, decode_header  # noqa: E402
 from ikeengine.wire.message import Payload, encode_payloads  # noqa: E402
-from ikeengine.wire.v1 import message as ikev1  # noqa: E402
-from ikeengine.wire.v1.delete import Delete  # noqa: E402
-from ikeengine.wire.v1.fragment import Fragment  # noqa: E402
-from ikeengine.wire.v1.identification import Identification  # noqa: E402
-from ikeengine.wire.v1.nonce import Nonce  # noqa: E402
-from ikeengine.wire.v1.notify import Notify  # noqa: E402
-from ikeengine.wire.v1.opaque import Hash, KeyExchange, NatDiscovery, VendorId  # noqa: E402
-from ikeengine.wire.v1.security_association import Proposal, SecurityAssociation, Transform  # noqa: E402
 
-from tests.fuzz import decoders, ikev2_sessions, steps  # noqa: E402
-from tests.fuzz.ikev2_sessions import CBC, COOKIES, EXCHANGES, HYBRID, INITIATOR, ORDERS, STAGE, STAGE_STEP  # noqa: E402
+from tests.fuzz import decoders, ikev1_seeds, ikev2_sessions, steps  # noqa: E402
+from tests.fuzz.attacker import DELETE_CHILD, DELETE_IKE, REKEY_CHILD, REKEY_IKE  # noqa: E402
+from tests.fuzz.ikev2_sessions import CBC, COOKIES, EXCHANGES, HYBRID, INITIATOR, STAGE, STAGE_STEP  # noqa: E402
 from tests.fuzz.steps import Kind, Step  # noqa: E402
 from tests.support import key_pairs  # noqa: E402
 from tests.support.virtual_network import branch, hq, pair  # noqa: E402
 
 CORPUS = Path(__file__).parent / "corpus"
 #: Flags, exchange, and the payloads of a message that one of our sessions sealed.
-_IKEV1: tuple[tuple[ikev1.Payload, ...], ...] = (
-    (SecurityAssociation((Proposal(1, 1, b"", (Transform(1, 1, ((1, 7), (14, 256), (2, 4), (3, 1), (4, 14), (11, 1),
-                                                                (12, 86400))),)),)), VendorId(bytes(16))),
-    (KeyExchange(bytes(range(128))), Nonce(bytes(32)), NatDiscovery(bytes(32)), NatDiscovery(bytes(32))),
-    (Identification(1, bytes(4)), Hash(bytes(32)), Notify(24578, b"", 1, bytes(16))),
-    (Hash(bytes(32)), SecurityAssociation((Proposal(1, 3, bytes(4), (Transform(1, 12, ((4, 1), (5, 5), (6, 256))),)),)),
-     Nonce(bytes(16)), Identification(4, bytes(8)), Identification(4, bytes(8))),
-    (Hash(bytes(32)), Delete(3, (bytes(4), bytes(4)))),
-    (Fragment(1, 1, True, bytes(64)),),
-)
 Sealed = tuple[int, int, Sequence[Payload]]
 _UP = STAGE  # more than there is to hear
-_REKEY_IKE, _REKEY_CHILD, _DELETE_CHILD, _DELETE_IKE = 0, 1, 3, 4
 
 
 def main() -> None:
@@ -62,11 +45,8 @@ def main() -> None:
            + [bytes([decoders.CHAIN, first_type]) + chain for first_type, chain in chains])
     _write("ikev2-sessions", [*_beginnings(clear), *_handshakes(sealed), *map(_later, sealed),
                               *_of_hybrid(*hybrid)])
-    messages = [ikev1.encode_message(cookie_i=b"\x01" * 8, cookie_r=bytes(8), exchange=2, payloads=payloads)
-                for payloads in _IKEV1]
-    chains = [ikev1.encode_payloads(payloads) for payloads in _IKEV1]
-    _write("ikev1-decoders", [bytes([decoders.WHOLE]) + data for data in messages]
-           + [bytes([decoders.CHAIN, first_type]) + chain for first_type, chain in chains])
+    _write("ikev1-decoders", ikev1_seeds.of_decoders())
+    _write("ikev1-sessions", ikev1_seeds.of_sessions())
 
 
 def _said(suite: int) -> tuple[list[bytes], list[Sealed]]:
@@ -81,7 +61,7 @@ def _said(suite: int) -> tuple[list[bytes], list[Sealed]]:
     Protection.seal = seal  # type: ignore[method-assign]
     options = ikev2_sessions.options(suite)
     network, one, other = pair(hq(**options), branch(start="answer", **options),
-                               settings=ikev2_sessions.Settings(cookie_threshold=0))
+                               settings=Settings(cookie_threshold=0))
     network.start()
     network.run(1)
     for end in (one, other):
@@ -126,9 +106,8 @@ def _later(row: Sealed) -> bytes:
     if step.kind is Kind.REQUEST:
         return steps.encode(_UP | (INITIATOR if not row[0] & HeaderFlag.INITIATOR else 0), [step])
     kinds = {type(payload).__name__ for payload in row[2]}
-    asked = (_DELETE_IKE if not kinds else _DELETE_CHILD) if row[1] == ExchangeType.INFORMATIONAL else (
-        _REKEY_CHILD if "TrafficSelectorsInitiator" in kinds else _REKEY_IKE)
-    assert asked < len(ORDERS)
+    asked = (DELETE_IKE if not kinds else DELETE_CHILD) if row[1] == ExchangeType.INFORMATIONAL else (
+        REKEY_CHILD if "TrafficSelectorsInitiator" in kinds else REKEY_IKE)
     return steps.encode(_UP | INITIATOR, [Step(Kind.ORDER, first_type=asked), step])
 
 
@@ -140,7 +119,7 @@ def _of_hybrid(clear: Iterable[bytes], sealed: Iterable[Sealed]) -> list[bytes]:
         if row[1] == ExchangeType.IKE_INTERMEDIATE:
             found.append(steps.encode(HYBRID | STAGE_STEP | initiator, [_step(row)]))
         elif row[1] in (ExchangeType.IKE_FOLLOWUP_KE, ExchangeType.CREATE_CHILD_SA):
-            found.append(steps.encode(HYBRID | _UP | initiator, [Step(Kind.ORDER, first_type=_REKEY_CHILD), _step(row)]
+            found.append(steps.encode(HYBRID | _UP | initiator, [Step(Kind.ORDER, first_type=REKEY_CHILD), _step(row)]
                                       if initiator else [_step(row)]))
     return found
 
