@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -199,6 +200,21 @@ def test_what_is_no_certificate(octets):
         read_certificate(octets)
     with pytest.raises(CertificateError, match="a revocation list cannot be read"):
         read_revocation_list(octets)
+
+
+_LIST = revocation_list_from_pem(revocation_list(MIDDLE, LEAF)).signed
+_LIST_DER = der.sequence((_LIST.content, _LIST.identifier, der.encode(der.Tag.BIT_STRING, b"\0", _LIST.signature)))
+ROOM = max(len(LEAF.der), len(_LIST_DER))
+
+
+@given(st.lists(st.tuples(st.integers(0, ROOM), st.integers(0, 8), st.binary(max_size=8)), max_size=6))
+def test_whatever_octets_are_read_or_refused(cuts):
+    """Cut out, put in and changed at several places."""
+    for octets, read in ((LEAF.der, read_certificate), (_LIST_DER, read_revocation_list)):
+        for place, size, put in cuts:
+            octets = octets[:place] + put + octets[place + size:]
+        with suppress(CertificateError):
+            str(read(octets))
 
 
 @given(st.integers(0, len(LEAF.der) - 1), st.integers(1, 255))

@@ -253,10 +253,11 @@ def test_a_pre_shared_key_where_a_certificate_is_declared_and_the_reverse():
     assert f"credential: the peer {HQ} has a certificate, we have method psk" in theirs[0]
 
 
-def test_a_key_that_is_not_the_certificates():
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_key_that_is_not_the_certificates(kind):
     left, other = own("hq"), own("hq")
     swapped = {**credential(left, ROOT), "private_key": other.key_pem}
-    ours, _theirs = refused(*run(swapped, credential(own("branch"), ROOT)))
+    ours, _theirs = refused(*run(swapped, credential(own("branch"), ROOT), kind))
     assert "the private key is not that of certificate C=DE, O=Example, CN=hq" in ours[0]
 
 
