@@ -35,8 +35,8 @@ MAY_IMPORT = {
     "dataplane": {"vpn", "crypto", "security_association"},
     "cli": {"layout", "vpn.explained"},
     "explanation": {"vpn", "negotiation", "ike", "status"},
-    "daemon": {"vpn", "dataplane", "security_association", "ike.events", "ike.context", "ike.certificate_doubts",
-               "sa_manager", "reload", "status", "layout", ""},
+    "daemon": {"vpn", "dataplane", "security_association", "crypto.key_encapsulation", "ike.events", "ike.context",
+               "ike.certificate_doubts", "sa_manager", "reload", "status", "layout", ""},
     "__main__": {"daemon", "layout", ""},
 }
 #: No socket, no clock, no kernel below the daemon and the data planes; modules that would bring one in.

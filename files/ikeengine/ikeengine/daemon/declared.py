@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import layout
+from ..crypto.key_encapsulation import is_supported
 from ..ike.certificate_doubts import doubts
 from ..vpn import declaration, rules
+from ..vpn.algorithms import KEY_ENCAPSULATIONS
 from ..vpn.model import Side
 
 NOTHING: dict[str, object] = {"version": declaration.VERSION}
@@ -48,6 +50,7 @@ def parse(data: Mapping[str, object], secrets: Mapping[str, object], at: float |
     declared. Raises declaration.DeclarationError with all findings."""
     side = rules.sound(declaration.read(data, secrets=secrets, site_name=socket.gethostname() or "localhost"))
     findings = rules.against_certificates(side, lambda gateway: doubts(gateway, at))
+    findings += rules.against_library(side, [row for row in KEY_ENCAPSULATIONS if not is_supported(row)])
     if findings:
         raise declaration.DeclarationError(tuple(findings))
     return Declared(side, declaration.digest(data))

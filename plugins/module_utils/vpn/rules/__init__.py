@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import collector
+from ..algorithms import KeyEncapsulation
 from ..declaration import DeclarationError
 from ..findings import Finding, Severity
 from ..hardware import Abilities
@@ -42,6 +43,7 @@ from .book import (
     GATEWAY,
     GATEWAYS,
     HOST,
+    LIBRARY,
     OWN,
     PHASE1,
     PHASE2,
@@ -53,10 +55,10 @@ from .book import (
 from .likeness import Likenesses, doubtful
 
 # Importing a chapter's file registers its rules.
-__all__ = ["Validation", "against_abilities", "against_certificates", "both_gateways", "both_peers", "both_routes",
-           "both_tunnels", "by_itself", "certificates", "one_gateway", "one_host", "one_machine", "one_peer",
-           "one_site", "one_site_gateways", "one_tunnel", "ppk", "several_sites", "sound", "table", "validate",
-           "weak"]
+__all__ = ["Validation", "against_abilities", "against_certificates", "against_library", "both_gateways", "both_peers",
+           "both_routes", "both_tunnels", "by_itself", "certificates", "one_gateway", "one_host", "one_machine",
+           "one_peer", "one_site", "one_site_gateways", "one_tunnel", "ppk", "several_sites", "sound", "table",
+           "validate", "weak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ def against_abilities(side: Side, abilities: Mapping[str, Abilities]) -> list[Fi
 def against_certificates(side: Side, doubts: Callable[[Gateway], Sequence[certificates.Doubt]]) -> list[Finding]:
     """What is wrong with the certificates of one side, by ``doubts`` of who can read them."""
     return [finding for gateway in side.gateways for finding in CERTIFICATES.check(side, gateway, doubts(gateway))]
+
+
+def against_library(side: Side, lacking: Collection[KeyEncapsulation]) -> list[Finding]:
+    """What one side asks for of what its host's cryptographic library lacks."""
+    return [finding for gateway in side.gateways for finding in LIBRARY.check(side, gateway, lacking)]
 
 
 def _link(both: Pair) -> list[Finding]:

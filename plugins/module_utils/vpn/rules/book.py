@@ -10,10 +10,11 @@ keys and routes. On what sites and links may differ in and yet be alike (``liken
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec
 
+from ..algorithms import KeyEncapsulation
 from ..findings import Finding, Severity
 from ..hardware import Abilities
 from ..model import Gateway, Side, Tunnel
@@ -152,7 +153,7 @@ def _on_host(side: Side, tunnel: Tunnel, _abilities: object) -> Place:
     return f"tunnel {side.name}/{tunnel.name}", (side.name,), (_tunnel_path(tunnel),)
 
 
-def _certificates(side: Side, gateway: Gateway, _doubts: object) -> Place:
+def _with_more(side: Side, gateway: Gateway, _more: object) -> Place:
     return _gateway(side, gateway)
 
 
@@ -168,7 +169,9 @@ TUNNELS: Chapter[[Pair, TunnelPair]] = Chapter("Both ends of a tunnel: routes", 
 SITES: Chapter[[Sequence[Side]]] = Chapter("All sites", _sites)
 FAR_END: Chapter[[Leftover]] = Chapter("The far end of a gateway", _far_end)
 HOST: Chapter[[Side, Tunnel, Mapping[str, Abilities]]] = Chapter("What a Linux host can do", _on_host)
-CERTIFICATES: Chapter[[Side, Gateway, Sequence[Any]]] = Chapter("What certificates say", _certificates)
+LIBRARY: Chapter[[Side, Gateway, Collection[KeyEncapsulation]]] = Chapter("What a host's cryptographic library can do",
+                                                                          _with_more)
+CERTIFICATES: Chapter[[Side, Gateway, Sequence[Any]]] = Chapter("What certificates say", _with_more)
 
 CHAPTERS = (SITE, PHASE1, GATEWAY, PHASE2, TUNNEL, BOTH_PHASE1, GATEWAYS, BOTH_PHASE2, TUNNELS, SITES, FAR_END, HOST,
-            CERTIFICATES)
+            LIBRARY, CERTIFICATES)

@@ -6,7 +6,7 @@
 from itertools import chain
 
 import pytest
-from ikeengine.vpn.rules.book import CERTIFICATES, CHAPTERS, HOST
+from ikeengine.vpn.rules.book import CERTIFICATES, CHAPTERS, HOST, LIBRARY
 
 from tests.unit.plugins.module_utils.vpn.rule_cases import (
     both_gateways,
@@ -21,10 +21,10 @@ from tests.unit.plugins.module_utils.vpn.rule_cases.case import KEY, Case, found
 
 CASES: tuple[Case, ...] = tuple(chain.from_iterable(
     chapter.CASES for chapter in (one_gateway, one_tunnel, one_machine, both_gateways, both_tunnels, ppk, sites)))
-RULES = {rule.code: rule for chapter in CHAPTERS if chapter not in (HOST, CERTIFICATES)
+RULES = {rule.code: rule for chapter in CHAPTERS if chapter not in (HOST, LIBRARY, CERTIFICATES)
          for rule in chapter.rules}
-"""What a host says that it can do, and what certificates say, is not declared in words of ours: test_rules_one_host and
-test_daemon_certificates have these chapters."""
+"""What a host says that it can do, and what certificates say, is not declared in words of ours: test_rules_one_host,
+test_daemon_declared and test_daemon_certificates have these chapters."""
 
 
 def named(case: Case) -> str:
