@@ -32,7 +32,8 @@ _UNDERSTOOD = frozenset({
     # Nothing is asked of policies, and identifiers of keys only help to find an issuer.
     ExtensionOID.CERTIFICATE_POLICIES, ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER})
 _USAGES = ("digital_signature", "content_commitment", "key_cert_sign", "crl_sign")
-_UNREADABLE = (ValueError, TypeError, BackendLacks, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (ValueError, TypeError, BackendLacks, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+               x509.InvalidVersion)
 _CACHED = 4096
 _LONGEST_NAME = 128
 

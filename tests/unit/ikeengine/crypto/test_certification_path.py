@@ -194,7 +194,8 @@ def test_signatures_that_can_be_forged():
 
 
 @pytest.mark.parametrize("octets", [b"", b"\x30\x00", b"\x30\x03\x02\x01\x00", LEAF.der[:-1],
-                                    LEAF.der + b"\0", ROOT.der[::-1]])
+                                    LEAF.der + b"\0", ROOT.der[::-1],
+                                    LEAF.der.replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\x0a", 1)])  # version 11
 def test_what_is_no_certificate(octets):
     with pytest.raises(CertificateError, match="a certificate cannot be read"):
         read_certificate(octets)
