@@ -49,7 +49,7 @@ class Ours:
             (directory / f"{name}.json").write_text(json.dumps(data))
             words += [f"--{name}", str(directory / f"{name}.json")]
         self._control = directory / "control.sock"
-        self._words = [*words, "--control", str(self._control)]
+        self._words = [*words, "--control", str(self._control), "--log-level", "error"]
 
     def start(self) -> int:
         """The process that serves. Raises RuntimeError with its log."""
@@ -57,11 +57,14 @@ class Ours:
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(self._words, cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
-        while b"ikeengine started" not in (self._directory / "log").read_bytes():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"ikeengine did not start:\n{(self._directory / 'log').read_text()}")
-            time.sleep(0.05)
-        return self._process.pid
+        while True:
+            try:
+                self._status()
+                return self._process.pid
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"ikeengine did not start:\n{(self._directory / 'log').read_text()}") from None
+                time.sleep(0.05)
 
     def stop(self) -> None:
         self._process.kill()

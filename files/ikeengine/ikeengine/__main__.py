@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import __version__, layout
 from .daemon import supervisor
+from .daemon.log import Level
 
 _DIRECTORY = Path(layout.DIRECTORY)
 
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         declaration=options.declaration or _file(layout.DECLARATION),
         secrets=options.secrets or _file(layout.SECRETS),
         control=options.control or supervisor.runtime_directory() / layout.CONTROL_SOCKET,
-        user=options.user, debug_keys=options.debug_keys)
+        user=options.user, debug_keys=options.debug_keys, log_level=Level[options.log_level.upper()])
     try:
         if options.check:
             declared.read(settings)
@@ -57,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--control", type=Path, metavar="SOCKET",
                         help="the control socket (default: control.sock in $RUNTIME_DIRECTORY or /run/ikeengine)")
     parser.add_argument("--user", metavar="NAME", help="read the files as root, then become this user")
+    parser.add_argument("--log-level", choices=[level.name.lower() for level in Level], default="info",
+                        help="the least important that is logged (default: info)")
     parser.add_argument("--debug-keys", type=Path, metavar="DIRECTORY",
                         help="write the keys of every SA there for Wireshark, as a service never does: whoever has "
                              "them reads all traffic")

@@ -17,6 +17,7 @@ from ..ike.certificate_doubts import doubts
 from ..vpn import declaration, rules
 from ..vpn.algorithms import KEY_ENCAPSULATIONS
 from ..vpn.model import Side
+from .log import Level
 
 NOTHING: dict[str, object] = {"version": declaration.VERSION}
 
@@ -31,6 +32,7 @@ class Options:
     control: Path
     user: str | None
     debug_keys: Path | None = None
+    log_level: Level = Level.INFO
 
 
 class CannotStart(Exception):

@@ -25,7 +25,7 @@ from ..ike.events import (
 )
 from ..security_association import ChildSa, Datagram, SocketAddress
 from .key_export import KeyExport
-from .log import Log
+from .log import Level, Log
 from .planes import DataPlanes
 from .udp import UdpSockets
 
@@ -199,6 +199,8 @@ class Engine:
 
     def _tell(self, event: Event) -> None:
         log = self._log
+        if log.level < Level.NOTICE and not isinstance(event, Failed):
+            return
         match event:
             case IkeEstablished():
                 log.notice("gateway established", gateway=event.gateway, suite=event.suite, spi_i=event.spi_i.hex(),

@@ -33,7 +33,7 @@ from .udp import PortTaken, UdpSockets
 
 def serve(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises CannotStart."""
-    declared, log = read(options), Log()
+    declared, log = read(options), Log(options.log_level)
     key_export = _key_export(options, log)
     try:
         own_directory(options.control.parent, options.user)

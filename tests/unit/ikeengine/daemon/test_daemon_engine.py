@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ikeengine.daemon.log import Level
 from ikeengine.daemon.planes import Unservable
 from ikeengine.dataplane.interface import Acquire, Expired
 
@@ -154,6 +155,16 @@ def test_noise_is_counted_and_told_once_with_its_sender(pair: Pair) -> None:
         status = await pair.hq.ask("status")
         assert sum(status["counters"]["datagrams_dropped"].values()) == 50
         assert pair.hq.messages().count("dropped an IKE datagram: see the counters of ikectl status") == 5
+
+    pair.run(test)
+
+
+def test_a_daemon_that_logs_errors_alone_says_nothing_of_what_goes_well(pair: Pair) -> None:
+    async def test() -> None:
+        pair.hq.log.level = Level.ERROR
+        await pair.hq.ask("up", gateway="peer")
+        assert pair.hq.messages() == []
+        assert "gateway established" in pair.branch.messages()
 
     pair.run(test)
 
