@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.interop.site import CBC, CHILDREN, GCM, Site, Suite, also, configure, cut, declaration
+from tests.interop.site import CBC, CHILDREN, GCM, OURS, THEIRS, Site, Suite, also, configure, cut, declaration
+from tests.support.certificates import KEYS, credential, issue
 
 pytestmark = pytest.mark.interop
 
@@ -22,6 +23,14 @@ def received_by_strongswan(log: str) -> list[str]:
     return re.findall(r"received fragment #\d+ of (\d+), reassembled fragmented IKE message", log)
 
 
+def up(site: Site, initiator: str) -> None:
+    if initiator == "ikeengine":
+        site.ours.ask("up", gateway="swan")
+    else:
+        for child in CHILDREN:
+            site.theirs.initiate(child)
+
+
 @pytest.mark.parametrize("suite", [CBC, GCM], ids=["CBC", "GCM"])
 @pytest.mark.parametrize("initiator", ["ikeengine", "strongSwan"])
 def test_both_ends_send_and_take_fragments(site: Site, initiator: str, suite: Suite) -> None:
@@ -31,11 +40,7 @@ def test_both_ends_send_and_take_fragments(site: Site, initiator: str, suite: Su
     configure(site.theirs, suite)
     site.ours.program = cut(SMALL)
     site.ours.start(declaration(suite))
-    if initiator == "ikeengine":
-        site.ours.ask("up", gateway="swan")
-    else:
-        for child in CHILDREN:
-            site.theirs.initiate(child)
+    up(site, initiator)
     begun = site.carries()
     site.ours.ask("rekey", tunnel="lan")
     site.ours.ask("rekey", gateway="swan")
@@ -44,6 +49,20 @@ def test_both_ends_send_and_take_fragments(site: Site, initiator: str, suite: Su
     dropped = site.ours.ask("status")["counters"]["datagrams_dropped"]
     assert not any(dropped.get(reason) for reason in ("malformed", "not_authentic", "unexpected_fragment")), dropped
     assert "Traceback" not in site.ours.log
+
+
+@pytest.mark.parametrize("initiator", ["ikeengine", "strongSwan"])
+def test_certificates_that_are_larger_than_a_datagram(site: Site, initiator: str) -> None:
+    """At the usual size, both ends with a chain of RSA certificates."""
+    root = issue("O=Example, CN=root", authority=True, key=KEYS["RSA 3072"]())
+    middle = issue("O=Example, CN=middle", root, authority=True, key=KEYS["RSA 3072"]())
+    ours, theirs = (credential(issue("CN=gateway", middle, key=KEYS["RSA 3072"](), alternative=(address,)), root,
+                               chain=[middle]) for address in (OURS, THEIRS))
+    configure(site.theirs, GCM, credential=theirs)
+    site.ours.start(declaration(GCM, credential=ours))
+    up(site, initiator)
+    site.carries()
+    assert sent_by_strongswan(site.theirs.log) and received_by_strongswan(site.theirs.log)
 
 
 def test_a_peer_that_takes_no_fragments_is_sent_none(site: Site) -> None:

@@ -41,7 +41,7 @@ _TUNNEL = {"name": "peer", "gateway": "peer", "routes": [{"local": "192.0.2.1", 
 CHOICES = (
     Choice("ike_version", reading.choice(IkeVersion), {
         IkeVersion.V1: ("mode", "ike_keep_alive", "nat_traversal.enabled", "dead_peer_detection.enabled"),
-        IkeVersion.V2: ()}),
+        IkeVersion.V2: ("credential.ppk", "credential.ppk_key")}),
     Choice("method", reading.choice(CredentialMethod), {
         CredentialMethod.PSK: ("psk",), CredentialMethod.HEX_PSK: ("psk",),
         CredentialMethod.CERTIFICATE: ("certificate", "private_key", "ca", "chain", "crl")}),

@@ -154,6 +154,17 @@ def test_what_only_ikev1_has_does_not_follow_a_link_to_ikev2(three):
     assert unfolded(three)["hq"].gateway("east").mode is Mode.AGGRESSIVE
 
 
+def test_a_post_quantum_key_is_at_both_ends_beside_the_key_that_is_made_and_does_not_follow_a_link_to_ikev1(three):
+    three["gateway"]["credential"] = {"method": "psk", "ppk": {"id": "qkd-1"}, "ppk_key": "0x" + "5a" * 32}
+    three["overrides"] = [{"between": ["hq", "west"], "gateway": {"ike_version": 1, "mode": "main"}}]
+    sides = unfolded(three)
+    for one, other in (("hq", "east"), ("east", "hq")):
+        credential = sides[one].gateway(other).credential
+        assert (credential.ppk.id, credential.ppk.secret.octets) == ("qkd-1", b"\x5a" * 32)
+        assert credential is sides[other].gateway(one).credential and credential.secret is not None
+    assert sides["hq"].gateway("west").credential.ppk is sides["west"].gateway("hq").credential.ppk is None
+
+
 @pytest.mark.parametrize("override", [{"ike_version": 2, "mode": "main"}, {"mode": "main"}])
 def test_what_is_said_with_or_after_a_choice_is_held_against_it(three, override):
     three["links"][0]["gateway"] = {"ike_version": 2}
