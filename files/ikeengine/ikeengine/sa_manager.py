@@ -186,7 +186,7 @@ class IkeSaManager:
         peer.wanted, peer.refused = False, True
         peer.noted_timer = None
         self._close_all(gateway, reason, now)
-        self._find_candidates()
+        self._find_candidates(now)
 
     def rekey_ike(self, gateway: str, now: float) -> None:
         """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
@@ -260,6 +260,7 @@ class IkeSaManager:
                                   lambda child, tunnel=tunnel, route=route:  # type: ignore[misc]
                                   child.sa.covers(tunnel.name, route))
         self._adopt(side)
+        self._find_candidates(now)
         for peer in self._peers.values():
             if peer.wanted:
                 self._attempt(peer, now)
@@ -429,9 +430,10 @@ class IkeSaManager:
         """Ask for every route that is missing: on the IKE SA that is there, or on a new one. Returns why it cannot."""
         name = peer.gateway.name
         missing = self._missing(peer)
-        if not missing or any(row.state in _BEGINNING for row in self._of_gateway.get(name, [])):
-            return None
         session = self._live(name)
+        if not missing or (session is None
+                           and any(row.state in _BEGINNING for row in self._of_gateway.get(name, []))):
+            return None
         if session is None:
             begun = self._begin(peer, now)
             if isinstance(begun, Reason):
@@ -536,12 +538,13 @@ class IkeSaManager:
             if name in peers:
                 for session in sessions:
                     session.gateway = peers[name].gateway
-        self._find_candidates()
 
-    def _find_candidates(self) -> None:
-        """Who a half-open peer may still turn out to be."""
-        for session in self._half_open.sessions():
+    def _find_candidates(self, now: float) -> None:
+        """Who a half-open peer may still turn out to be; one that was known and is none of these any more goes."""
+        for session in list(self._half_open.sessions()):
             session.candidates = tuple(self.candidates(session.local.address, session.remote.address, session.version))
+            if session.gateway is not None and session.gateway not in session.candidates:
+                session.close("it is taken down, or its declaration changed", now)
 
     def _known(self, gateway: str, tunnel: str | None) -> None:
         if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):
@@ -567,6 +570,8 @@ class IkeSaManager:
 
     def _touch(self, session: IkeSession) -> None:
         """Note when the session wants its timer; what was noted before does not count any more."""
+        if session.holder is not session:
+            self._touch(session.holder)
         due = session.next_timer()
         if due == session.noted_timer:
             return

@@ -93,6 +93,11 @@ class IkeSession(ABC):
         return self._replaced
 
     @property
+    def holder(self) -> IkeSession:
+        """Who has its child SAs: another IKE SA with the same peer, where this one gave way to it."""
+        return self
+
+    @property
     def name(self) -> str:
         return self.gateway.name if self.gateway else ""
 

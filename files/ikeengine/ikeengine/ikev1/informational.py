@@ -77,10 +77,11 @@ def _take_delete(session: Ikev1Session, row: Delete, now: float) -> None:
         if session.spi_i + session.spi_r in row.spis:
             session.close_for_peer(now)
         return
+    holder = session.holder
     for spi in row.spis:
-        child = session.child_by_spi_out(row.protocol, spi)
+        child = holder.child_by_spi_out(row.protocol, spi)
         if child is not None:
-            _deleted(session, child, now)
+            _deleted(holder, child, now)
 
 
 def _deleted(session: Ikev1Session, child: Child, now: float) -> None:

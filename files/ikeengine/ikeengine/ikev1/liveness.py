@@ -42,9 +42,10 @@ class Liveness:
         return min(times, default=None)
 
     def _detection_due(self, session: Ikev1Session) -> float | None:
-        if not session.abilities.dead_peer_detection:
+        idle_at = session.idle_at
+        if idle_at is None or not session.abilities.dead_peer_detection:
             return None
-        return self._asked.due if self._asked is not None else session.idle_at
+        return self._asked.due if self._asked is not None else idle_at
 
     def _keep_alive_due(self, session: Ikev1Session) -> float | None:
         gateway = session.gateway

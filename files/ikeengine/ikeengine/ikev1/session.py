@@ -116,6 +116,11 @@ class Ikev1Session(IkeSession):
         return edition.mode if self.nat_detected and edition is not None else EncapsulationMode.TUNNEL
 
     @property
+    def holder(self) -> Ikev1Session:
+        last = self if self._heir is None else self._heir.holder
+        return self if last.state is State.CLOSED else last
+
+    @property
     def idle_at(self) -> float | None:
         """When the peer has been silent for so long that it is to be asked whether it lives."""
         return self._liveness_due()
@@ -478,9 +483,9 @@ class Ikev1Session(IkeSession):
         super().stay()
 
     def _abandon(self, reason: str, now: float) -> None:
-        if self._heir is not None:
-            self._heir.inherit([row.wish for row in self.exchanges.values()
-                                if isinstance(row, Initiated) and not row.is_over], now)
+        if self.holder is not self:
+            self.holder.inherit([row.wish for row in self.exchanges.values()
+                                 if isinstance(row, Initiated) and not row.is_over], now)
         for exchange in self.exchanges.values():
             exchange.abandon(self)
         self.exchanges.clear()
@@ -499,8 +504,8 @@ class Ikev1Session(IkeSession):
         A responder receives on it before we know it: some install it when message 3 comes. So its initiator sends on
         the one before for a moment.
         """
-        if self._heir is not None and self._heir.state is State.ESTABLISHED:
-            self._heir.take_child(child, now)
+        if self.holder is not self:
+            self.holder.take_child(child, now)
             return
         for old in self.children:
             if old.is_live and old.sa.routes == child.sa.routes and old.installed_at <= child.initiated_at:
