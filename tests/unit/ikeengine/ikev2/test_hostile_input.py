@@ -11,6 +11,7 @@ import random
 import secrets
 
 import pytest
+from ikeengine.crypto.ike_cipher import IkeCipher
 from ikeengine.ike.context import Settings
 from ikeengine.security_association import Datagram, SocketAddress
 from ikeengine.wire.constants import ExchangeType, HeaderFlag
@@ -18,7 +19,7 @@ from ikeengine.wire.message import decode_message, encode_message
 from ikeengine.wire.notify import Notify
 
 from tests.support.mutation import mutated_message
-from tests.support.virtual_network import BRANCH, HQ, agree, branch, hq, pair
+from tests.support.virtual_network import BRANCH, HQ, PSK, TRANSFORM, agree, branch, hq, pair
 
 HERE = SocketAddress(ipaddress.ip_address(BRANCH), 500)
 THERE = SocketAddress(ipaddress.ip_address(HQ), 500)
@@ -48,12 +49,18 @@ def test_a_hundred_thousand_mutated_and_random_datagrams_then_an_honest_peer():
     agree(one, other, routes=1)
 
 
+HYBRID = {"transforms": ({**TRANSFORM, "additional_key_exchange": "ML-KEM-768"},),
+          "pfs": {"enabled": True, "key_group": 31, "additional_key_exchange": "ML-KEM-768"}}
+
+
 @pytest.mark.parametrize("seed", range(4))
-def test_mutations_inside_the_encryption_never_raise(seed):
+@pytest.mark.parametrize(("options", "largest"), [({}, 1280), (HYBRID, 400)], ids=["plain", "hybrid in fragments"])
+def test_mutations_inside_the_encryption_never_raise(seed, options, largest):
     """The attacker is the peer itself: it holds the keys, so what is behind the encryption is mutated."""
     rng = random.Random(seed)
-    for _run in range(250):
-        network, one, _other = pair(hq(), branch(start="answer"), seed=rng.randrange(2**32))
+    for _run in range(80 if options else 250):
+        network, one, _other = pair(hq(**options), branch(start="answer", **options), seed=rng.randrange(2**32),
+                                    settings=Settings(largest_datagram=largest))
         network.start()
         network.run(0.5)
         session = one.manager._of_gateway["peer"][0]
@@ -68,11 +75,33 @@ def test_mutations_inside_the_encryption_never_raise(seed):
             return seal(prefix, bytes(data))
 
         protection._cipher_out = type("Corrupting", (), {
-            "seal": staticmethod(corrupt), "overhead": staticmethod(protection._cipher_out.overhead)})()
+            "seal": staticmethod(corrupt), "overhead": staticmethod(protection._cipher_out.overhead),
+            "capacity": staticmethod(protection._cipher_out.capacity)})()
         order = rng.choice((lambda m, now: m.rekey_child("lan", now), lambda m, now: m.rekey_ike("peer", now),
                             lambda m, now: m.terminate("peer", now)))
         order(one.manager, network.now)
         network.run(2)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_mutations_before_authentication_never_raise(seed, monkeypatch):
+    """The same of an initiator that has agreed on keys and not yet proved who it is: IKE_INTERMEDIATE and IKE_AUTH."""
+    rng, plain_seal = random.Random(seed), IkeCipher.seal
+    credential = {"method": "psk", "psk": PSK, "ppk": {"id": "qkd", "required": False}, "ppk_key": "0x" + "5a" * 32}
+    options = {**HYBRID, "gateway": {"credential": credential}}
+
+    def corrupt(cipher: IkeCipher, prefix: bytes, plaintext: bytes) -> bytes:
+        data = bytearray(plaintext)
+        if prefix[19] & HeaderFlag.INITIATOR and rng.random() < 0.5:
+            for _change in range(rng.randint(1, 4)):
+                data[rng.randrange(len(data))] = rng.randrange(256)
+        return plain_seal(cipher, prefix, bytes(data))
+
+    monkeypatch.setattr(IkeCipher, "seal", corrupt)
+    network, *_ends = pair(hq(**options), branch(start="answer", **options), seed=seed,
+                           settings=Settings(largest_datagram=rng.choice((400, 1280))))
+    network.start()
+    network.run(3)
 
 
 def test_cookies_are_demanded_of_a_flood_and_honest_peers_get_through():
