@@ -269,7 +269,7 @@ class Site:
     def carries(self, *, routes: int = len(ROUTES)) -> Snapshot:
         """Both ends agree on the first `routes`; over those, every ping from both ends is answered and counted."""
         before = self.settled(routes=routes)
-        pings = [self._ping(namespace, source, target, PINGS, "-l", str(PINGS))
+        pings = [self.ping(namespace, source, target, PINGS, "-l", str(PINGS))
                  for local, remote in ROUTES[:routes]
                  for namespace, source, target in ((self.ours.namespace, local.host, remote.host),
                                                    (self.theirs.namespace, remote.host, local.host))]
@@ -287,7 +287,7 @@ class Site:
     @contextmanager
     def traffic(self, count: int = 100) -> Iterator[None]:
         """Pings over every route for a second or so, while something happens; none of them may be lost."""
-        pings = [self._ping(self.ours.namespace, local.host, remote.host, count, "-i", "0.01")
+        pings = [self.ping(self.ours.namespace, local.host, remote.host, count, "-i", "0.01")
                  for local, remote in ROUTES]
         try:
             yield
@@ -302,7 +302,8 @@ class Site:
                 ping.wait()
 
     @staticmethod
-    def _ping(namespace: Namespace, source: str, target: str, count: int, *options: str) -> "subprocess.Popen[str]":
+    def ping(namespace: Namespace, source: str, target: str, count: int, *options: str) -> "subprocess.Popen[str]":
+        """So many requests, for `answered` to read."""
         argv = [*namespace.entry, "ping", "-n", "-c", str(count), *options, "-I", source, target]
         return subprocess.Popen(argv, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT)

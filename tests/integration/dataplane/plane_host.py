@@ -34,7 +34,11 @@ from ikeengine.vpn.selectors import Selector
 
 @dataclass
 class Setup:
-    """``side`` is 0 or 1; ``plane`` is kernel or userspace; ``routes`` are [local, remote] as this side sees them."""
+    """``side`` is 0 or 1; ``plane`` is kernel or userspace; ``routes`` are [local, remote] as this side sees them.
+
+    ``joined`` has the SAs of the first route carry all of them; ``anywhere`` says that the peer's address is not known
+    before its SAs are.
+    """
 
     side: int
     plane: str
@@ -47,6 +51,8 @@ class Setup:
     encapsulated: bool = True
     esn: bool = False
     kilobytes: int | None = None
+    joined: bool = False
+    anywhere: bool = False
 
 
 class PlaneHost:
@@ -107,14 +113,16 @@ class PlaneHost:
             return 0xD0000000 + side * 0x10000 + route * 0x100 + generation
 
         me, peer = setup.side, 1 - setup.side
-        covered = CoveredRoute(self.routes[route], self.routes[route], route + 1)
+        routes = range(len(self.routes)) if setup.joined else (route,)
+        covered = tuple(CoveredRoute(self.routes[number], self.routes[number], number + 1) for number in routes)
         return ChildSa("lan", "peer", Protocol[setup.protocol], encryption, authentication, setup.esn,
                        spi(me), spi(peer), keys(me), keys(peer), self.local, self.remote, setup.encapsulated,
-                       (covered,), Expiration(28800, setup.kilobytes))
+                       covered, Expiration(28800, setup.kilobytes))
 
     def protection(self, route: int) -> Protection:
+        remote = ip_address("0.0.0.0") if self.setup.anywhere else self.remote.address
         return Protection("lan", self.routes[route], route + 1, Protocol[self.setup.protocol], self.local.address,
-                          self.remote.address)
+                          remote)
 
     def do(self, method: str, *arguments: Any) -> Any:
         plane = self.plane

@@ -17,6 +17,10 @@ SUITES = [
     {"encryption": "AES-256", "authentication": "SHA2-256", "encapsulated": False},
     {"encryption": "AES-128", "authentication": "SHA2-512", "esn": True},
     {"protocol": "AH", "authentication": "SHA2-256", "encapsulated": False},
+    {"protocol": "AH", "authentication": "SHA2-384", "encapsulated": False, "esn": True},
+    {"encryption": "ChaCha20-Poly1305", "authentication": None, "encapsulated": False, "esn": True},
+    {"encryption": "3DES", "authentication": "MD5", "encapsulated": False},
+    {"encryption": "DES", "authentication": "SHA1"},
 ]
 
 
@@ -98,6 +102,48 @@ def test_without_an_sa_nothing_leaves_and_an_acquire_comes(net, tmp_path):
         a.kill()
         assert net.ping("lan_a", "10.2.0.2", 2) == 0
     assert counts_of(capture).clear == 0
+
+
+@pytest.mark.parametrize("suite", [
+    {}, {"encryption": "AES-GCM-128", "authentication": None, "esn": True},
+    {"protocol": "AH", "authentication": "SHA2-512", "encapsulated": False, "esn": True},
+], ids=["CBC", "GCM and ESN", "AH and ESN"])
+def test_one_pair_carries_the_routes_of_both_families(net, tmp_path, suite):
+    a, b = pair(net, joined=True, **suite)
+    for plane in (a, b):
+        plane("protect", 1)
+    with Capture(net["router"], "to_a", tmp_path / "wire.pcap") as capture:
+        join(a, b)
+        assert (net.ping("lan_a", "10.2.0.2"), net.ping("lan_a", "2001:db8:2::2")) == (3, 3)
+        assert a("counters", 0, 0)[::2] == b("counters", 0, 0)[::2] == [6, 6]
+        assert "reqid 484442114" not in net["a"].run(["ip", "xfrm", "policy"]).stdout, "all lead to the one SA"
+        join(a, b, generation=1)
+        for plane in (a, b):
+            plane("remove", 0, 0)
+        assert (net.ping("lan_b", "10.1.0.2"), net.ping("lan_b", "2001:db8:1::2")) == (3, 3)
+        a("remove", 0, 1)
+        assert (net.ping("lan_a", "10.2.0.2", 2), net.ping("lan_a", "2001:db8:2::2", 2)) == (0, 0)
+    assert a("events") == ["Acquire(reqid=1)", "Acquire(reqid=2)"], "each route asks for itself again"
+    if suite.get("protocol") != "AH":
+        assert counts_of(capture).clear == 0
+
+
+def test_a_peer_that_may_be_anywhere_gets_nothing_until_its_sas_are_there(net, tmp_path):
+    a, b = pair(net, anywhere=True)
+    with Capture(net["router"], "to_a", tmp_path / "wire.pcap") as capture:
+        assert net.ping("lan_a", "10.2.0.2", 2) == 0
+        net["router"].ip("address add 10.2.0.99/32 dev lo")
+        assert net.ping("router", "10.1.0.2", 2, "-I", "10.2.0.99") == 0
+        net["router"].ip("address flush dev lo scope global")
+        join(a, b)
+        assert (net.ping("lan_a", "10.2.0.2"), net.ping("lan_b", "10.1.0.2")) == (3, 3)
+        assert "tmpl src 192.0.2.1 dst 198.51.100.1" in net["a"].run(["ip", "xfrm", "policy"]).stdout
+        for plane in (a, b):
+            plane("remove", 0, 0)
+        assert net.ping("lan_a", "10.2.0.2", 2) == 0
+        assert "tmpl src 192.0.2.1 dst 0.0.0.0" in net["a"].run(["ip", "xfrm", "policy"]).stdout
+    assert counts_of(capture).protected == 12
+    assert counts_of(capture).clear == 2, "the forged request alone, which got no answer"
 
 
 def test_clear_text_from_outside_is_dropped(net):
