@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ikeengine.crypto import ciphers, key_exchange, prf
+from ikeengine.crypto import ciphers, key_encapsulation, key_exchange, prf
 from ikeengine.ike.context import Settings
 from ikeengine.ikev2 import cookies
 from ikeengine.vpn.model import Side
@@ -26,6 +26,10 @@ SECRET = re.compile(r"_?(icv|cookie|proof|proven|psk|psk_auth|secrets?|shared_se
                     r"|hash_[123]|expected_hash|expected)")
 """Names that hold such octets, or functions that make them."""
 CBC = {**ikev2.TRANSFORM, "encryption": "AES-128"}
+HYBRID = {
+    "transforms": ({**ikev2.TRANSFORM, "additional_key_exchange": "ML-KEM-768"},),
+    "pfs": {"enabled": True, "key_group": 31, "additional_key_exchange": "ML-KEM-768"},
+    "gateway": {"credential": {"method": "psk", "psk": ikev2.PSK, "ppk": {"id": "qkd"}, "ppk_key": "0x" + "5a" * 32}}}
 
 
 class Watched(bytes):
@@ -63,6 +67,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 watch(module, name)
     watch(ciphers.Integrity, "icv")
     watch(key_exchange.KeyExchange, "shared_secret")
+    watch(key_encapsulation.DecapsulationKey, "shared_secret")
     watched = cookies.Cookies._cookie
     monkeypatch.setattr(cookies.Cookies, "_cookie", staticmethod(lambda *given: Watched(watched(*given))))
     return Watched.seen
@@ -75,6 +80,7 @@ def _ends(version: int, **options: Any) -> tuple[Side, Side]:
 
 @pytest.mark.parametrize(("version", "options"), [
     pytest.param(2, {}, id="AEAD"), pytest.param(2, {"transforms": (CBC,)}, id="CBC"),
+    pytest.param(2, HYBRID, id="hybrid with a PPK"),
     pytest.param(1, {}, id="Main Mode"), pytest.param(1, {"gateway": {"mode": "aggressive"}}, id="Aggressive Mode")])
 def test_a_life_of_two_daemons(version: int, options: dict[str, Any], compared: list[str]) -> None:
     settings = Settings(cookie_threshold=0) if version == 2 else Settings()

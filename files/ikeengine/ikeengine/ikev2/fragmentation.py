@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..vpn.selectors import Address
 from ..wire.message import Encrypted
@@ -29,7 +29,7 @@ class Opened:
     """A whole message, authenticated: ``plaintext`` is the payloads inside, ``data`` the (first) datagram and
     ``encrypted`` what it held."""
 
-    plaintext: bytes
+    plaintext: bytes = field(repr=False)
     data: bytes
     encrypted: Encrypted
 

@@ -19,6 +19,7 @@ import pytest
 from ikeengine.crypto import prf
 from ikeengine.crypto.isakmp_keys import IsakmpKeys
 from ikeengine.crypto.key_derivation import IkeKeys
+from ikeengine.crypto.key_encapsulation import DecapsulationKey
 from ikeengine.crypto.key_exchange import KeyExchange
 from ikeengine.daemon.log import Level
 from ikeengine.security_association import DirectionKeys
@@ -45,7 +46,13 @@ def known(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
         found.add(secret)
         return secret
 
-    plain = KeyExchange.shared_secret
+    def decapsulate(self: DecapsulationKey, ciphertext: bytes) -> bytes:
+        secret = opened(self, ciphertext)
+        found.add(secret)
+        return secret
+
+    plain, opened = KeyExchange.shared_secret, DecapsulationKey.shared_secret
+    monkeypatch.setattr(DecapsulationKey, "shared_secret", decapsulate)
     monkeypatch.setattr(prf, "hmac", SimpleNamespace(digest=digest))
     monkeypatch.setattr(KeyExchange, "shared_secret", exchange)
     for kind in (IkeKeys, IsakmpKeys, DirectionKeys):
@@ -70,8 +77,13 @@ def said(pair: Pair, secrets: Json) -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
+PPK = bytes(range(200, 232))
+HYBRID = {"credential": {"method": "psk", "ppk": {"id": "qkd-1"}, "ppk_key": f"0x{PPK.hex()}"}}
+
+
 @pytest.mark.parametrize("gateway", [
-    pytest.param({}, id="IKEv2"), pytest.param({"ike_version": 1}, id="IKEv1 Main"),
+    pytest.param({}, id="IKEv2"), pytest.param(HYBRID, id="IKEv2 hybrid with a PPK"),
+    pytest.param({"ike_version": 1}, id="IKEv1 Main"),
     pytest.param({"ike_version": 1, "mode": "aggressive"}, id="IKEv1 Aggressive")])
 @pytest.mark.parametrize("other_key", [False, True], ids=["up", "another key"])
 def test_no_secret_is_in_what_a_daemon_says(pair: Pair, known: set[bytes], said: io.StringIO, secrets: Json,
@@ -79,7 +91,11 @@ def test_no_secret_is_in_what_a_daemon_says(pair: Pair, known: set[bytes], said:
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     pair.hq_declares = declare("hq", **gateway)
     pair.branch_declares = declare("branch", start="answer", **gateway)
-    if gateway:
+    if gateway is HYBRID:
+        for declared in (pair.hq_declares, pair.branch_declares):
+            for row in (declared["transforms"][0], declared["tunnels"][0]["pfs"]):
+                row["additional_key_exchange"] = "ML-KEM-768"
+    elif gateway:
         for declared in (pair.hq_declares, pair.branch_declares):
             declared["transforms"][0]["key_group"] = declared["tunnels"][0]["pfs"]["key_group"] = 14
         monkeypatch.setattr(rules, "sound", lambda side: side)  # which has its doubts about IKEv1 yet
@@ -106,7 +122,7 @@ def test_no_secret_is_in_what_a_daemon_says(pair: Pair, known: set[bytes], said:
             said.writelines(json.dumps(entry.as_dict()) for entry in side.log.entries(2000))
 
     pair.run(life)
-    secret = {psk.encode(), psk[::-1].encode(), *(row for row in known if len(row) >= ENOUGH)}
+    secret = {psk.encode(), psk[::-1].encode(), PPK, *(row for row in known if len(row) >= ENOUGH)}
     assert len(secret) > 10
     text = said.getvalue()
     assert len(text) > 10_000
