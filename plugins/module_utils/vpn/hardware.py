@@ -67,7 +67,7 @@ class Engine:
 
 
 IKEENGINE = Engine(
-    versions=(IkeVersion.V2,),
+    versions=tuple(IkeVersion),
     methods=tuple(CredentialMethod),
     identities=tuple(IdentityKind),
     encryptions=algorithms.ENCRYPTIONS,

@@ -583,4 +583,4 @@ class Ikev1Session(IkeSession):
     def _silence(self) -> Reason:
         if self.step is Step.MAIN_6 and self.gateway is not None:
             return not_authentic(self.gateway, self.remote, "nothing to our identity")
-        return silent(self.remote, f"us: {self.step.value} does not come")
+        return silent(self.remote, self.step.sent)

@@ -26,6 +26,11 @@ class Step(Enum):
     UP = "Phase 2"
 
     @property
+    def sent(self) -> str:
+        """The message that we sent and that nothing answers."""
+        return _SENT[self]
+
+    @property
     def state(self) -> State:
         """The same in the words that IKE SAs of both versions share."""
         return _STATES[self]
@@ -35,6 +40,10 @@ _STATES = {
     Step.NEW: State.INITIATING, Step.MAIN_2: State.INITIATING, Step.AGGRESSIVE_2: State.INITIATING,
     Step.MAIN_4: State.INITIATING, Step.MAIN_6: State.AUTHENTICATING, Step.MAIN_3: State.RESPONDING,
     Step.MAIN_5: State.RESPONDING, Step.AGGRESSIVE_3: State.RESPONDING, Step.UP: State.ESTABLISHED}
+
+_SENT = {Step.MAIN_2: "message 1 of Main Mode", Step.MAIN_4: "message 3 of Main Mode",
+         Step.MAIN_6: "message 5 of Main Mode", Step.AGGRESSIVE_2: "message 1 of Aggressive Mode",
+         Step.AGGRESSIVE_3: "message 2 of Aggressive Mode"}
 
 FIRST_ANSWERS = (Step.MAIN_2, Step.AGGRESSIVE_2)
 """Here an initiator does not know the responder's cookie yet."""

@@ -158,38 +158,9 @@ def _too_old(side: SiteSettings, phase: str, asked: list[tuple[str, bool, str]])
                          f"Upgrade {side.name}, or change {path}", path, "site.firmware")
 
 
-@PHASE1.rule("phase1-not-negotiated-yet", ERROR, OWN)
-def phase1_not_negotiated(side: SiteSettings, gateway: GatewaySettings) -> Iterator[Broken]:
-    """ikeengine negotiates everything that a Linux site's gateway asks for."""
-    if not _by_ikeengine(side):
-        return
-    path = f"gateways[{gateway.name}]"
-    if gateway.version not in IKEENGINE.versions:
-        yield _not_yet("IKE version", f"{side.name} asks for version {gateway.version.value}",
-                       [str(version.value) for version in IKEENGINE.versions], f"{path}.ike_version")
-    if gateway.method not in IKEENGINE.methods:
-        yield _not_yet("credential", f"{side.name} asks for method {gateway.method.value}",
-                       [method.value for method in IKEENGINE.methods], f"{path}.credential.method")
-    for transform in gateway.transforms:
-        path = f"transforms[{transform.name}]"
-        if transform.encryption not in IKEENGINE.encryptions:
-            yield _not_yet("phase 1 encryption", f"transform {transform.name} has {transform.encryption.name}",
-                           [row.name for row in IKEENGINE.encryptions], f"{path}.encryption")
-        if transform.authentication not in IKEENGINE.authentications:
-            yield _not_yet("phase 1 authentication", f"transform {transform.name} has {transform.authentication.name}",
-                           [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
-        if transform.key_group not in IKEENGINE.key_groups:
-            yield _not_yet("phase 1 key group", f"transform {transform.name} has group {transform.key_group.number}",
-                           [str(row.number) for row in IKEENGINE.key_groups], f"{path}.key_group")
-        additional = transform.additional_key_exchange
-        if additional is not None and additional not in IKEENGINE.key_encapsulations:
-            yield _not_yet("phase 1 additional key exchange", f"transform {transform.name} has {additional.name}",
-                           [row.name for row in IKEENGINE.key_encapsulations], f"{path}.additional_key_exchange")
-
-
 @GATEWAY.rule("endpoints-not-negotiated-yet", ERROR, OWN, member="endpoints")
 def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
-    """ikeengine negotiates between the endpoints and identifiers of a Linux site's gateway."""
+    """ikeengine negotiates between the endpoints of a Linux site's gateway."""
     if not _by_ikeengine(side):
         return
     path = f"gateways[{gateway.name}]"
@@ -197,12 +168,6 @@ def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
         yield Broken("endpoints", f"{side.name} has {len(gateway.endpoints)} pairs", "",
                      f"{_ENGINE} with {IKEENGINE.endpoint_pairs} endpoint pair per gateway",
                      f"Keep the first of {path}.endpoints", f"{path}.endpoints")
-    for index, pair in enumerate(gateway.endpoints):
-        for name, end in (("local", pair.local), ("remote", pair.remote)):
-            if end.identity.kind not in IKEENGINE.identities:
-                yield _not_yet("phase 1 identifier", f"{side.name}'s {name} one is of type {end.identity.kind.value}",
-                               [kind.value for kind in IKEENGINE.identities],
-                               f"{path}.endpoints[{index}].{name}.identifier")
 
 
 @PHASE2.rule("phase2-not-negotiated-yet", ERROR, OWN)
@@ -214,25 +179,6 @@ def phase2_not_negotiated(side: SiteSettings, gateway: GatewaySettings, tunnel: 
         yield Broken("virtual interface", f"{side.name} asks for {tunnel.interface.name}", "",
                      f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface",
                      f"tunnels[{tunnel.name}].interface")
-    if tunnel.pfs is not None and tunnel.pfs not in IKEENGINE.key_groups:
-        yield _not_yet("PFS key group", f"{side.name} asks for group {tunnel.pfs.number}",
-                       [str(row.number) for row in IKEENGINE.key_groups], f"tunnels[{tunnel.name}].pfs.key_group")
-    additional = tunnel.additional_key_exchange
-    if additional is not None and additional not in IKEENGINE.key_encapsulations:
-        yield _not_yet("PFS additional key exchange", f"{side.name} asks for {additional.name}",
-                       [row.name for row in IKEENGINE.key_encapsulations],
-                       f"tunnels[{tunnel.name}].pfs.additional_key_exchange")
-    for proposal in tunnel.proposals:
-        path = f"proposals[{proposal.name}]"
-        if proposal.protocol not in IKEENGINE.protocols:
-            yield _not_yet("phase 2 protocol", f"proposal {proposal.name} has {proposal.protocol.name}",
-                           [protocol.name for protocol in IKEENGINE.protocols], f"{path}.protocol")
-        if proposal.encryption is not None and proposal.encryption not in IKEENGINE.encryptions:
-            yield _not_yet("phase 2 encryption", f"proposal {proposal.name} has {proposal.encryption.name}",
-                           [row.name for row in IKEENGINE.encryptions], f"{path}.encryption")
-        if proposal.authentication is not None and proposal.authentication not in IKEENGINE.authentications:
-            yield _not_yet("phase 2 authentication", f"proposal {proposal.name} has {proposal.authentication.name}",
-                           [row.name for row in IKEENGINE.authentications], f"{path}.authentication")
 
 
 @TUNNEL.rule("routes-not-negotiated-yet", ERROR, OWN, member="routes")
@@ -246,11 +192,3 @@ def routes_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Itera
                          f"{_ENGINE} routes that are open both ways only",
                          f"Set tunnels[{tunnel.name}].routes[{index}].direction to {Direction.BOTH.value}, and use a "
                          "firewall for what may begin", f"tunnels[{tunnel.name}].routes[{index}].direction")
-
-
-def _not_yet(field: str, asked: str, able: list[str], path: str) -> Broken:
-    one_of = ", ".join(able)
-    if not able:
-        return Broken(field, asked, "", f"{_ENGINE} none", f"Remove {path}", path)
-    return Broken(field, asked, "", f"{_ENGINE} only {field} {one_of}",
-                  f"Set {path} to {'one of ' if len(able) > 1 else ''}{one_of}", path)

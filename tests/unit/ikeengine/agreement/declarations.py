@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ikeengine.vpn.algorithms import Authentication, Encryption, GroupKind, KeyGroup, Strength
+from ikeengine.vpn.algorithms import Authentication, Encryption, GroupKind, KeyGroup, Strength, Use
 from ikeengine.vpn.hardware import IKEENGINE
-from ikeengine.vpn.model import CredentialMethod, IdentityKind, Protocol
+from ikeengine.vpn.model import CredentialMethod, IdentityKind, IkeVersion, Mode, Protocol
 
 Data = dict[str, Any]
 _T = TypeVar("_T")
@@ -51,16 +51,21 @@ class Both:
         return self.right if end is self.left else self.left
 
 
-def pair(draw: random.Random) -> Both:
-    """Two ends that agree, one the mirror of the other to the letter."""
-    strict = draw.random() < 0.2
+def pair(draw: random.Random, version: IkeVersion | None = None) -> Both:
+    """Two ends that agree, one the mirror of the other to the letter; of that IKE version, or of any."""
+    version = version or draw.choices(IKEENGINE.versions, [1 if row is IkeVersion.V1 else 2
+                                                           for row in IKEENGINE.versions])[0]
+    strict = draw.random() < 0.2 and version is IkeVersion.V2
     left_end, right_end = _endpoints(draw)
     left: Data = {
         "site": {"name": "hq"}, "policy": "strict" if strict else "standard",
-        "transforms": _transforms(draw, strict), "proposals": [], "tunnels": [],
-        "gateways": [{"name": "branch", "ike_version": draw.choice(IKEENGINE.versions).value,
-                      "credential": credential(draw), "endpoints": [{"local": left_end, "remote": right_end}]}],
+        "transforms": [], "proposals": [], "tunnels": [],
+        "gateways": [{"name": "branch", "ike_version": version.value, "credential": credential(draw),
+                      "endpoints": [{"local": left_end, "remote": right_end}]}],
     }
+    if version is IkeVersion.V1:
+        left["gateways"][0].update(_of_ikev1(draw))
+    left["transforms"] = _transforms(draw, left, strict)
     left["gateways"][0]["transforms"] = names(left["transforms"])
     places = itertools.count(1)
     for number in range(draw.choice((1, 1, 2, 3))):
@@ -75,6 +80,38 @@ def pair(draw: random.Random) -> Both:
         tunnel["routes"] = [mirrored(row) for row in tunnel["routes"]]
     left["gateways"][0]["start"], gateway["start"] = draw.choice(STARTS)
     return Both(left, copy.deepcopy(right))
+
+
+def _of_ikev1(draw: random.Random) -> Data:
+    """What a gateway of IKEv1 says besides, alike at both ends."""
+    settings: Data = {"mode": draw.choice(tuple(Mode)).value}
+    if draw.random() < 0.2:
+        settings["nat_traversal"] = {"enabled": False}
+    if draw.random() < 0.2:
+        settings["ike_keep_alive"] = {"enabled": True, "interval": draw.choice((10, 30))}
+    return settings
+
+
+def version_of(end: Data) -> IkeVersion:
+    return IkeVersion(end["gateways"][0]["ike_version"])
+
+
+def nat_traversal_of(end: Data) -> bool:
+    return bool(end["gateways"][0].get("nat_traversal", {}).get("enabled", True))
+
+
+def able(end: Data, rows: Sequence[_T], *, phase: int = 1) -> list[_T]:
+    """Of algorithms those that the end's IKE version has in that phase."""
+    if version_of(end) is IkeVersion.V2:
+        return list(rows)
+    if phase == 1:
+        return [row for row in rows if Use.IKEV1 in row.uses]  # type: ignore[attr-defined]
+    return [row for row in rows if getattr(row, "ipsec_doi_id", 0) is not None]
+
+
+def one_group(end: Data) -> bool:
+    """Aggressive Mode, which may come after Main Mode, has one for all transforms."""
+    return end["gateways"][0].get("mode", Mode.MAIN.value) != Mode.MAIN.value
 
 
 def names(rows: Sequence[Data]) -> list[str]:
@@ -127,35 +164,36 @@ def strong(rows: Sequence[_T], strict: bool) -> list[_T]:
     return [row for row in rows if not strict or getattr(row, "strength", None) is not Strength.WEAK]
 
 
-def group(draw: random.Random, strict: bool = False) -> KeyGroup:
-    rows = strong(IKEENGINE.key_groups, strict)
+def group(draw: random.Random, end: Data, strict: bool = False) -> KeyGroup:
+    rows = able(end, strong(IKEENGINE.key_groups, strict))
     return draw.choices(rows, [_COST[row.kind] for row in rows])[0]
 
 
-def additional(draw: random.Random) -> Data:
+def additional(draw: random.Random, end: Data) -> Data:
     """At times an additional key exchange, as a member of a transform or of PFS."""
-    if draw.random() < 0.8:
+    if draw.random() < 0.8 or version_of(end) is IkeVersion.V1:
         return {}
     return {"additional_key_exchange": draw.choice(IKEENGINE.key_encapsulations).name}
 
 
-def _transforms(draw: random.Random, strict: bool) -> list[Data]:
+def _transforms(draw: random.Random, end: Data, strict: bool) -> list[Data]:
     """Phase 1 transforms that differ from each other, with one life for each."""
     rows: dict[tuple[object, ...], Data] = {}
+    only = group(draw, end, strict) if one_group(end) else None
     for _ in range(draw.choice((1, 1, 2, 3))):
         transform = {"authentication": draw.choice(strong(IKEENGINE.authentications, strict)).name,
-                     "encryption": draw.choice(strong(IKEENGINE.encryptions, strict)).name,
-                     "key_group": group(draw, strict).number, **additional(draw)}
+                     "encryption": draw.choice(able(end, strong(IKEENGINE.encryptions, strict))).name,
+                     "key_group": (only or group(draw, end, strict)).number, **additional(draw, end)}
         rows[members(transform)] = {**transform, "sa_life": draw.choice(LIVES)}
     return [{"name": f"p1-{number}", **row} for number, row in enumerate(rows.values())]
 
 
-def proposal(draw: random.Random, strict: bool, protocol: Protocol = Protocol.ESP) -> Data:
+def proposal(draw: random.Random, end: Data, strict: bool, protocol: Protocol = Protocol.ESP) -> Data:
     """A Phase 2 proposal without its name."""
     row: Data = {"protocol": protocol.name}
     encryption: Encryption | None = None
     if protocol is Protocol.ESP:
-        encryption = draw.choice(strong(IKEENGINE.encryptions, strict))
+        encryption = draw.choice(able(end, strong(IKEENGINE.encryptions, strict), phase=2))
         row["encryption"] = encryption.name
     if encryption is None or not encryption.aead:
         authentication: Authentication = draw.choice(strong(IKEENGINE.authentications, strict))
@@ -188,11 +226,13 @@ def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data]) ->
     """A tunnel under the end's gateway, with proposals of its own that differ from each other."""
     strict = end["policy"] == "strict"
     protocol = draw.choices(IKEENGINE.protocols, [8 if row is Protocol.ESP else 1 for row in IKEENGINE.protocols])[0]
-    rows = {members(row): row for row in (proposal(draw, strict, protocol) for _ in range(draw.choice((1, 1, 2, 4))))}
+    rows = {members(row): row for row in (
+        proposal(draw, end, strict, protocol) for _ in range(draw.choice((1, 1, 2, 4))))}
     own = [{"name": f"{name}-{number}", **row} for number, row in enumerate(rows.values())]
     end["proposals"] += own
-    pfs = ({"enabled": True, "key_group": group(draw, strict).number, **additional(draw)} if draw.random() < 0.8
-           else {"enabled": False})
+    pfs: Data = {"enabled": draw.random() < 0.8}
+    if pfs["enabled"]:
+        pfs.update(key_group=group(draw, end, strict).number, **additional(draw, end))
     end["tunnels"].append({"name": name, "gateway": end["gateways"][0]["name"], "routes": routes,
                            "proposals": names(own), "pfs": pfs})
     return end["tunnels"][-1]  # type: ignore[no-any-return]

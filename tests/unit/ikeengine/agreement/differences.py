@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ikeengine.vpn.hardware import IKEENGINE
-from ikeengine.vpn.model import Protocol
+from ikeengine.vpn.model import IkeVersion, Mode, Protocol
 
 from . import declarations
 from .declarations import Both, Data, members
@@ -77,9 +77,10 @@ def more_transforms(draw: random.Random, both: Both, end: Data) -> None:
     known = {members(row) for row in end["transforms"]}
     for number in range(2):
         strict = end["policy"] == "strict"
-        row = {"authentication": "SHA2-512",
-               "encryption": draw.choice(declarations.strong(IKEENGINE.encryptions, strict)).name,
-               "key_group": declarations.group(draw, strict).number}
+        group = (end["transforms"][0]["key_group"] if declarations.one_group(end)
+                 else declarations.group(draw, end, strict).number)
+        able = declarations.able(end, declarations.strong(IKEENGINE.encryptions, strict))
+        row = {"authentication": "SHA2-512", "encryption": draw.choice(able).name, "key_group": group}
         if members(row) not in known:
             known.add(members(row))
             end["transforms"].append({"name": f"more-{number}", **row})
@@ -88,7 +89,7 @@ def more_transforms(draw: random.Random, both: Both, end: Data) -> None:
 
 def more_proposals(draw: random.Random, both: Both, end: Data) -> None:
     for tunnel in end["tunnels"]:
-        row = declarations.proposal(draw, end["policy"] == "strict", declarations.protocol_of(end, tunnel))
+        row = declarations.proposal(draw, end, end["policy"] == "strict", declarations.protocol_of(end, tunnel))
         if members(row) not in {members(other) for other in end["proposals"] if other["name"] in tunnel["proposals"]}:
             end["proposals"].append({"name": f"more-{tunnel['name']}", **row})
             tunnel["proposals"].insert(draw.randint(0, len(tunnel["proposals"])), f"more-{tunnel['name']}")
@@ -150,7 +151,7 @@ def own_settings(draw: random.Random, both: Both, end: Data) -> None:
     """What an end does by itself it need not share."""
     gateway = end["gateways"][0]
     gateway["dead_peer_detection"] = {"idle": draw.choice(("10s", "1m")), "retries": draw.randint(2, 9)}
-    gateway["nat_traversal"] = {"keep_alive": draw.choice((10, "25s"))}
+    gateway["nat_traversal"] = {**gateway.get("nat_traversal", {}), "keep_alive": draw.choice((10, "25s"))}
     for tunnel in end["tunnels"]:
         with_ah = declarations.protocol_of(end, tunnel) is Protocol.AH
         tunnel["dataplane"] = draw.choice(("auto", "kernel") if with_ah else ("auto", "kernel", "userspace"))
@@ -161,7 +162,7 @@ def own_settings(draw: random.Random, both: Both, end: Data) -> None:
 
 def in_userspace(draw: random.Random, both: Both, end: Data) -> None:
     """One end's data plane does ESP in UDP only."""
-    if declarations.has_ah(both):
+    if declarations.has_ah(both) or not all(map(declarations.nat_traversal_of, both.ends)):
         return
     both.userspace.add(end["gateways"][0]["name"])
 
@@ -188,7 +189,8 @@ def gateway_elsewhere(draw: random.Random, both: Both, end: Data) -> None:
 def behind_nat(draw: random.Random, both: Both, end: Data) -> None:
     """The right end has a private address, the left one knows it by another."""
     ends = both.right["gateways"][0]["endpoints"][0], both.left["gateways"][0]["endpoints"][0]
-    if ":" in ends[0]["local"]["address"] or both.public or declarations.has_ah(both):
+    if (":" in ends[0]["local"]["address"] or both.public or declarations.has_ah(both)
+            or not declarations.nat_traversal_of(end)):
         return
     both.public = ends[1]["remote"]["address"]
     ends[0]["local"]["address"] = f"172.16.5.{draw.randint(1, 254)}"
@@ -199,6 +201,9 @@ def dynamic_address(draw: random.Random, both: Both, end: Data) -> None:
     other = both.other(end)
     local, remote = end["gateways"][0]["endpoints"][0]["local"], other["gateways"][0]["endpoints"][0]["remote"]
     if both.public or any(place["identifier"]["type"] == "ip-address" for place in (local, remote)):
+        return
+    if declarations.version_of(end) is IkeVersion.V1 and any(
+            row["gateways"][0]["mode"] != Mode.AGGRESSIVE.value for row in both.ends):
         return
     remote["address"] = "dynamic"
     if draw.random() < 0.5:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ikeengine.vpn.hardware import IKEENGINE
-from ikeengine.vpn.model import CredentialMethod, IdentityKind, Protocol
+from ikeengine.vpn.model import CredentialMethod, IdentityKind, IkeVersion, Mode, Protocol
 
 from . import declarations
 from .declarations import Both, Data, add_tunnel, mirrored, names
@@ -22,24 +22,27 @@ from .differences import behind_nat
 @dataclass(frozen=True)
 class Fault:
     """``code`` is the finding's, ``beside`` are others that may stand with or for it. ``reason`` is a pattern of what
-    one of the daemons says, or None where they have nothing to refuse and so nothing to say."""
+    one of the daemons says, or None where they have nothing to refuse and so nothing to say. ``version`` is the IKE
+    version of the two ends that it is planted in, None where either will do."""
 
     kind: str
     code: str
     reason: str | None
     beside: frozenset[str]
+    version: IkeVersion | None
     plant: Callable[[random.Random, Both, Data], None]
 
 
 FAULTS: list[Fault] = []
 
 
-def _fault(code: str, reason: str | None, *beside: str,
+def _fault(code: str, reason: str | None, *beside: str, version: IkeVersion | None = None,
            ) -> Callable[[Callable[[random.Random, Both, Data], None]], None]:
     """Its kind is the name of the function, which bends the end that it is given against the other one."""
 
     def register(plant: Callable[[random.Random, Both, Data], None]) -> None:
-        FAULTS.append(Fault(plant.__name__.replace("_", " "), code, reason, frozenset(beside), plant))
+        FAULTS.append(Fault(plant.__name__.replace("_", " "), code, reason, frozenset(beside), version,
+                            plant))
 
     return register
 
@@ -50,6 +53,60 @@ def _gateway(end: Data) -> Data:
 
 def _endpoint(end: Data, place: str) -> Data:
     return _gateway(end)["endpoints"][0][place]  # type: ignore[no-any-return]
+
+
+# ------------------------------------------------------------------------------------------------ version and mode
+
+def _with_nat_traversal(both: Both) -> None:
+    for end in both.ends:
+        _gateway(end).pop("nat_traversal", None)
+
+
+def _modes(both: Both, end: Data, mode: Mode, other: Mode) -> None:
+    """Of both ends, with one key group, which Aggressive Mode needs."""
+    _fewer_transforms(both, 1)
+    _gateway(end)["mode"], _gateway(both.other(end))["mode"] = mode.value, other.value
+
+
+@_fault("ike-version-differs", "IKE version", version=IkeVersion.V1)
+def another_version(draw: random.Random, both: Both, end: Data) -> None:
+    gateway = _gateway(end)
+    gateway["ike_version"] = IkeVersion.V2.value
+    for field in ("mode", "ike_keep_alive", "nat_traversal"):
+        gateway.pop(field, None)
+
+
+@_fault("mode-differs", "mode", version=IkeVersion.V1)
+def another_mode(draw: random.Random, both: Both, end: Data) -> None:
+    _with_known_addresses(both)
+    _modes(both, end, Mode.MAIN, Mode.AGGRESSIVE)
+
+
+@_fault("main-mode-agreed-needs-static-peer", "mode", version=IkeVersion.V1)
+def falling_back_from_main_with_a_dynamic_peer(draw: random.Random, both: Both, end: Data) -> None:
+    """The one that could fall back never initiates, since it does not know where to."""
+    _with_known_addresses(both)
+    _both_keys(both, CredentialMethod.PSK, "correct horse battery staple 7151")
+    for row in both.ends:
+        for place, name in (("local", "one"), ("remote", "other")):
+            value = f"{name if row is end else {'one': 'other', 'other': 'one'}[name]}.example.net"
+            _endpoint(row, place)["identifier"] = {"type": "domain-name", "value": value}
+    _modes(both, end, Mode.MAIN_FALLBACK_AGGRESSIVE, Mode.MAIN)
+    _endpoint(end, "remote")["address"] = "dynamic"
+    _gateway(both.other(end))["start"] = "boot"
+
+
+@_fault("nat-traversal-differs", None, version=IkeVersion.V1)
+def nat_traversal_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
+    _with_known_addresses(both)
+    _gateway(end)["nat_traversal"] = {"enabled": False}
+    _gateway(both.other(end)).pop("nat_traversal", None)
+
+
+@_fault("keep-alive-differs", None, version=IkeVersion.V1)
+def keep_alive_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
+    _gateway(end)["ike_keep_alive"] = {"enabled": True}
+    _gateway(both.other(end)).pop("ike_keep_alive", None)
 
 
 # ------------------------------------------------------------------------------------------------ credential
@@ -90,7 +147,7 @@ def text_and_its_octets_in_hexadecimal(draw: random.Random, both: Both, end: Dat
     _gateway(end)["credential"] = {"method": CredentialMethod.HEX_PSK.value, "psk": key.encode().hex()}
 
 
-@_fault("credential-method-differs", "credential: the peer .* has a (certificate|pre-shared key)")
+@_fault("credential-method-differs", "credential: the peer .* (has a (certificate|pre-shared key)|offers)")
 def a_certificate_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
     _both_keys(both, CredentialMethod.PSK, "correct horse battery staple 7151")
     _gateway(end)["credential"] = {"method": CredentialMethod.CERTIFICATE.value}
@@ -197,6 +254,7 @@ def address_as_identifier_behind_nat(draw: random.Random, both: Both, end: Data)
                 "address": octets, "identifier": {"type": "ip-address", "value": octets}}
     both.public = None
     _with_esp(both)
+    _with_nat_traversal(both)
     behind_nat(draw, both, end)
     local = _endpoint(both.right, "local")
     local["identifier"]["value"] = local["address"]
@@ -293,7 +351,7 @@ def no_common_encryption_in_phase_1(draw: random.Random, both: Both, end: Data) 
     _fewer_transforms(both, 3)
     _standard(both)
     _replaced(draw, end["transforms"], both.other(end)["transforms"], "encryption",
-              [row.name for row in IKEENGINE.encryptions])
+              [row.name for row in declarations.able(end, IKEENGINE.encryptions)])
 
 
 @_fault("phase1-no-common-transform", "authentication|PRF")
@@ -309,10 +367,10 @@ def no_common_key_group_in_phase_1(draw: random.Random, both: Both, end: Data) -
     _fewer_transforms(both, 3)
     _standard(both)
     _replaced(draw, end["transforms"], both.other(end)["transforms"], "key_group",
-              [row.number for row in IKEENGINE.key_groups])
+              [row.number for row in declarations.able(end, IKEENGINE.key_groups)])
 
 
-@_fault("phase1-no-common-transform", "additional key exchange")
+@_fault("phase1-no-common-transform", "additional key exchange", version=IkeVersion.V2)
 def no_common_additional_key_exchange_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
     one, another = draw.sample(["none", *(row.name for row in IKEENGINE.key_encapsulations)], 2)
     for row, value in ((end, one), (both.other(end), another)):
@@ -326,7 +384,7 @@ def members_of_different_transforms(draw: random.Random, both: Both, end: Data) 
     ciphers, hashes = ["AES-128", "AES-256"], ["SHA2-256", "SHA2-512"]
     for row, authentications in ((end, hashes), (both.other(end), hashes[::-1])):
         row["transforms"] = [{"name": f"c{number}", "encryption": cipher, "authentication": authentication,
-                              "key_group": 31} for number, (cipher, authentication)
+                              "key_group": 19} for number, (cipher, authentication)
                              in enumerate(zip(ciphers, authentications, strict=True))]
         _gateway(row)["transforms"] = names(row["transforms"])
 
@@ -381,7 +439,7 @@ def _own_proposals(both: Both, tunnel: Data, rows: Sequence[Data], end: Data) ->
 def no_common_encryption_in_phase_2(draw: random.Random, both: Both, end: Data) -> None:
     tunnel, others = _tunnel(draw, both, end)
     row, other = ({"encryption": name} for name in draw.sample(
-        [row.name for row in IKEENGINE.encryptions if row.aead], 2))
+        [row.name for row in declarations.able(end, IKEENGINE.encryptions, phase=2) if row.aead], 2))
     _own_proposals(both, tunnel, [row], end)
     _own_proposals(both, others, [other], both.other(end))
 
@@ -429,6 +487,7 @@ def ah_with_a_nat_between(draw: random.Random, both: Both, end: Data) -> None:
                 "type": "domain-name", "value": f"{'right' if place == 'local' else 'left'}.example.net"})
     both.public = None
     _with_esp(both)
+    _with_nat_traversal(both)
     behind_nat(draw, both, end)
     tunnel, others = _tunnel(draw, both, end)
     _own_proposals(both, tunnel, [_AH], end)
@@ -447,18 +506,19 @@ def another_key_expiration(draw: random.Random, both: Both, end: Data) -> None:
 def pfs_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
     _standard(both)
     tunnel, others = _tunnel(draw, both, end)
-    tunnel["pfs"], others["pfs"] = {"enabled": False}, {"enabled": True, "key_group": declarations.group(draw).number}
+    group = declarations.group(draw, end).number
+    tunnel["pfs"], others["pfs"] = {"enabled": False}, {"enabled": True, "key_group": group}
 
 
 @_fault("pfs-group-differs", "PFS|key group")
 def another_pfs_group(draw: random.Random, both: Both, end: Data) -> None:
     _standard(both)
     tunnel, others = _tunnel(draw, both, end)
-    one, another = draw.sample([row.number for row in IKEENGINE.key_groups], 2)
+    one, another = draw.sample([row.number for row in declarations.able(end, IKEENGINE.key_groups)], 2)
     tunnel["pfs"], others["pfs"] = ({"enabled": True, "key_group": number} for number in (one, another))
 
 
-@_fault("pfs-additional-key-exchange-differs", "additional key exchange")
+@_fault("pfs-additional-key-exchange-differs", "additional key exchange", version=IkeVersion.V2)
 def another_additional_key_exchange_of_pfs(draw: random.Random, both: Both, end: Data) -> None:
     one, another = draw.sample(["none", *(row.name for row in IKEENGINE.key_encapsulations)], 2)
     for tunnel, value in zip(_tunnel(draw, both, end), (one, another), strict=True):
@@ -505,19 +565,19 @@ def _narrower(draw: random.Random, text: str) -> str:
                         f"{network[128]}/{network.max_prefixlen - 7}"))
 
 
-@_fault("route-narrower", "installed .* declared")
+@_fault("route-narrower", "installed .* declared|tunnel route")
 def narrower_local(draw: random.Random, both: Both, end: Data) -> None:
     row, _mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
     row["local"] = _narrower(draw, row["local"])
 
 
-@_fault("route-narrower", "installed .* declared")
+@_fault("route-narrower", "installed .* declared|tunnel route")
 def narrower_remote(draw: random.Random, both: Both, end: Data) -> None:
     row, _mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
     row["remote"] = _narrower(draw, row["remote"])
 
 
-@_fault("route-narrower", "installed .* declared")
+@_fault("route-narrower", "installed .* declared|tunnel route")
 def everything_against_a_network(draw: random.Random, both: Both, end: Data) -> None:
     """A route to everywhere at one end, and only the other's own network at the other."""
     row, _mirror, _tunnel = _route(draw, both, end, *_NETWORKS[0])
@@ -532,13 +592,13 @@ def _without_default_routes(both: Both) -> None:
                 route[one] = f"10.1.{route[other].split('.')[2]}.0/24"
 
 
-@_fault("route-overlaps", "installed .* declared")
+@_fault("route-overlaps", "installed .* declared|tunnel route")
 def overlapping_ranges(draw: random.Random, both: Both, end: Data) -> None:
     row, _mirror, _tunnel = _route(draw, both, end, "10.77.0.1-10.77.0.100", "10.88.0.0/24")
     row["local"] = f"10.77.0.{draw.randint(2, 100)}-10.77.0.{draw.randint(101, 254)}"
 
 
-@_fault("route-overlaps", "installed .* declared")
+@_fault("route-overlaps", "installed .* declared|tunnel route")
 def each_side_narrower_at_another_end(draw: random.Random, both: Both, end: Data) -> None:
     row, mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
     row["local"], mirror["local"] = _narrower(draw, row["local"]), _narrower(draw, mirror["local"])

@@ -15,13 +15,15 @@ from ikeengine.vpn.model import CredentialMethod, Direction, IdentityKind, IkeVe
 from .declarations import Data
 
 TOO_STRICT: Mapping[str, str] = {
-    "another sa life": "IKEv2 negotiates no lifetimes (RFC 7296 §2.8): each end rekeys when its own is over",
-    "another key expiration": "IKEv2 negotiates no lifetimes (RFC 7296 §2.8): each end rekeys when its own is over",
+    "another sa life": "IKEv2 negotiates no lifetimes (RFC 7296 §2.8), and IKEv1 takes the shorter one",
+    "another key expiration": "IKEv2 negotiates no lifetimes (RFC 7296 §2.8), and IKEv1 takes the shorter one",
+    "nat traversal at one end": "the two agree to do without, and nothing is amiss where no NAT lies between",
+    "keep alive at one end": "one of ours asks only a peer that shows that it answers",
     "text and its octets in hexadecimal": "both ends hold the same octets; the next edit of either key parts them",
     "sites of one name": "a site's name never leaves it; findings could not tell the two apart",
     "two peers of one identifier": "peers at different static addresses are told apart by these, too; one that moves "
                                    "is not",
-    "routes dealt out otherwise": "IKEv2 knows one SA for each route and no tunnels; what a tunnel's routes have in "
+    "routes dealt out otherwise": "IKE knows one SA for each route and no tunnels; what a tunnel's routes have in "
                                   "common is compared tunnel by tunnel",
 }
 """Faults that validation calls errors and the wire cannot show, each with the reason."""
@@ -33,6 +35,10 @@ TOO_MILD: Mapping[str, str] = {
 """Faults that validation calls no errors though nothing comes up, each with the reason."""
 
 
+BETWEEN_TWO_MAKES = frozenset({"keep-alive-between-makes"})
+"""What cannot be broken where both ends are ours."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """A part of the language that the daemon does not speak yet. ``ask`` makes the declaration of one end ask for it;
@@ -42,20 +48,8 @@ class LeftOut:
     codes: frozenset[str] = frozenset()
 
 
-def _gateway(field: str, value: object) -> Callable[[Data], None]:
-    return lambda end: end["gateways"][0].update({field: value})
-
-
 def _tunnel(field: str, value: object) -> Callable[[Data], None]:
     return lambda end: end["tunnels"][0].update({field: value})
-
-
-def _transform(field: str, value: object) -> Callable[[Data], None]:
-    return lambda end: end["transforms"][0].update({field: value})
-
-
-def _remote(field: str, value: object) -> Callable[[Data], None]:
-    return lambda end: end["gateways"][0]["endpoints"][0]["remote"].update({field: value})
 
 
 def _route(field: str, value: object) -> Callable[[Data], None]:
@@ -67,9 +61,6 @@ def _second_pair(end: Data) -> None:
 
 
 LEFT_OUT: Mapping[str, LeftOut] = {
-    "IKE version 1": LeftOut(_gateway("ike_version", 1), frozenset({
-        "ike-version-differs", "mode-differs", "nat-traversal-differs", "keep-alive-differs",
-        "keep-alive-between-makes", "main-mode-agreed-needs-static-peer"})),
     "several endpoint pairs": LeftOut(_second_pair, frozenset({"endpoint-pairs-differ", "endpoint-order-differs"})),
     **{f"direction {direction.value}": LeftOut(_route("direction", direction.value), frozenset({
         "route-direction-does-not-mirror"})) for direction in Direction if direction is not Direction.BOTH},

@@ -57,8 +57,7 @@ def fixes(code, bends):
      "Set ike_version to 1 at both ends, with mode as branch has it and nat_traversal.enabled as branch has it"),
     ("ike-version-differs",
      {**firebox("XTM 330", "11.9"), "branch gateways.0.ike_version": 1},
-     "Set ike_version to 2 at both ends, with no mode, and then mend what that breaks: gateway branch/hq: IKEv2 came "
-     "with firmware 11.11.2"),
+     "Set ike_version to 1 at both ends"),
     ("ike-version-differs",
      {"branch gateways.0.ike_version": 1, "branch gateways.0.mode": "aggressive",
       "branch gateways.0.dead_peer_detection": {"enabled": False}, "branch gateways.0.ike_keep_alive.enabled": True,

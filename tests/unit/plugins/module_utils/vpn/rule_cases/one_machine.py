@@ -86,10 +86,6 @@ CASES = (
          ({**firmware("12.2"), "hq proposals.0": {"name": "p2", "encryption": "AES-GCM-256"}},
           {**firmware("12.1"), "hq proposals.0.encryption": "AES-128"},
           {"hq site": {"name": "hq", "platform": "XTM 505", "firmware": "11.7"}})),
-    Case("phase1-not-negotiated-yet", {"hq gateways.0.ike_version": 1},
-         "gateway hq/branch: IKE version: hq asks for version 1: ikeengine of this version negotiates only IKE version "
-         "2. Set gateways[branch].ike_version to 2.",
-         "gateways[branch].ike_version", "", ({}, {"hq gateways.0.ike_version": 1, "hq site.managed": False})),
     Case("endpoints-not-negotiated-yet", {"hq gateways.0.endpoints.+": SECOND_PAIR},
          "gateway hq/branch: endpoints: hq has 2 pairs: ikeengine of this version negotiates with 1 endpoint pair per "
          "gateway. Keep the first of gateways[branch].endpoints.",
