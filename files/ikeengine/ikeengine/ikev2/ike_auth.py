@@ -83,6 +83,7 @@ class IkeAuth(Task):
         if self._plain_keys is None or key is None or notify(payloads, NotifyType.PPK_IDENTITY) is not None:
             return
         if key.required:
+            session.account.credential = ppk.NOT_COMMON
             raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_common_ppk(gateway, session.remote.address, None))
         session.protection.keys, session.protection.ppk = self._plain_keys, False
 

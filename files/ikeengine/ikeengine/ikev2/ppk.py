@@ -23,6 +23,8 @@ from ..wire.notify import Notify
 if TYPE_CHECKING:
     from .session import Ikev2Session
 
+NOT_COMMON = "no post-quantum pre-shared key is common to both ends"
+
 
 def announced(gateways: Iterable[Gateway]) -> list[Payload]:
     """For IKE_SA_INIT: that one of them has such a key."""
@@ -54,6 +56,7 @@ def took(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], p
     plain = notify(payloads, NotifyType.NO_PPK_AUTH)
     if (ppk is not None and ppk.required) or (identity is not None and plain is None):
         theirs = None if identity is None else identity.data[1:].decode(errors="replace")[:64]
+        session.account.credential = NOT_COMMON
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_common_ppk(gateway, session.remote.address, theirs),
                       fatal=True)
     return proof if plain is None else Authentication(proof.method, plain.data)
