@@ -204,10 +204,12 @@ def test_an_answer_that_is_refused(change, kind):
 
 
 @case("IKEv1.I-q", "a protected error of the peer's ends the Quick Mode, one in clear does not", "RFC 2409 5.7")
-def test_an_error_in_place_of_message_2():
+@pytest.mark.parametrize("about", [lambda peer, spi: {"protocol": ESP, "spi": spi}, lambda peer, spi: {},
+                                   lambda peer, spi: {"spi": peer.cookies}, lambda peer, spi: {"spi": bytes(4)}],
+                         ids=["its SPI", "nothing", "the ISAKMP SA", "zeros"])
+def test_an_error_in_place_of_message_2(about):
     bench, peer, request = asked_for_child()
-    spi = request.chosen[0]
-    row = notify(NO_PROPOSAL_CHOSEN, protocol=ESP, spi=spi)
+    row = notify(NO_PROPOSAL_CHOSEN, **about(peer, request.chosen[0]))
     assert bench.give(peer.clear(INFORMATIONAL, [row], message_id=0x66)) == [] and not bench.daemon.reasons
     assert bench.give(peer.behind_hash(INFORMATIONAL, [row], 0x67)) == []
     assert "phase 2" in bench.daemon.reasons[-1].lower() or "proposal" in bench.daemon.reasons[-1]

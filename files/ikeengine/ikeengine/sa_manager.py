@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from . import explanation
+from .ike import half_open
 from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
 from .ike.context import Settings
 from .ike.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed
-from .ike.half_open import HalfOpen
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
 from .ike.state import IKE_PORT, State
@@ -38,6 +38,9 @@ from .wire.header import Header, decode_header
 
 #: Closed IKE SAs whose last answer is kept for a peer that did not get it.
 _CLOSED_KEPT = 256
+
+#: Beyond two for everything that has a timer: those that do not count any more go when they are due, or when it is full.
+_TIMERS_TO_SPARE = 256
 
 _SESSIONS: dict[IkeVersion, type[Ikev1Session | Ikev2Session]] = {
     IkeVersion.V1: Ikev1Session, IkeVersion.V2: Ikev2Session}
@@ -67,9 +70,8 @@ class IkeSaManager:
         self._source = source
         self._reqid = reqid
         self._unix_time = unix_time
-        self._half_open = HalfOpen()
-        self._acceptor = Acceptor(self, self._half_open, self._adopt_session)
-        self._ikev1_acceptor = Ikev1Acceptor(self, self._half_open, self._adopt_session)
+        self._acceptor = Acceptor(self, self._adopt_session)
+        self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
         self._by_spi: dict[bytes, IkeSession] = {}
         self._of_gateway: dict[str, list[IkeSession]] = {}
         self._closed: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
@@ -353,7 +355,7 @@ class IkeSaManager:
         return any(session.is_covered(tunnel, route) for session in self._of_gateway.get(gateway, []))
 
     def established(self, session: IkeSession, now: float) -> None:
-        self._half_open.discard(session)
+        half_open.discard(session)
         sessions = self._of_gateway.setdefault(session.name, [])
         if session not in sessions:
             sessions.append(session)
@@ -378,7 +380,8 @@ class IkeSaManager:
             self._closed[session.own_spi] = session.last_exchange
             if len(self._closed) > _CLOSED_KEPT:
                 del self._closed[next(iter(self._closed))]
-        self._half_open.discard(session)
+        half_open.discard(session)
+        session.noted_timer = None
         sessions = self._of_gateway.get(session.name, [])
         if session in sessions:
             sessions.remove(session)
@@ -387,7 +390,7 @@ class IkeSaManager:
             remaining[0].stay()
             self._touch(remaining[0])
         peer = self._peers.get(session.name)
-        if peer is None or session.is_replaced:
+        if peer is None or session.is_replaced or (session.established_at is None and not session.initiator):
             return
         # Traffic wanted what only an IKE SA that gave way to another carried; its next packet may be long in coming.
         asked_for = bool(remaining) and peer.gateway.start is Start.TRAFFIC and not peer.refused
@@ -541,7 +544,7 @@ class IkeSaManager:
 
     def _find_candidates(self, now: float) -> None:
         """Who a half-open peer may still turn out to be; one that was known and is none of these any more goes."""
-        for session in list(self._half_open.sessions()):
+        for session in [row for row in self._by_spi.values() if row.no_longer_half_open is not None]:
             session.candidates = tuple(self.candidates(session.local.address, session.remote.address, session.version))
             if session.gateway is not None and session.gateway not in session.candidates:
                 session.close("it is taken down, or its declaration changed", now)
@@ -565,8 +568,7 @@ class IkeSaManager:
     def _try_at(self, peer: Peer, time: float) -> None:
         """Try to bring the peer up then, or when it is to be tried before."""
         if peer.noted_timer is None or time < peer.noted_timer:
-            peer.noted_timer = time
-            heapq.heappush(self._timers, (time, next(self._timer_numbers), peer))
+            self._note(peer, time)
 
     def _touch(self, session: IkeSession) -> None:
         """Note when the session wants its timer; what was noted before does not count any more."""
@@ -577,4 +579,13 @@ class IkeSaManager:
             return
         session.noted_timer = due
         if due is not None:
-            heapq.heappush(self._timers, (due, next(self._timer_numbers), session))
+            self._note(session, due)
+
+    def _note(self, timed: IkeSession | Peer, time: float) -> None:
+        timed.noted_timer = time
+        heapq.heappush(self._timers, (time, next(self._timer_numbers), timed))
+        if len(self._timers) > 2 * (len(self._by_spi) + len(self._peers)) + _TIMERS_TO_SPARE:
+            live: list[IkeSession | Peer] = [*self._by_spi.values(), *self._peers.values()]
+            self._timers = [(row.noted_timer, next(self._timer_numbers), row) for row in live
+                            if row.noted_timer is not None]
+            heapq.heapify(self._timers)

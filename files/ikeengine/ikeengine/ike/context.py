@@ -37,8 +37,11 @@ class Settings:
     #: Half-open IKE SAs that one address may have, cookies or not: more than cookie_threshold, so that only a peer that
     #: receives at the address can use them up.
     half_open_per_address: int = 64
-    #: Half-open IKE SAs in all of which IKEv1, which has no cookies like these, makes room for a new one.
+    #: IKEv1, which has no cookies like these: so many half-open ISAKMP SAs in Main and in Aggressive Mode, then a new one
+    #: takes the place of an old one; how long one in Aggressive Mode keeps its place at least.
     half_open_in_all: int = 1024
+    aggressive_half_open: int = 32
+    aggressive_patience: float = 2.0
     #: Where in an SA's life its creator, and the other end, begin to rekey it: (earliest, latest) fraction.
     rekey_creator: tuple[float, float] = (0.80, 0.88)
     rekey_other: tuple[float, float] = (0.90, 0.96)

@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from ..security_association import SocketAddress
 from ..vpn.selectors import Address
 from .session import IkeSession
 
+#: Where the initiator is, and what it calls the IKE SA.
+_Key: TypeAlias = tuple[SocketAddress, bytes]
+
 
 class HalfOpen:
-    """Those of one host, by where the initiator is and what it calls the IKE SA."""
+    """Those that began alike, the oldest first."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[SocketAddress, bytes], IkeSession] = {}
-        self._from: Counter[Address] = Counter()
+        self._sessions: dict[_Key, IkeSession] = {}
+        self._from: dict[Address, dict[_Key, IkeSession]] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -26,22 +29,30 @@ class HalfOpen:
     def sessions(self) -> Iterable[IkeSession]:
         return self._sessions.values()
 
+    def sessions_from(self, address: Address) -> Iterable[IkeSession]:
+        return self._from.get(address, {}).values()
+
     def find(self, remote: SocketAddress, spi_i: bytes) -> IkeSession | None:
         return self._sessions.get((remote, spi_i))
 
     def number_from(self, address: Address) -> int:
-        return self._from[address]
+        return len(self._from.get(address, ()))
 
     def add(self, session: IkeSession) -> None:
-        session.half_open_key = (session.remote, session.spi_i)
-        self._sessions[session.half_open_key] = session
-        self._from[session.remote.address] += 1
+        """One that `find` does not find yet."""
+        key = session.remote, session.spi_i
+        session.no_longer_half_open = lambda: self._remove(key)
+        self._sessions[key] = self._from.setdefault(session.remote.address, {})[key] = session
 
-    def discard(self, session: IkeSession) -> None:
-        """It is established, or closed. Any other session is none of these, which is no error."""
-        key, session.half_open_key = session.half_open_key, None
-        if key is not None:
-            del self._sessions[key]
-            self._from[key[0].address] -= 1
-            if not self._from[key[0].address]:
-                del self._from[key[0].address]
+    def _remove(self, key: _Key) -> None:
+        address = key[0].address
+        del self._sessions[key], self._from[address][key]
+        if not self._from[address]:
+            del self._from[address]
+
+
+def discard(session: IkeSession) -> None:
+    """It is established, or closed. One that is not half-open is no error."""
+    remove, session.no_longer_half_open = session.no_longer_half_open, None
+    if remove is not None:
+        remove()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..negotiation.answers import another_version, undeclared
@@ -65,7 +65,8 @@ class IkeSession(ABC):
         self._replaced = False
 
         # The manager's notes.
-        self.half_open_key: tuple[SocketAddress, bytes] | None = None
+        #: Takes it from those that are half-open, if it is one.
+        self.no_longer_half_open: Callable[[], None] | None = None
         self.noted_timer: float | None = None
 
     # ---------------------------------------------------------------------------------------------- what it is

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What begins an ISAKMP SA at a responder: the first message of Main or Aggressive Mode, and what half-open ones cost.
 
-IKEv1 cannot ask an initiator to show that it receives where it says it is, before there is state for it. So the state
-of Main Mode costs little, and when it is too much the oldest goes that has heard nothing more: who is there, answers
-within a round trip. Aggressive Mode costs an exponentiation at once, so it is taken only while little is half-open.
+IKEv1 cannot ask an initiator to show that it receives where it says it is, before there is state for it. So where too
+much is half-open, in all or from one address, the oldest goes that has heard nothing more: who is there, answers within
+a round trip. Main Mode's state costs little until then. Aggressive Mode's costs exponentiations at once, so there is
+less of it, and each stays for a while, which limits how many a flood can ask for.
 """
 
 from __future__ import annotations
@@ -35,13 +36,16 @@ from .state import Step
 
 _MODES: dict[int, Mode] = {ExchangeType.MAIN: Mode.MAIN, ExchangeType.AGGRESSIVE: Mode.AGGRESSIVE}
 
+#: The initiator's first message is all that came.
+_UNHEARD = (Step.MAIN_3, Step.AGGRESSIVE_3)
+
 
 class Acceptor:
     """Takes datagrams of IKEv1 that belong to no session; ``adopt`` gets each ISAKMP SA that one of them begins."""
 
-    def __init__(self, context: Context, half_open: HalfOpen, adopt: Callable[[IkeSession], None]) -> None:
+    def __init__(self, context: Context, adopt: Callable[[IkeSession], None]) -> None:
+        self.half_open = {mode: HalfOpen() for mode in _MODES.values()}
         self._context = context
-        self._half_open = half_open
         self._adopt = adopt
 
     def receive(self, header: Header, datagram: Datagram, now: float) -> None:
@@ -51,7 +55,7 @@ class Acceptor:
         if mode is None or header.spi_r != NO_SPI or header.spi_i == NO_SPI:
             context.count("unknown_spi")
             return
-        known = self._half_open.find(datagram.remote, header.spi_i)
+        known = self.half_open[mode].find(datagram.remote, header.spi_i)
         if known is not None:
             if not (isinstance(known, Ikev1Session) and known.repeat_answer(datagram, now)):
                 context.count("unexpected_request")
@@ -62,20 +66,20 @@ class Acceptor:
             self._begin(mode, datagram, now)
 
     def _has_room(self, mode: Mode, datagram: Datagram, now: float) -> bool:
-        settings = self._context.settings
-        most = settings.half_open_in_all if mode is Mode.MAIN else settings.cookie_threshold
-        if self._half_open.number_from(datagram.remote.address) >= settings.half_open_per_address or (
-                len(self._half_open) >= most and not (mode is Mode.MAIN and self._make_room(now))):
+        settings, half_open, address = self._context.settings, self.half_open[mode], datagram.remote.address
+        most = settings.half_open_in_all if mode is Mode.MAIN else settings.aggressive_half_open
+        if half_open.number_from(address) >= settings.half_open_per_address:
+            rivals = half_open.sessions_from(address)
+        elif len(half_open) >= most:
+            rivals = half_open.sessions()
+        else:
+            return True
+        oldest = next((row for row in rivals if isinstance(row, Ikev1Session) and row.step in _UNHEARD), None)
+        if oldest is None or (mode is Mode.AGGRESSIVE and now < oldest.created_at + settings.aggressive_patience):
             self._context.count("too_many_half_open")
             return False
+        oldest.close("it makes room for others that begin", now)
         return True
-
-    def _make_room(self, now: float) -> bool:
-        oldest = next((row for row in self._half_open.sessions()
-                       if isinstance(row, Ikev1Session) and row.step is Step.MAIN_3), None)
-        if oldest is not None:
-            oldest.close("it makes room for others that begin", now)
-        return oldest is not None
 
     def _begin(self, mode: Mode, datagram: Datagram, now: float) -> None:
         context = self._context
@@ -94,7 +98,7 @@ class Acceptor:
             self._answer(session, datagram, refusal.notify)
             session.fail(refusal.reason, notify_name(refusal.notify))
         else:
-            self._half_open.add(session)
+            self.half_open[mode].add(session)
             self._adopt(session)
 
     def _answer(self, session: Ikev1Session, datagram: Datagram, notify: int) -> None:

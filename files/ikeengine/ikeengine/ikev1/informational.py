@@ -65,11 +65,12 @@ def _take_notification(session: Ikev1Session, row: Notify, now: float) -> None:
 
 
 def _refused(session: Ikev1Session, row: Notify) -> Initiated | None:
-    """Our Quick Mode that an error is about: the one of that SPI, or where it names none the first that waits, since
-    peers take them in turn."""
+    """Our Quick Mode that an error is about: the one of that SPI, or where it names none, or the ISAKMP SA, the first
+    that waits, since peers take them in turn."""
     waiting = [each for each in session.exchanges.values() if isinstance(each, Initiated) and not each.is_over]
-    named = [each for each in waiting if not any(row.spi) or row.spi == each.initiators_spi]
-    return named[0] if named else None
+    if any(row.spi) and row.spi != session.spi_i + session.spi_r:
+        waiting = [each for each in waiting if each.initiators_spi == row.spi]
+    return waiting[0] if waiting else None
 
 
 def _take_delete(session: Ikev1Session, row: Delete, now: float) -> None:

@@ -119,23 +119,24 @@ class QuickMode(ABC):
         try:
             self.take(session, chain, received.data, now)
         except Refusal as refusal:
-            self.refuse(session, refusal.notify, refusal.reason, now)
+            self.refuse(session, received, refusal.notify, refusal.reason, now)
         except InvalidKeyExchange as error:
-            self.refuse(session, NotifyType.INVALID_KEY_INFORMATION,
+            self.refuse(session, received, NotifyType.INVALID_KEY_INFORMATION,
                         f"phase 2: the peer's key exchange value is invalid: {error}", now)
         except (CryptoError, WireError) as error:
-            self.refuse(session, NotifyType.PAYLOAD_MALFORMED, f"phase 2: the peer's message cannot be used: {error}",
-                        now)
+            self.refuse(session, received, NotifyType.PAYLOAD_MALFORMED,
+                        f"phase 2: the peer's message cannot be used: {error}", now)
 
     def end(self, session: Ikev1Session, now: float) -> None:
         self.is_over, self.repeater = True, None
         self.forgotten_at = now + session.context.settings.half_open_timeout
         session.proceed(now)
 
-    def refuse(self, session: Ikev1Session, notify: int, reason: Reason | str, now: float) -> None:
-        """Tell the peer, by the SPI that the initiator chose."""
+    def refuse(self, session: Ikev1Session, received: Received, notify: int, reason: Reason | str, now: float) -> None:
+        """Tell the peer, by the SPI that the initiator chose, and again where it repeats the message."""
         known = notify if notify in NotifyType._value2member_map_ else NotifyType.NO_PROPOSAL_CHOSEN
-        session.inform([Notify(known, protocol=self.protocol, spi=self.initiators_spi)], now)
+        self._answered = received.data
+        self._answer = session.inform([Notify(known, protocol=self.protocol, spi=self.initiators_spi)], now)
         self.fail(session, known, reason, now)
 
     @abstractmethod

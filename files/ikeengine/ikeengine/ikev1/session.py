@@ -283,11 +283,13 @@ class Ikev1Session(IkeSession):
         return encode_header(cookie_i=self.spi_i, cookie_r=self.spi_r, first_payload=first_type, exchange=exchange,
                              flags=HeaderFlag.ENCRYPTION, message_id=message_id, body_size=len(body)) + body
 
-    def inform(self, payloads: Sequence[Payload], now: float) -> None:
-        """An Informational exchange, which nothing answers."""
+    def inform(self, payloads: Sequence[Payload], now: float) -> bytes:
+        """An Informational exchange, which nothing answers. Returns the message."""
         message_id, protection = self.fresh_message_id(), self.protection
-        self.transmit(self.seal(payloads, lambda octets: protection.hash_1(message_id, octets),
-                                ExchangeType.INFORMATIONAL, message_id, protection.exchange(message_id)), now)
+        data = self.seal(payloads, lambda octets: protection.hash_1(message_id, octets), ExchangeType.INFORMATIONAL,
+                         message_id, protection.exchange(message_id))
+        self.transmit(data, now)
+        return data
 
     def transmit(self, data: bytes, now: float) -> None:
         if len(data) <= HEADER_SIZE or not self.abilities.fragmentation:

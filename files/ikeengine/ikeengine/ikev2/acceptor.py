@@ -28,9 +28,9 @@ from .session import Ikev2Session
 class Acceptor:
     """Takes datagrams that belong to no session; ``adopt`` gets each IKE SA that one of them begins."""
 
-    def __init__(self, context: Context, half_open: HalfOpen, adopt: Callable[[IkeSession], None]) -> None:
+    def __init__(self, context: Context, adopt: Callable[[IkeSession], None]) -> None:
+        self.half_open = HalfOpen()
         self._context = context
-        self._half_open = half_open
         self._adopt = adopt
         self._cookies = Cookies(context.random, context.settings.cookie_secret_lifetime)
 
@@ -62,7 +62,7 @@ class Acceptor:
         if not header.is_initiator or header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id != 0:
             context.count("malformed")
             return
-        known = self._half_open.find(datagram.remote, header.spi_i)
+        known = self.half_open.find(datagram.remote, header.spi_i)
         if isinstance(known, Ikev2Session):
             if not known.repeat_init_answer(datagram):
                 context.count("unexpected_request")
@@ -73,14 +73,14 @@ class Acceptor:
         except WireError:
             context.count("malformed")
             return
-        if len(self._half_open) >= context.settings.cookie_threshold:
+        if len(self.half_open) >= context.settings.cookie_threshold:
             cookie = notify(message.payloads, NotifyType.COOKIE)
             if cookie is None or not self._cookies.is_good(cookie.data, nonce.data, datagram.remote, header.spi_i):
                 context.count("cookie_demanded")
                 fresh = self._cookies.make(nonce.data, datagram.remote, header.spi_i, now)
                 self._answer(header, datagram, Notify(NotifyType.COOKIE, fresh))
                 return
-        if self._half_open.number_from(datagram.remote.address) >= context.settings.half_open_per_address:
+        if self.half_open.number_from(datagram.remote.address) >= context.settings.half_open_per_address:
             context.count("too_many_half_open")
             return
         self._begin(message, datagram, now)
@@ -99,7 +99,7 @@ class Acceptor:
             if refusal.reason:
                 session.fail(refusal.reason, notify_name(refusal.notify))
         else:
-            self._half_open.add(session)
+            self.half_open.add(session)
             self._adopt(session)
 
     def _answer(self, header: Header, datagram: Datagram, row: Notify, spi_r: bytes = NO_SPI) -> None:

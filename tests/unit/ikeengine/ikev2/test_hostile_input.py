@@ -116,13 +116,13 @@ def test_cookies_are_demanded_of_a_flood_and_honest_peers_get_through():
     answers = other.manager.datagrams_to_send()
     assert other.manager.counters["cookie_demanded"] == 990
     assert max(len(row.data) for row in answers[10:]) < len(request)  # never more than was sent
-    assert len(other.manager._half_open) == 10
+    assert len(other.manager._acceptor.half_open) == 10
     one.manager.initiate("peer", network.now)
     network.run(2)
     agree(one, other, routes=1)
     assert len(network.sent) == 6  # the cookie cost one round trip
     network.run(60)
-    assert not other.manager._half_open
+    assert not other.manager._acceptor.half_open
 
 
 def test_a_flood_that_shows_good_cookies_holds_a_bounded_number_of_half_open_ike_sas():
@@ -140,13 +140,13 @@ def test_a_flood_that_shows_good_cookies_holds_a_bounded_number_of_half_open_ike
             other.manager.receive(Datagram(HERE, THERE, data), network.now)
             answers = [decode_message(row.data) for row in other.manager.datagrams_to_send()]
             cookie = [row for answer in answers for row in answer.payloads[:1] if isinstance(row, Notify)]
-    assert len(other.manager._half_open) == 20
+    assert len(other.manager._acceptor.half_open) == 20
     assert other.manager.counters["too_many_half_open"] == 180
     network.run(31)
     one.manager.initiate("peer", network.now)
     network.run(5)
     agree(one, other, routes=1)
-    assert len(other.manager._half_open) == 0
+    assert len(other.manager._acceptor.half_open) == 0
 
 
 def test_a_cookie_is_good_for_one_address_and_one_spi():
