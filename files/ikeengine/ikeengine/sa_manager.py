@@ -39,7 +39,7 @@ from .wire.header import Header, decode_header
 #: Closed IKE SAs whose last answer is kept for a peer that did not get it.
 _CLOSED_KEPT = 256
 
-#: Beyond two for everything that has a timer: those that do not count any more go when they are due, or when it is full.
+#: Beyond two for everything that has a timer; those that do not count any more go when due, or when it is full.
 _TIMERS_TO_SPARE = 256
 
 _SESSIONS: dict[IkeVersion, type[Ikev1Session | Ikev2Session]] = {

@@ -37,7 +37,7 @@ class Settings:
     #: Half-open IKE SAs that one address may have, cookies or not: more than cookie_threshold, so that only a peer that
     #: receives at the address can use them up.
     half_open_per_address: int = 64
-    #: IKEv1, which has no cookies like these: so many half-open ISAKMP SAs in Main and in Aggressive Mode, then a new one
+    #: IKEv1, which has no cookies like these: so many half-open in Main and in Aggressive Mode, then a new ISAKMP SA
     #: takes the place of an old one; how long one in Aggressive Mode keeps its place at least.
     half_open_in_all: int = 1024
     aggressive_half_open: int = 32
