@@ -92,14 +92,22 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
             found.append(_Shared(tunnel, route, shared_local, shared_remote, rank, is_covered(tunnel, route)))
     if not found:
         return None
+    if len(found) == 1:
+        return Narrowed(found[0].tunnel, found[0].parts, more=False)
+    found = _meant(found)
     best = _best(found, local[0], remote[0])
-    # Where routes lie inside others, the same addresses are of several; they go to the one that is meant.
-    others = [row for row in found if not any(better.rank < row.rank and better.has(row) for better in found)]
-    open_ones = [row for row in others if row.tunnel is best.tunnel and (best.is_covered or not row.is_covered)]
-    chosen = together(best.route, [row.route for row in sorted(open_ones, key=lambda row: row.rank)])
+    open_ones = [row for row in found if row.tunnel is best.tunnel and (best.is_covered or not row.is_covered)]
+    chosen = set(together(best.route, [row.route for row in sorted(open_ones, key=lambda row: row.rank)]))
     return Narrowed(best.tunnel, tuple(part for row in open_ones if row.route in chosen for part in row.parts),
-                    any(not row.is_covered for row in others if row.tunnel is not best.tunnel
-                        or row.route not in chosen))
+                    more=any(not row.is_covered for row in found
+                             if row.tunnel is not best.tunnel or row.route not in chosen))
+
+
+def _meant(found: Sequence[_Shared]) -> list[_Shared]:
+    """Where routes lie inside others, the same addresses are of several: without those that a better one makes
+    needless."""
+    ranks = {rank: [row for row in found if row.rank < rank] for rank in {row.rank for row in found}}
+    return [row for row in found if not any(better.has(row) for better in ranks[row.rank])]
 
 
 def _best(found: Sequence[_Shared], first_local: TrafficSelector, first_remote: TrafficSelector) -> _Shared:
@@ -129,6 +137,9 @@ def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
 
 def joined(selectors: Iterable[Selector]) -> list[Selector]:
     """The same addresses in the fewest ranges, in order."""
+    selectors = list(selectors)
+    if len(selectors) == 1:
+        return selectors
     found: list[Selector] = []
     for row in sorted(selectors, key=lambda each: (each.version, each.low)):
         last = found[-1] if found else None

@@ -95,6 +95,11 @@ def test_the_packet_that_the_peer_wants_to_send_decides():
     assert given(narrowed([packet("10.1.0.5"), *everything], [packet("10.2.0.9"), *everything], *rows)) == [f"{A} {X}"]
 
 
+def test_a_packet_that_the_rest_of_the_proposal_leaves_out_decides_nothing():
+    rows = tunnel(f"10.1.0.0/16 {X}", f"{A} {X}")
+    assert given(narrowed([packet("10.1.9.9"), *wire(A)], [packet("10.2.0.9"), *wire(X)], rows)) == [f"{A} {X}"]
+
+
 def test_selectors_for_single_protocols_or_ports_alone_get_nothing():
     assert not isinstance(narrowed([packet("10.1.0.5")], [packet("10.2.0.9")], tunnel(f"{A} {X}")), Narrowed)
 
