@@ -91,11 +91,12 @@ class Abilities:
     authentications: frozenset[str]
 
     def lacking(self, proposal: Proposal) -> tuple[str, ...]:
-        """The algorithms that the proposal needs and that are not there."""
+        """The protocol and the algorithms that the proposal needs and that are not there, with what the host says."""
         needs = ((proposal.protocol.name, self.protocols),
                  (proposal.encryption and proposal.encryption.name, self.encryptions),
                  (proposal.authentication and proposal.authentication.name, self.authentications))
-        return tuple(name for name, able in needs if name and name not in able)
+        return tuple(next((words for words in self.missing if words.startswith(f"{name}: ")), name)
+                     for name, able in needs if name and name not in able)
 
 
 def read_abilities(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Abilities]:

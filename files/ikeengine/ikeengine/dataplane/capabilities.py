@@ -13,7 +13,8 @@ from ..vpn.model import Proposal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """``missing`` says in words what is not there; it may name one algorithm while the rest can serve."""
+    """``missing`` says in words what is not there, with the reason after a colon where there is one to give; it may
+    name one protocol or algorithm while the rest can serve."""
 
     available: bool
     missing: tuple[str, ...]
@@ -27,7 +28,8 @@ class Capabilities:
         """What this proposal needs and the data plane has not, in words."""
         lacking = []
         if proposal.protocol not in self.protocols:
-            lacking.append(proposal.protocol.name)
+            name = proposal.protocol.name
+            lacking.append(next((words for words in self.missing if words.startswith(f"{name}: ")), name))
         if proposal.encryption is not None and proposal.encryption not in self.encryptions:
             lacking.append(proposal.encryption.name)
         if proposal.authentication is not None and proposal.authentication not in self.authentications:

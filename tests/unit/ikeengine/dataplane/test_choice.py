@@ -15,7 +15,8 @@ from ikeengine.vpn.selectors import Selector
 
 EVERYTHING = Capabilities(True, (), frozenset(Protocol), frozenset(algorithms.ENCRYPTIONS),
                           frozenset(algorithms.AUTHENTICATIONS), True, True)
-ESP_ONLY = Capabilities(True, (), frozenset({Protocol.ESP}), frozenset(algorithms.ENCRYPTIONS),
+ESP_ONLY = Capabilities(True, ("AH: packets travel in UDP, and only ESP does (RFC 3948)",),
+                        frozenset({Protocol.ESP}), frozenset(algorithms.ENCRYPTIONS),
                         frozenset(algorithms.AUTHENTICATIONS), True, True)
 WITHOUT_CHACHA = Capabilities(True, ("ChaCha20-Poly1305",), frozenset(Protocol),
                               frozenset(algorithms.ENCRYPTIONS) - {algorithms.encryption("ChaCha20-Poly1305")},
@@ -49,7 +50,8 @@ def test_what_is_asked_for_is_taken_or_refused_with_what_is_missing():
     with pytest.raises(DataPlaneError, match=r"^tunnel lan: dataplane: kernel cannot serve it here, for want of ESP "
                        r"\(ENOSYS\): this kernel is built without it; AH; dataplane: userspace can$"):
         choose(tunnel("kernel"), NOTHING, ESP_ONLY)
-    with pytest.raises(DataPlaneError, match=r"userspace cannot serve it here, for want of AH \(proposal p2\)"):
+    with pytest.raises(DataPlaneError, match=r"userspace cannot serve it here, for want of AH: packets travel in "
+                       r"UDP, and only ESP does \(RFC 3948\) \(proposal p2\)"):
         choose(tunnel("userspace", None, Protocol.AH), EVERYTHING, ESP_ONLY)
 
 

@@ -36,12 +36,13 @@ _SPI_MIN, _SPI_MAX = 0xD0000000, 0xDFFFFFFF
 
 def probe(device: str = "iketest0") -> Capabilities:
     """Try whether a TUN device can be had. Never raises."""
+    missing = ["AH: packets travel in UDP, and only ESP does (RFC 3948)"]
+    available = True
     try:
         TunDevice(device, PATH_MTU).close()
-        missing: tuple[str, ...] = ()
     except DataPlaneError as error:
-        missing = (str(error),)
-    return Capabilities(not missing, missing, frozenset({Protocol.ESP}),
+        available, missing = False, [str(error)]
+    return Capabilities(available, tuple(missing), frozenset({Protocol.ESP}),
                         frozenset(row for row in ENCRYPTIONS if Use.ESP in row.uses),
                         frozenset(row for row in AUTHENTICATIONS if Use.ESP in row.uses), True, True)
 
