@@ -209,3 +209,25 @@ def test_the_role_of_tunnels_leaves_a_phase_1_that_no_variable_declares(converge
     assert proved.returncode != 0
     assert "cannot be read, so nothing is proved" in proved.stdout + proved.stderr
     assert json.loads(on(bed, "hq", "cat /etc/ikeengine/declaration.json"))["policy"] == "strict"
+
+
+def test_a_hybrid_suite_and_a_post_quantum_key_come_up_and_the_key_is_shown_nowhere(converged: Site, bed: Bed):
+    key = MARKER[::-1] * 2
+
+    def edit(*sides: dict[str, Any]) -> None:
+        for side in sides:
+            side["ipsec_transforms"] = [{"name": "hybrid", "key_group": 31, "additional_key_exchange": "ML-KEM-768"}]
+            (gateway,) = side["ipsec_gateways"]
+            gateway["transforms"] = ["hybrid"]
+            gateway["credential"] |= {"ppk": {"id": "qkd-1"}, "ppk_key": key}
+            side["ipsec_tunnels"][0]["pfs"] = {"key_group": 31, "additional_key_exchange": "ML-KEM-1024"}
+
+    converged.edit(edit)
+    said = [converged.play("--check", "--diff", "-v"), converged.play("--diff", "-v")]
+    assert [done.returncode for done in said] == [0, 0], said[-1].stdout
+    assert re.search(r"credential\.ppk_key.*keyed digest [0-9a-f]{16}", said[-1].stdout)
+    assert key not in "".join(done.stdout + done.stderr for done in said)
+    assert f"0x{key.encode().hex()}" in on(bed, "hq", "cat /etc/ikeengine/secrets.json")
+    (gateway,) = result(converged.task("ipsec_info", {}, "-v"))["live"]["gateways"]
+    assert [ike["suite"] for ike in gateway["ike"]] == ["AES-256/SHA2-256/group 31/ML-KEM-768/PPK"]
+    assert changed(converged.play()) == {"hq": 0, "branch": 0}
