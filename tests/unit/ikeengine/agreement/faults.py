@@ -164,19 +164,19 @@ def _both_ppks(draw: random.Random, both: Both, end: Data, *, required: bool) ->
 _PPK = "post-quantum pre-shared key"
 
 
-@_fault("ppk-identity-differs", _PPK)
+@_fault("ppk-identity-differs", _PPK, version=IkeVersion.V2)
 def ppk_required_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
     _both_ppks(draw, both, end, required=True)
     for field in ("ppk", "ppk_key"):
         del _gateway(both.other(end))["credential"][field]
 
 
-@_fault("ppk-identity-differs", _PPK)
+@_fault("ppk-identity-differs", _PPK, version=IkeVersion.V2)
 def another_ppk_identity(draw: random.Random, both: Both, end: Data) -> None:
     _both_ppks(draw, both, end, required=True)["ppk"]["id"] = "qkd-2"
 
 
-@_fault("ppk-differs", _PPK)
+@_fault("ppk-differs", _PPK, version=IkeVersion.V2)
 def another_ppk(draw: random.Random, both: Both, end: Data) -> None:
     _both_ppks(draw, both, end, required=draw.random() < 0.5)["ppk_key"] = f"0x{draw.randbytes(32).hex()}"
 
