@@ -70,12 +70,12 @@ class Bed:
 
 
 class Initiator:
-    """The load initiator as a process."""
+    """The load initiator as a process; the options are further fields of `bench.load.Load`."""
 
-    def __init__(self, bed: Bed, suite: hub.Suite, spokes: int) -> None:
+    def __init__(self, bed: Bed, suite: hub.Suite, spokes: int, **options: float) -> None:
         self._process = subprocess.Popen([*bed.spokes.entry, sys.executable, "-m", "bench.load"], cwd=ROOT, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._ask(json.dumps({"suite": asdict(suite), "spokes": spokes}))
+        self._ask(json.dumps({"suite": asdict(suite), "spokes": spokes, **options}))
 
     def bring_up(self, count: int) -> float:
         """So many more spokes; returns the seconds that it took."""

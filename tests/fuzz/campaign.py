@@ -118,6 +118,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for number, line in enumerate(corpus(options.target).read_text().split()):
         (seeds / str(number)).write_bytes(bytes.fromhex(line))
+    gc.collect()
+    gc.freeze()
     # libFuzzer's own limits are far off: they are for what never comes back.
     arguments = [sys.argv[0], f"-seed={options.seed}", f"-max_len={MOST_OCTETS}", "-timeout=60", "-rss_limit_mb=2048",
                  "-verbosity=0", "-reload=0", "-len_control=0", f"-artifact_prefix={options.keep}/culprit-"]

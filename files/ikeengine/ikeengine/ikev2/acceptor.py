@@ -13,15 +13,14 @@ from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI
 from ..security_association import Datagram
-from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
+from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, PayloadType
 from ..wire.errors import UnsupportedCriticalPayload, WireError
 from ..wire.header import Header
-from ..wire.message import Message, decode_message, encode_message, notify
-from ..wire.nonce import Nonce
+from ..wire.message import Message, decode_message, encode_message, find_body
 from ..wire.notify import Notify
 from . import ike_sa_init, payload_rules
 from .cookies import Cookies
-from .exchange import answer, notify_name, require
+from .exchange import answer, notify_name
 from .session import Ikev2Session
 
 
@@ -36,20 +35,30 @@ class Acceptor:
 
     def receive(self, header: Header, datagram: Datagram, now: float) -> None:
         """``header`` is the datagram's. Whatever its octets, nothing is raised."""
+        context = self._context
         if header.exchange != ExchangeType.IKE_SA_INIT or header.is_response:
-            self._context.count("unknown_spi")
-            return
-        try:
-            message = decode_message(datagram.data)
-        except UnsupportedCriticalPayload as error:
-            self._context.count("unsupported_critical_payload")
-            if header.spi_r == NO_SPI:
-                row = Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([error.payload_type]))
-                self._answer(header, datagram, row)
-        except WireError:
+            context.count("unknown_spi")
+        elif not header.is_initiator or header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id != 0:
+            context.count("malformed")
+        elif (known := self.half_open.find(datagram.remote, header.spi_i)) is not None:
+            if not (isinstance(known, Ikev2Session) and known.repeat_init_answer(datagram)):
+                context.count("unexpected_request")
+        elif len(self.half_open) < context.settings.cookie_threshold or self._shows_cookie(header, datagram, now):
+            self._receive_first(header, datagram, now)
+
+    def _shows_cookie(self, header: Header, datagram: Datagram, now: float) -> bool:
+        """Where not, one is asked for, which costs as little as may be: in a flood it is all that is done."""
+        nonce = find_body(datagram.data, PayloadType.NONCE)
+        if nonce is None:
             self._context.count("malformed")
-        else:
-            self._receive_first(message, datagram, now)
+            return False
+        if header.next_payload == PayloadType.NOTIFY and self._cookies.is_good(_cookie(datagram.data), nonce,
+                                                                               datagram.remote, header.spi_i):
+            return True
+        self._context.count("cookie_demanded")
+        fresh = self._cookies.make(nonce, datagram.remote, header.spi_i, now)
+        self._answer(header, datagram, Notify(NotifyType.COOKIE, fresh))
+        return False
 
     def answer_version(self, header: Header, datagram: Datagram) -> None:
         """Say which version we speak (RFC 7296 §2.5); to requests only, so that no two answer in a circle."""
@@ -57,33 +66,22 @@ class Acceptor:
         if header.major > Ikev2Session.version.value and not header.is_response:
             self._answer(header, datagram, Notify(NotifyType.INVALID_MAJOR_VERSION), header.spi_r)
 
-    def _receive_first(self, message: Message, datagram: Datagram, now: float) -> None:
-        context, header = self._context, message.header
-        if not header.is_initiator or header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id != 0:
-            context.count("malformed")
-            return
-        known = self.half_open.find(datagram.remote, header.spi_i)
-        if isinstance(known, Ikev2Session):
-            if not known.repeat_init_answer(datagram):
-                context.count("unexpected_request")
-            return
+    def _receive_first(self, header: Header, datagram: Datagram, now: float) -> None:
+        context = self._context
         try:
+            message = decode_message(datagram.data)
             payload_rules.check(header.exchange, False, message.payloads)
-            nonce = require(message.payloads, Nonce)
+        except UnsupportedCriticalPayload as error:
+            context.count("unsupported_critical_payload")
+            row = Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([error.payload_type]))
+            self._answer(header, datagram, row)
         except WireError:
             context.count("malformed")
-            return
-        if len(self.half_open) >= context.settings.cookie_threshold:
-            cookie = notify(message.payloads, NotifyType.COOKIE)
-            if cookie is None or not self._cookies.is_good(cookie.data, nonce.data, datagram.remote, header.spi_i):
-                context.count("cookie_demanded")
-                fresh = self._cookies.make(nonce.data, datagram.remote, header.spi_i, now)
-                self._answer(header, datagram, Notify(NotifyType.COOKIE, fresh))
-                return
-        if self.half_open.number_from(datagram.remote.address) >= context.settings.half_open_per_address:
-            context.count("too_many_half_open")
-            return
-        self._begin(message, datagram, now)
+        else:
+            if self.half_open.number_from(datagram.remote.address) >= context.settings.half_open_per_address:
+                context.count("too_many_half_open")
+            else:
+                self._begin(message, datagram, now)
 
     def _begin(self, message: Message, datagram: Datagram, now: float) -> None:
         context = self._context
@@ -106,3 +104,13 @@ class Acceptor:
         data = encode_message(spi_i=header.spi_i, spi_r=spi_r, exchange=header.exchange, flags=HeaderFlag.RESPONSE,
                               message_id=header.message_id, payloads=[row])
         self._context.send(Datagram(datagram.local, datagram.remote, data))
+
+
+def _cookie(data: bytes) -> bytes:
+    """The one in a message whose first payload is a notification, where it has to stand (RFC 7296 §2.6); empty where
+    that is another."""
+    try:
+        row = Notify.decode_body(find_body(data, PayloadType.NOTIFY) or b"")
+    except WireError:
+        return b""
+    return row.data if row.notify_type == NotifyType.COOKIE else b""

@@ -23,6 +23,7 @@ from ikeengine.wire.message import (
     encode_fragment_prefix,
     encode_message,
     encode_payloads,
+    find_body,
 )
 from ikeengine.wire.nonce import Nonce
 from ikeengine.wire.notify import Notify
@@ -175,3 +176,20 @@ def test_bodies_that_do_not_fit_are_refused_before_sending():
 def test_what_a_payload_refuses_the_message_refuses():
     with pytest.raises(MalformedMessage, match="NONCE payload: 1 octets"):
         decode_payloads(*encode_payloads((Nonce(b"x"),)))
+
+
+@pytest.mark.parametrize("kind", [PayloadType.SA, PayloadType.KE, PayloadType.NONCE, PayloadType.NOTIFY])
+def test_a_body_is_found_without_decoding(captured, kind):
+    data = captured.init_request
+    wanted = next(row for row in decode_message(data).payloads if row.type == kind)
+    assert find_body(data, kind) == wanted.encode_body()
+    start = data.index(wanted.encode_body())
+    for size in range(28, start + len(wanted.encode_body())):
+        assert find_body(data[:size], kind) is None
+
+
+def test_no_body_is_found_where_there_is_none(captured):
+    assert find_body(captured.init_request, PayloadType.AUTH) is None
+    assert find_body(captured.auth_request, PayloadType.AUTH) is None  # it is encrypted
+    endless = bytes(16) + b"\x2b" + captured.init_request[17:28] + b"\x2b\x00\x00\x04" * 1000
+    assert find_body(endless, PayloadType.NONCE) is None

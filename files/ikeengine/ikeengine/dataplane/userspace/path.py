@@ -106,7 +106,7 @@ class PacketPath:
                  on_event: Callable[[DataPlaneEvent], None], now: Callable[[], float]) -> None:
         self._send, self._deliver, self._on_event, self._now = send, deliver, on_event, now
         self._lanes: dict[int, _Lane] = {}
-        self._ordered: list[_Lane] = []
+        self._ordered: list[_Lane] | None = None
         self._cache: dict[bytes, _Lane | None] = {}
         self._inbound: dict[int, Pair] = {}
         self.drops: Counter[str] = Counter()
@@ -115,11 +115,11 @@ class PacketPath:
         """Accept traffic of this route from the device. A known reqid keeps its SA and what waits for one."""
         lane = self._lanes.setdefault(reqid, _Lane(reqid, route, _Selectors(route)))
         lane.route, lane.selectors = route, _Selectors(route)
-        self._reorder()
+        self._forget_order()
 
     def remove_route(self, reqid: int) -> None:
         self._lanes.pop(reqid, None)
-        self._reorder()
+        self._forget_order()
 
     def add_inbound(self, pair: Pair) -> None:
         pair.inbound = True
@@ -241,20 +241,26 @@ class PacketPath:
             return self._cache[key]
         except KeyError:
             pass
+        if self._ordered is None:
+            self._ordered = self._in_order()
         found = next((lane for lane in self._ordered if lane.selectors.match(source, destination)), None)
         if len(self._cache) >= CACHE_SIZE:
             self._cache.clear()
         self._cache[key] = found
         return found
 
-    def _reorder(self) -> None:
+    def _forget_order(self) -> None:
+        """The next packet of a new pair of addresses makes it anew, once for however many routes came before."""
+        self._ordered = None
+        self._cache.clear()
+
+    def _in_order(self) -> list[_Lane]:
         """The narrowest remote side first, then the narrowest local one: the longest prefix wins."""
         def breadth(lane: _Lane) -> tuple[int, int]:
             remote, local = lane.route.remote, lane.route.local
             return int(remote.last) - int(remote.first), int(local.last) - int(local.first)
 
-        self._ordered = sorted(self._lanes.values(), key=breadth)
-        self._cache.clear()
+        return sorted(self._lanes.values(), key=breadth)
 
     def _wait(self, lane: _Lane, packet: bytes) -> None:
         if len(lane.waiting) == QUEUE_SIZE:
