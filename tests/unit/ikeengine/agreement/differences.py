@@ -139,7 +139,8 @@ def other_forms_of_keys(draw: random.Random, both: Both, end: Data) -> None:
 def post_quantum_key(draw: random.Random, both: Both, end: Data) -> None:
     """One that both ends have, required by either or none; or only one end has it, and does not require it."""
     credentials = [(row, gateway["credential"]) for row in both.ends for gateway in row["gateways"]]
-    if declarations.version_of(end) is IkeVersion.V1 or any("ppk" in credential for _row, credential in credentials):
+    if (any("ppk" in credential for _row, credential in credentials)
+            or any(declarations.version_of(row) is IkeVersion.V1 for row in both.ends)):
         return
     key, alone = f"0x{draw.randbytes(32).hex()}", draw.random() < 0.3
     for row, credential in credentials:
