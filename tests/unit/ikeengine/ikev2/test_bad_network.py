@@ -50,6 +50,39 @@ def test_all_faults_at_once_with_rekeys_in_between(run):
     assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
 
 
+@pytest.mark.parametrize("run", range(60))
+def test_routes_that_share_sa_pairs_come_to_rest_whatever_the_network_does(run):
+    """Each end asks as it likes. At the end every route of either end is sent on an SA that the other end holds."""
+    seed = int(os.environ.get("TANDEM_SEED") or secrets.randbits(32))
+    print(f"TANDEM_SEED={seed}")
+    orders = random.Random(seed)
+    routes = [(f"10.1.{here}.0/24", f"10.2.{there}.0/24") for here in range(2) for there in range(2)]
+    ends = [orders.choice(("per-route", "per-tunnel", "per-tunnel")) for _end in range(2)]
+    given = orders.sample(routes, orders.randint(2, 4)), orders.choice(("boot", "answer"))
+    network, one, other = pair(hq(routes=given[0], sa_pairs=ends[0]),
+                               branch(routes=tuple(given[0]), sa_pairs=ends[1], start=given[1]), seed=seed,
+                               faults=Faults(drop=0.2, duplicate=0.2, reorder=0.3, corrupt=0.05, until=1120.0))
+    network.start()
+    for _order in range(8):
+        network.run(orders.uniform(0.0, 15.0))
+        end = orders.choice((one, other))
+        with contextlib.suppress(LookupError):
+            orders.choice((lambda e: e.manager.rekey_child("lan", network.now),
+                           lambda e: e.manager.rekey_ike("peer", network.now),
+                           lambda e: e.manager.initiate("peer", network.now)))(end)
+    network.run(400)
+    assert one.inbound.keys() == other.outbound.keys() and other.inbound.keys() == one.outbound.keys()
+    for end, peer in ((one, other), (other, one)):
+        assert len(end.sending) == len(given[0])
+        assert all(child.spi_out in peer.inbound for child in end.sending.values())
+        assert {row.state for row in end.manager.tunnels()} == {"up"}
+        carried = [set(child.routes) for child in end.inbound.values()]
+        assert not any(mine <= theirs for mine, theirs in itertools.permutations(carried, 2))
+    before = set(one.inbound)
+    network.run(60)
+    assert set(one.inbound) == before
+
+
 def test_the_same_seed_gives_the_same_run():
     def run() -> list[tuple[float, int]]:
         network, _one, _other = pair(hq(routes=ROUTES), branch(routes=ROUTES), seed=7,
