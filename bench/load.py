@@ -116,5 +116,5 @@ class Load:
 
 
 if __name__ == "__main__":
-    key_pairs.one_for_each_group()
-    asyncio.run(Load(**json.loads(sys.stdin.readline())).serve())
+    with key_pairs.one_for_each_group():
+        asyncio.run(Load(**json.loads(sys.stdin.readline())).serve())

@@ -109,7 +109,6 @@ def main() -> None:
                         help="a folder for inputs that reached something new, and for culprits")
     options = parser.parse_args()
     target, mutator = TARGETS[options.target]
-    key_pairs.one_for_each_group()
     if options.only:
         target(options.only.read_bytes())
         return
@@ -129,4 +128,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with key_pairs.one_for_each_group():
+        main()

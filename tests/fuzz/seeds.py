@@ -37,7 +37,6 @@ _UP = STAGE  # more than there is to hear
 
 
 def main() -> None:
-    key_pairs.one_for_each_group()
     clear, sealed = _said(0)
     hybrid = _said(HYBRID)
     chains = [encode_payloads(payloads) for _flags, _exchange, payloads in sealed]
@@ -140,4 +139,5 @@ def _write(target: str, seeds: Iterable[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with key_pairs.one_for_each_group():
+        main()

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,11 +42,11 @@ class _SameAnswer:
         return SimpleNamespace(encapsulate=lambda: answer) if data == first else key
 
 
-def one_for_each_group() -> None:
-    """From now on, in this process: what takes most of the time and would differ each time."""
-    for kinds, stand_in in ((key_encapsulation.MLKEM_PRIVATE_KEYS, _SamePrivateKey),
-                            (key_encapsulation.MLKEM_PUBLIC_KEYS, _SameAnswer)):
-        kinds.update({name: stand_in(kind) for name, kind in kinds.items()})
+@contextmanager
+def one_for_each_group() -> Iterator[None]:
+    """While the context lasts: what takes most of the time and would differ each time."""
+    kept = [(kinds, dict(kinds)) for kinds in (key_encapsulation.MLKEM_PRIVATE_KEYS,
+                                               key_encapsulation.MLKEM_PUBLIC_KEYS)]
     make = KeyExchange.__init__
 
     def copy(self: KeyExchange, group: KeyGroup) -> None:
@@ -54,4 +56,12 @@ def one_for_each_group() -> None:
         pair = _made[group.number]
         self.group, self._key_pair, self.public = pair.group, pair._key_pair, pair.public
 
+    for (kinds, before), stand_in in zip(kept, (_SamePrivateKey, _SameAnswer), strict=True):
+        kinds.update({name: stand_in(kind) for name, kind in before.items()})
     KeyExchange.__init__ = copy  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        KeyExchange.__init__ = make  # type: ignore[method-assign]
+        for kinds, before in kept:
+            kinds.update(before)
