@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 from . import __version__, layout
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         user=options.user, debug_keys=options.debug_keys, log_level=Level[options.log_level.upper()])
     try:
         if options.check:
-            declared.read(settings)
+            declared.read(settings, time.time())
             return 0
         from .daemon import service  # sockets, data planes and the protocol: what --check can do without
 

@@ -58,10 +58,10 @@ def parse(data: Mapping[str, object], secrets: Mapping[str, object], at: float |
     return Declared(side, declaration.digest(data))
 
 
-def read(options: Options) -> Declared:
-    """Raises CannotStart with all findings."""
+def read(options: Options, at: float | None = None) -> Declared:
+    """What the files declare, as `parse` reads it. Raises CannotStart with all findings."""
     try:
-        return parse(load(options.declaration), load(options.secrets))
+        return parse(load(options.declaration), load(options.secrets), at)
     except declaration.DeclarationError as error:
         findings = "\n".join(f"  {finding.message}" for finding in error.findings)
         raise CannotStart(f"the declaration {options.declaration} is not valid:\n{findings}") from None

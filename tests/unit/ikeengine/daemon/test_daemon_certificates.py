@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from ikeengine.__main__ import main
 from ikeengine.daemon import declared
 from ikeengine.vpn.declaration import DeclarationError
 
@@ -133,6 +135,15 @@ def test_the_identifier_is_looked_for_among_those_of_its_kind(hq, kind, value):
     hq["gateways"][0]["credential"] = GOOD
     with pytest.raises(DeclarationError, match=f"(not for|than) {value}"):
         declared.parse(hq, {"version": 1, "gateways": {}}, NOW.timestamp())
+
+
+def test_check_says_what_has_expired_too(hq, tmp_path, capsys):
+    hq["gateways"][0]["credential"] = credential(
+        issue("CN=hq", ROOT, alternative=["192.0.2.1"], not_after=datetime.now(UTC) - DAY), ROOT)
+    (tmp_path / "declaration").write_text(json.dumps({"version": 1, **hq}))
+    argv = ["--declaration", str(tmp_path / "declaration"), "--secrets", str(tmp_path / "none"), "--check"]
+    assert main(argv) == 1
+    assert "certificate CN=hq expired on" in capsys.readouterr().err
 
 
 def test_no_key_is_in_any_of_it(refused):
