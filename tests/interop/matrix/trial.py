@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Callable
 
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn import rules
@@ -20,6 +21,8 @@ from tests.interop.site import Lan, eventually
 
 PINGS = 2
 SETTLE_SECONDS = 15
+QUICK_MODE_SECONDS = 0.5
+"""After which the initiator of an IKEv1 rekey sends on the new SA (`Settings.quick_mode_grace`)."""
 
 
 def attempt(cell: Cell, stage: Stage) -> None:
@@ -75,6 +78,8 @@ class Trial:
         before = self.settled()
         begin()
         eventually(lambda: renewed(before, self.settled()), lambda: f"not rekeyed: {self.near.held()}", SETTLE_SECONDS)
+        if self.cell.mode != V2:
+            time.sleep(QUICK_MODE_SECONDS)
         self.carries()
 
     def pfs(self, *, rekeyed: bool) -> None:

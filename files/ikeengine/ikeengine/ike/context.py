@@ -58,8 +58,9 @@ class Settings:
     largest_datagram: int = 1280
     #: IKEv1: Quick Modes of one ISAKMP SA under way at once, those of either end counted by themselves.
     quick_modes_at_once: int = 128
-    #: IKEv1: how long after its last message the peer gets to install a child SA that replaces another.
-    quick_mode_grace: float = 0.5
+    #: IKEv1: how long after its last message the peer gets to install a child SA that replaces another; what we send
+    #: comes behind that message, so it is the peer's own time.
+    quick_mode_grace: float = 0.2
     #: IKEv1: repetitions of a first message in Main Mode before Aggressive Mode is tried.
     fallback_tries: int = 3
     #: A second IKE SA with the same peer that its creator does not close is closed by the other end after this.
