@@ -147,7 +147,7 @@ def text_and_its_octets_in_hexadecimal(draw: random.Random, both: Both, end: Dat
     _gateway(end)["credential"] = {"method": CredentialMethod.HEX_PSK.value, "psk": key.encode().hex()}
 
 
-@_fault("credential-method-differs", "credential: the peer .* (has a (certificate|pre-shared key)|offers)")
+@_fault("credential-method-differs", "credential: the peer .* (has a (certificate|pre-shared key)|offers|announces)")
 def a_certificate_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
     _both_keys(both, CredentialMethod.PSK, "correct horse battery staple 7151")
     _gateway(end)["credential"] = {"method": CredentialMethod.CERTIFICATE.value}
