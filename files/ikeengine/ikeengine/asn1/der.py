@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 _LONG = 0x80
 _MORE = 0x80
+_MOST_OCTETS = 128
+"""Of an object identifier or an integer that is read; those that mean something have a quarter of it."""
 
 
 class Tag(IntEnum):
@@ -51,44 +53,49 @@ class Element(NamedTuple):
             raise DerError(f"{tag.name} expected, tag {self.tag:#04x} found")
         return self.body
 
-    def members(self, tag: Tag = Tag.SEQUENCE) -> list[Element]:
-        """What a SEQUENCE or SET holds. Raises DerError."""
-        return elements(self.expect(tag))
+    def members(self, tag: Tag = Tag.SEQUENCE, number: int | None = None) -> list[Element]:
+        """What a SEQUENCE or SET holds, so many where a number is given. Raises DerError."""
+        found = elements(self.expect(tag))
+        if number not in (None, len(found)):
+            raise DerError(f"{number} members expected, {len(found)} found")
+        return found
 
 
 def element(data: bytes) -> Element:
     """The only one in ``data``. Raises DerError."""
-    found, rest = _first(data)
-    if rest:
-        raise DerError(f"{len(rest)} octets too many")
+    found, end = _at(data, 0)
+    if end < len(data):
+        raise DerError(f"{len(data) - end} octets too many")
     return found
 
 
 def elements(data: bytes) -> list[Element]:
     """All in ``data``, one after the other. Raises DerError."""
-    found = []
-    while data:
-        one, data = _first(data)
+    found, place = [], 0
+    while place < len(data):
+        one, place = _at(data, place)
         found.append(one)
     return found
 
 
-def _first(data: bytes) -> tuple[Element, bytes]:
-    if len(data) < 2:
+def _at(data: bytes, place: int) -> tuple[Element, int]:
+    """The element that begins there, and where it ends."""
+    start = place + 2
+    if len(data) < start:
         raise DerError("it ends early")
-    if data[0] & 0x1F == 0x1F:
+    tag, size = data[place], data[place + 1]
+    if tag & 0x1F == 0x1F:
         raise DerError("a tag of several octets")
-    size, start = data[1], 2
     if size & _LONG:
+        octets = data[start:start + (size & ~_LONG)]
         start += size & ~_LONG
-        octets = data[2:start]
         size = int.from_bytes(octets, "big")
         if not octets or octets[0] == 0 or size < _LONG:
             raise DerError("a length that is not the shortest")
     end = start + size
     if len(data) < end:
         raise DerError("it ends early")
-    return Element(data[0], data[start:end], data[:end]), data[end:]
+    return Element(tag, data[start:end], data[place:end]), end
 
 
 def encode(tag: int, *bodies: bytes) -> bytes:
@@ -122,8 +129,8 @@ def _base_128(number: int) -> bytes:
 def oid(found: Element) -> str:
     """``2.5.4.3`` from an OBJECT IDENTIFIER. Raises DerError."""
     body = found.expect(Tag.OBJECT_IDENTIFIER)
-    if not body or body[-1] & _MORE:
-        raise DerError("an object identifier ends early")
+    if not body or body[-1] & _MORE or len(body) > _MOST_OCTETS:
+        raise DerError("an object identifier ends early, or late")
     numbers, number = [], 0
     for at, octet in enumerate(body):
         if octet == _MORE and number == 0 and (at == 0 or not body[at - 1] & _MORE):
@@ -139,8 +146,8 @@ def oid(found: Element) -> str:
 def integer(found: Element) -> int:
     """Raises DerError."""
     body = found.expect(Tag.INTEGER)
-    if not body:
-        raise DerError("an integer without octets")
+    if not 0 < len(body) <= _MOST_OCTETS:
+        raise DerError("an integer without octets, or of too many")
     return int.from_bytes(body, "big", signed=True)
 
 

@@ -10,6 +10,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import lru_cache
 
 from ..vpn.identities import Attribute, relative_names
 from . import der
@@ -20,6 +21,9 @@ _CHARSETS = {Tag.UTF8_STRING: "utf-8", Tag.PRINTABLE_STRING: "ascii", Tag.IA5_ST
 _PRINTABLE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
 _IA5_TYPES = frozenset({"0.9.2342.19200300.100.1.25", "1.2.840.113549.1.9.1"})
 """Domain components and e-mail addresses are IA5String (RFC 5280 appendix A.1)."""
+_LONGEST = 4096
+"""Octets: a peer that is not authenticated yet does not keep us busy with more."""
+_CACHED = 64
 _SPECIAL = frozenset('"+,;<>\\')
 
 
@@ -46,18 +50,18 @@ def _encode_value(attribute: Attribute) -> bytes:
 
 def decode(name: bytes) -> list[list[Attribute]]:
     """The relative names, first to last. Raises DerError."""
+    if len(name) > _LONGEST:
+        raise DerError("a name that is longer than any")
     return [[_decode_attribute(attribute) for attribute in names.members(Tag.SET)]
             for names in der.element(name).members()]
 
 
 def _decode_attribute(found: Element) -> Attribute:
-    kind, *values = found.members()
-    if len(values) != 1:
-        raise DerError("an attribute of a name has one value")
+    kind, value = found.members(number=2)
     try:
-        text = values[0].body.decode(_CHARSETS[Tag(values[0].tag)])
+        text = value.body.decode(_CHARSETS[Tag(value.tag)])
     except (ValueError, KeyError):
-        return Attribute(der.oid(kind), f"#{values[0].whole.hex()}", True)
+        return Attribute(der.oid(kind), f"#{value.whole.hex()}", True)
     return Attribute(der.oid(kind), text, False)
 
 
@@ -69,12 +73,16 @@ def folded(name: bytes) -> Hashable:
 
 def same(left: bytes, right: bytes) -> bool:
     """What is no name at all is the same as none."""
-    if left == right:
-        return True
+    return left == right or _folded(left) == _folded(right) is not None
+
+
+@lru_cache(_CACHED)
+def _folded(name: bytes) -> Hashable | None:
+    """Kept, since a peer's name is held against those of all whom it may be."""
     try:
-        return folded(left) == folded(right)
+        return folded(name)
     except DerError:
-        return False
+        return None
 
 
 def is_below(name: bytes, base: bytes) -> bool:

@@ -64,7 +64,7 @@ class Signed:
     @classmethod
     def read(cls, octets: bytes) -> Signed:
         """Raises DerError."""
-        content, identifier, signature = der.element(octets).members()
+        content, identifier, signature = der.element(octets).members(number=3)
         bits = signature.expect(Tag.BIT_STRING)
         if bits[:1] != b"\0":
             raise DerError("a signature is whole octets")

@@ -127,13 +127,13 @@ def _read_pss(members: list[Element]) -> Scheme:
     """RSASSA-PSS-params (RFC 4055 §3.1), whose fields all have defaults. Raises DerError, SignatureError."""
     fields = {Tag.CONTEXT_0: SHA1, Tag.CONTEXT_1: SHA1, Tag.CONTEXT_2: 20, Tag.CONTEXT_3: 1}
     for field in members[0].members() if members else ():
-        (value,) = der.elements(field.body) or (None,)
-        if value is None or field.tag not in fields:
+        value = der.element(field.body)
+        if field.tag not in fields:
             raise DerError("no field of RSASSA-PSS-params")
         if field.tag == Tag.CONTEXT_0:
             fields[Tag.CONTEXT_0] = _hash(value)
         elif field.tag == Tag.CONTEXT_1:
-            mask, digest = value.members()
+            mask, digest = value.members(number=2)
             if der.oid(mask) != _MGF1:
                 raise SignatureError("RSA-PSS with another mask generation function than MGF1, which is not accepted")
             fields[Tag.CONTEXT_1] = _hash(digest)

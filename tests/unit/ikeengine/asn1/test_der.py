@@ -50,6 +50,22 @@ def test_what_is_no_object_identifier(octets):
         der.oid(der.element(bytes.fromhex(octets)))
 
 
+@pytest.mark.parametrize("size", [129, 2500, 60000])
+def test_numbers_without_end_are_no_object_identifier_nor_integer(size):
+    with pytest.raises(DerError):
+        der.oid(der.element(der.encode(Tag.OBJECT_IDENTIFIER, b"\xff" * (size - 1) + b"\x01")))
+    with pytest.raises(DerError):
+        der.integer(der.element(der.encode(Tag.INTEGER, b"\x7f" * size)))
+
+
+def test_a_member_too_many_or_too_few_is_an_error():
+    two = der.element(der.sequence([der.encode(Tag.NULL)] * 2))
+    assert len(two.members(number=2)) == len(two.members()) == 2
+    for number in (1, 3):
+        with pytest.raises(DerError, match=f"{number} members expected, 2 found"):
+            two.members(number=number)
+
+
 @pytest.mark.parametrize("text", ["", "2", "3.1", "1.40", "a.b", "1..2"])
 def test_what_is_no_object_identifier_in_text(text):
     with pytest.raises(DerError):

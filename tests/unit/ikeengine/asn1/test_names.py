@@ -11,8 +11,8 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
-from ikeengine.asn1 import names
-from ikeengine.asn1.der import DerError
+from ikeengine.asn1 import der, names
+from ikeengine.asn1.der import DerError, Tag
 from ikeengine.vpn import identities
 from ikeengine.vpn.model import IdentityKind
 
@@ -105,3 +105,15 @@ def test_any_octets_are_a_name_or_refused(octets):
         names.text(octets)
     except DerError:
         assert not names.same(octets, names.encode("CN=hq"))
+
+
+@pytest.mark.parametrize("octets", [
+    "300531033001ff", "300431023000", der.sequence([der.encode(Tag.SET, der.sequence([
+        der.encode(Tag.OBJECT_IDENTIFIER, b"\xff" * 2500 + b"\x01"), der.encode(Tag.UTF8_STRING, b"hq")]))]).hex(),
+    names.encode("CN=hq").hex() + "00", "30827530" + "3100" * 15000,
+], ids=["no type", "no attribute", "a type without end", "more than a name", "longer than any name"])
+def test_what_is_no_name_is_the_same_as_none(octets):
+    octets = bytes.fromhex(octets)
+    assert not names.same(octets, names.encode("CN=hq")) and not names.same(names.encode("CN=hq"), octets)
+    with pytest.raises(DerError):
+        names.text(octets)

@@ -11,6 +11,8 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from ikeengine.asn1 import der
+from ikeengine.asn1.der import Tag
 from ikeengine.crypto import signature_schemes as schemes
 from ikeengine.crypto.errors import CertificateError, SignatureError
 from ikeengine.crypto.signatures import ACCEPTED_HASH_IDS, PrivateKey, PublicKey, load_private_key
@@ -50,6 +52,17 @@ def test_what_a_key_signs_it_verifies_and_nothing_else(name):
                 key.public.verify(scheme, spoilt, DATA)
         with pytest.raises(SignatureError, match="is not that of its key"):
             PublicKey(MAKERS[name]().public_key()).verify(scheme, signature, DATA)
+
+
+@pytest.mark.parametrize("parameters", [
+    der.encode(Tag.CONTEXT_0, der.encode(Tag.NULL) * 2), der.encode(Tag.CONTEXT_0),
+    der.encode(Tag.CONTEXT_0, der.sequence([])), der.encode(Tag.CONTEXT_1, der.sequence([der.encode(Tag.NULL)])),
+    der.encode(Tag.CONTEXT_1, der.sequence([der.encode(Tag.NULL)] * 3)),
+    der.encode(Tag.CONTEXT_2, der.encode(Tag.INTEGER, b"\x7f" * 5000)), der.encode(Tag.NULL),
+])
+def test_parameters_of_pss_that_are_none(parameters):
+    with pytest.raises(SignatureError, match="whose algorithm identifier cannot be read"):
+        schemes.from_identifier(der.sequence([der.encode_oid("1.2.840.113549.1.1.10"), der.sequence([parameters])]))
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -11,10 +11,14 @@ import random
 import secrets
 
 import pytest
+from ikeengine.asn1 import der
+from ikeengine.asn1.der import Tag
 from ikeengine.crypto.ike_cipher import IkeCipher
 from ikeengine.ike.context import Settings
+from ikeengine.ikev2 import ike_auth
 from ikeengine.security_association import Datagram, SocketAddress
-from ikeengine.wire.constants import ExchangeType, HeaderFlag
+from ikeengine.vpn.model import Start
+from ikeengine.wire.constants import ExchangeType, HeaderFlag, IdType
 from ikeengine.wire.message import decode_message, encode_message
 from ikeengine.wire.notify import Notify
 
@@ -102,6 +106,21 @@ def test_mutations_before_authentication_never_raise(seed, monkeypatch):
                            settings=Settings(largest_datagram=rng.choice((400, 1280))))
     network.start()
     network.run(3)
+
+
+@pytest.mark.parametrize("name", [
+    "300431023000", der.sequence([der.encode(Tag.SET, der.sequence([
+        der.encode(Tag.OBJECT_IDENTIFIER, b"\xff" * 9000 + b"\x01"), der.encode(Tag.UTF8_STRING, b"hq")]))]).hex(),
+], ids=["no attribute", "a type without end"])
+def test_a_name_that_is_none_is_refused_like_any_other(name, monkeypatch):
+    plain = ike_auth.identification
+    monkeypatch.setattr(ike_auth, "identification", lambda gateway: (
+        (IdType.DER_ASN1_DN, bytes.fromhex(name)) if gateway.start is Start.BOOT else plain(gateway)))
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    assert "AUTHENTICATION_FAILED" in one.reasons[0] and "phase 1 identifier" in other.reasons[0]
+    assert not other.manager._acceptor.half_open
 
 
 def test_cookies_are_demanded_of_a_flood_and_honest_peers_get_through():
