@@ -18,7 +18,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 SHARES = {"ikev2-sessions": 38, "ikev1-sessions": 17, "ikev2-decoders": 27, "ikev1-decoders": 18}
 """Of a hundred inputs, how many each target gets."""
-PARTS = 4
+PARTS = 2
 """Processes in turn, or beside each other, for each target."""
 
 
