@@ -241,5 +241,9 @@ def test_message_identifiers():
     routes = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(20))
     bench, peer, _request = asked_for_identity(routes=routes)
     sent = [parse(data) for data in bench.give(peer.encrypted(MAIN, peer.identity_rows()))]
-    numbers = {row.message_id for row in sent}
-    assert {row.exchange for row in sent} == {QUICK} and len(numbers) == len(sent) == 20 and 0 not in numbers
+    assert {row.exchange for row in sent} == {QUICK} and len(sent) == 2  # of a stranger no more is known to be taken
+    for number in range(20):
+        refusal = peer.behind_hash(INFORMATIONAL, [notify(NO_PROPOSAL_CHOSEN)], 0x100 + number)
+        sent += [parse(data) for data in bench.give(refusal)]
+    quick = [row.message_id for row in sent if row.exchange == QUICK]
+    assert len(set(quick)) == len(quick) == 20 and 0 not in quick

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 class ChildState(Enum):
+    #: IKEv1: it receives, and will be a child SA once the peer confirms its Quick Mode.
+    ANSWERED = "answered"
     INSTALLED = "installed"
     #: Our request to rekey it is under way.
     REKEYING = "rekeying"

@@ -58,6 +58,8 @@ class Settings:
     largest_datagram: int = 1280
     #: IKEv1: Quick Modes of one ISAKMP SA under way at once, those of either end counted by themselves.
     quick_modes_at_once: int = 128
+    #: IKEv1: Quick Modes that we begin at once with a peer that is not of our make.
+    quick_modes_with_others: int = 2
     #: IKEv1: how long after its last message the peer gets to install a child SA that replaces another; what we send
     #: comes behind that message, so it is the peer's own time.
     quick_mode_grace: float = 0.2

@@ -272,9 +272,10 @@ class IkeSession(ABC):
         if not all(self.context.is_wanted(child.tunnel, route) for route in child.sa.declared):
             self.delete_child(child, "it is not wanted any more", now)
             return
-        twins = [row for row in self.children if row.is_live and row.replacement is not child
+        twins = [row for row in self.children if row is not child and row.is_live and row.replacement is not child
                  and row.sa.tunnel == child.sa.tunnel and _one_needless(set(row.sa.routes), set(child.sa.routes))]
-        self.children.append(child)
+        if child not in self.children:
+            self.children.append(child)
         self.install_inbound(child)
         losers = [self._settle(child, twin, now) for twin in twins]
         if child.replaces is None and child not in losers and not self._gives_way:

@@ -343,7 +343,7 @@ class Answered(QuickMode):
                                     ExchangeType.QUICK, self.message_id, self.ivs)
         # The peer notices the loss of message 2, but not that of its message 3.
         self.repeater = Repeater(session.context, self._answer, now)
-        session.install_inbound(self._child)
+        session.take_answered(self._child)
         session.transmit(self._answer, now)
 
     def fail(self, session: Ikev1Session, notify: int | None, reason: Reason | str, now: float) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from ..crypto.errors import CryptoError, IntegrityError
 from ..ike.children import Child, ChildState, rekey_fraction
 from ..ike.context import Context
-from ..ike.events import ChildRemoved, IkeEstablished, IkeRekeyed
+from ..ike.events import IkeEstablished, IkeRekeyed
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI, State
@@ -177,7 +177,7 @@ class Ikev1Session(IkeSession):
     def proceed(self, now: float) -> None:
         """Begin Quick Modes for what is wished, as many at once as may be."""
         while (self._wishes and self.state is State.ESTABLISHED
-               and self.number_of(Initiated) < self.context.settings.quick_modes_at_once):
+               and self.number_of(Initiated) < self._most_initiated):
             wish = self._wishes.popleft()
             if not self._is_still_wished(wish):
                 continue
@@ -191,6 +191,12 @@ class Ikev1Session(IkeSession):
                 continue
             self.keep(exchange)
             exchange.begin(self, now)
+
+    @property
+    def _most_initiated(self) -> int:
+        """Others than ours may forget a Quick Mode that waits for message 3 when more begin, and say nothing."""
+        settings = self.context.settings
+        return settings.quick_modes_at_once if self.abilities.ours else settings.quick_modes_with_others
 
     def _is_still_wished(self, wish: Wish) -> bool:
         old = wish.rekeyed
@@ -506,6 +512,8 @@ class Ikev1Session(IkeSession):
         A responder receives on it before we know it: some install it when message 3 comes. So its initiator sends on
         the one before for a moment.
         """
+        if child.state is ChildState.GONE:
+            return
         if self.holder is not self:
             self.holder.take_child(child, now)
             return
@@ -518,16 +526,17 @@ class Ikev1Session(IkeSession):
                 if child.created_by_us:
                     child.replaces = old
                     child.outbound_due = now + self.context.settings.quick_mode_grace
-        child.installed_at = now
+        child.state, child.installed_at = ChildState.INSTALLED, now
         self.add_child(child, now)
 
+    def take_answered(self, child: Child) -> None:
+        """Receive on it, until its Quick Mode ends."""
+        child.state = ChildState.ANSWERED
+        self.holder.children.append(child)
+        self.install_inbound(child)
+
     def uninstall(self, child: Child, reason: str) -> None:
-        """One that may not have become a child of ours yet."""
-        if child in self.children:
-            self.remove_child(child, reason)
-        elif child.inbound:
-            child.state = ChildState.GONE
-            self.context.emit(ChildRemoved(child.sa, reason))
+        self.holder.remove_child(child, reason)
 
     def _handle_child_timer(self, child: Child, now: float) -> None:
         if child.state is ChildState.REPLACED and child.expires_at is not None and now >= child.expires_at:

@@ -18,6 +18,8 @@ DEAD_PEER_DETECTION = bytes.fromhex("afcad71368a1f1c96b8696fc77570100")
 FRAGMENTATION = bytes.fromhex("4048b7d56ebce88525e7de7f00d6c2d3")
 """The MD5 of that word. Four octets may follow it, of which peers make this and that."""
 _FRAGMENTATION_OF_MAIN_MODE = bytes.fromhex("80000000")
+OURS = bytes.fromhex("4496aa09dede4106f036a68a221be215")
+"""Our own, from the SHA-256 of "tandem.vpn ikeengine": who sends it takes any number of Quick Modes at once."""
 KEEP_ALIVE = bytes.fromhex("8268bae1bedbcbb301bdcefa92c2df0d")
 """Our own, from the SHA-256 of "tandem.vpn IKE keep-alive": who sends it answers the KEEP_ALIVE notification."""
 
@@ -49,6 +51,7 @@ class Abilities:
     dead_peer_detection: bool = False
     fragmentation: bool = False
     keep_alive: bool = False
+    ours: bool = False
 
 
 def read(payloads: Sequence[Payload], *, nat_traversal: bool) -> Abilities:
@@ -56,7 +59,7 @@ def read(payloads: Sequence[Payload], *, nat_traversal: bool) -> Abilities:
     shown = {row.data for row in all_of(payloads, VendorId)}
     common = next((row for row in NAT_TRAVERSALS if row.vendor_id in shown), None) if nat_traversal else None
     return Abilities(common, any(row[:-2] == DEAD_PEER_DETECTION[:-2] for row in shown),
-                     any(row.startswith(FRAGMENTATION) for row in shown), KEEP_ALIVE in shown)
+                     any(row.startswith(FRAGMENTATION) for row in shown), KEEP_ALIVE in shown, OURS in shown)
 
 
 def offer(gateway: Gateway) -> list[Payload]:
@@ -72,5 +75,5 @@ def answer(gateway: Gateway, peer: Abilities) -> list[Payload]:
 
 
 def _others(*, keep_alive: bool) -> list[Payload]:
-    return [VendorId(DEAD_PEER_DETECTION), VendorId(FRAGMENTATION + _FRAGMENTATION_OF_MAIN_MODE),
+    return [VendorId(OURS), VendorId(DEAD_PEER_DETECTION), VendorId(FRAGMENTATION + _FRAGMENTATION_OF_MAIN_MODE),
             *([VendorId(KEEP_ALIVE)] if keep_alive else [])]
