@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a site's machine can do: appliances by model and firmware, and ikeengine of this version.
+"""What a site's machine can do: appliances by model and firmware, a Linux host's data planes as it says.
 
 Sources: WatchGuard, "About IPSec VPN Negotiations" for the models without SHA-2; the WatchGuard Help Center for
 the firmware in which an ability came.
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import algorithms
-from .algorithms import Authentication, Encryption, KeyEncapsulation, KeyGroup
-from .model import CredentialMethod, IdentityKind, IkeVersion, Proposal, Protocol
+from .algorithms import Authentication
+from .model import Proposal
 from .reading import Misfit, nearest, text
 
 _WITHOUT_SHA2 = ("21", "22", "23", "505", "510", "520", "530", "515", "525", "535", "545", "810", "820", "830", "1050",
@@ -49,35 +49,6 @@ FIREWARE_ENCRYPTIONS = tuple(map(algorithms.encryption, (
     "DES", "3DES", "AES-128", "AES-192", "AES-256", "AES-GCM-128", "AES-GCM-192", "AES-GCM-256")))
 FIREWARE_KEY_GROUPS = tuple(map(algorithms.key_group, (1, 2, 5, 14, 15, 19, 20, 21)))
 """What Fireware of any version can be set to; it has every authentication algorithm, and no additional key exchange."""
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What a daemon negotiates."""
-
-    versions: tuple[IkeVersion, ...]
-    methods: tuple[CredentialMethod, ...]
-    identities: tuple[IdentityKind, ...]
-    encryptions: tuple[Encryption, ...]
-    authentications: tuple[Authentication, ...]
-    key_groups: tuple[KeyGroup, ...]
-    key_encapsulations: tuple[KeyEncapsulation, ...]
-    protocols: tuple[Protocol, ...]
-    endpoint_pairs: int
-
-
-IKEENGINE = Engine(
-    versions=tuple(IkeVersion),
-    methods=tuple(CredentialMethod),
-    identities=tuple(IdentityKind),
-    encryptions=algorithms.ENCRYPTIONS,
-    authentications=algorithms.AUTHENTICATIONS,
-    key_groups=algorithms.KEY_GROUPS,
-    key_encapsulations=algorithms.KEY_ENCAPSULATIONS,
-    protocols=(Protocol.ESP, Protocol.AH),
-    endpoint_pairs=1,
-)
-"""What ikeengine of this version negotiates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a cell of the matrix may be set to, and what does not go together.
 
-The algorithms and kinds are those that ikeengine negotiates: what it learns is in the matrix from then on.
+The algorithms and kinds are those of the language: what it gains is in the matrix from then on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn import algorithms
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn.algorithms import Use
-from ansible_collections.tandem.vpn.plugins.module_utils.vpn.hardware import IKEENGINE
-from ansible_collections.tandem.vpn.plugins.module_utils.vpn.model import CredentialMethod, IkeVersion, Protocol
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.model import IdentityKind, Protocol
 
 NONE = "none"
 """No PFS, no NAT, no rekey, no algorithm."""
@@ -79,40 +78,21 @@ ENDS = ("near", "far")
 KERNEL, USERSPACE = "kernel", "userspace"
 
 
-def _modes() -> Iterator[str]:
-    yield V2
-    if IkeVersion.V1 in IKEENGINE.versions:
-        yield from (MAIN, AGGRESSIVE)
-
-
-def _credentials() -> Iterator[str]:
-    yield from (PSK, HEX_PSK)
-    if CredentialMethod.CERTIFICATE in IKEENGINE.methods:
-        yield from CERTIFICATES
-
-
-def _beyond() -> Iterator[str]:
-    yield NONE
-    yield from (row.name for row in IKEENGINE.key_encapsulations)
-    if IkeVersion.V1 in IKEENGINE.versions:
-        yield KEEP_ALIVE
-
-
-_ENCRYPTIONS = tuple(row.name for row in IKEENGINE.encryptions)
-_AUTHENTICATIONS = tuple(row.name for row in IKEENGINE.authentications)
-_GROUPS = tuple(str(row.number) for row in IKEENGINE.key_groups)
+_ENCRYPTIONS = tuple(row.name for row in algorithms.ENCRYPTIONS)
+_AUTHENTICATIONS = tuple(row.name for row in algorithms.AUTHENTICATIONS)
+_GROUPS = tuple(str(row.number) for row in algorithms.KEY_GROUPS)
 
 AXES: Mapping[str, Sequence[str]] = {
-    "mode": tuple(_modes()),
+    "mode": (V2, MAIN, AGGRESSIVE),
     "initiator": ENDS,
-    "credential": tuple(_credentials()),
-    "identity": tuple(row.value for row in IKEENGINE.identities),
+    "credential": (PSK, HEX_PSK, *CERTIFICATES),
+    "identity": tuple(row.value for row in IdentityKind),
     "encryption": _ENCRYPTIONS,
     "authentication": _AUTHENTICATIONS,
     "group": _GROUPS,
     "pfs": (NONE, *_GROUPS),
-    "protocol": tuple(row.name for row in reversed(Protocol) if row in IKEENGINE.protocols),
-    "phase2_encryption": (*_ENCRYPTIONS, *([NONE] if Protocol.AH in IKEENGINE.protocols else [])),
+    "protocol": tuple(row.name for row in reversed(Protocol)),
+    "phase2_encryption": (*_ENCRYPTIONS, NONE),
     "phase2_authentication": (*_AUTHENTICATIONS, NONE),
     "esn": (OFF, ON),
     "route": ("host", "network", "range", "IPv6 network", SEVERAL),
@@ -120,7 +100,7 @@ AXES: Mapping[str, Sequence[str]] = {
     "nat": (NONE, *ENDS),
     "fragmentation": (OFF, ON),
     "rekey": (NONE, *(f"{what}, {end}" for what in ("child", "IKE", "both") for end in ENDS)),
-    "beyond": tuple(_beyond()),
+    "beyond": (NONE, *(row.name for row in algorithms.KEY_ENCAPSULATIONS), KEEP_ALIVE),
 }
 
 

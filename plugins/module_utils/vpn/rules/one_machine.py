@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from .. import hardware
 from ..algorithms import Authentication, Strength
-from ..hardware import IKEENGINE
 from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
 from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, SITE, TUNNEL, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
@@ -164,9 +163,9 @@ def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
     if not _by_ikeengine(side):
         return
     path = f"gateways[{gateway.name}]"
-    if len(gateway.endpoints) > IKEENGINE.endpoint_pairs:
+    if len(gateway.endpoints) > 1:
         yield Broken("endpoints", f"{side.name} has {len(gateway.endpoints)} pairs", "",
-                     f"{_ENGINE} with {IKEENGINE.endpoint_pairs} endpoint pair per gateway",
+                     f"{_ENGINE} with 1 endpoint pair per gateway",
                      f"Keep the first of {path}.endpoints", f"{path}.endpoints")
 
 

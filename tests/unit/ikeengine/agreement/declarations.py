@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ikeengine.vpn import algorithms
 from ikeengine.vpn.algorithms import Authentication, Encryption, GroupKind, KeyGroup, Strength, Use
-from ikeengine.vpn.hardware import IKEENGINE
 from ikeengine.vpn.model import CredentialMethod, IdentityKind, IkeVersion, Mode, Protocol
 
 Data = dict[str, Any]
@@ -53,8 +53,8 @@ class Both:
 
 def pair(draw: random.Random, version: IkeVersion | None = None) -> Both:
     """Two ends that agree, one the mirror of the other to the letter; of that IKE version, or of any."""
-    version = version or draw.choices(IKEENGINE.versions, [1 if row is IkeVersion.V1 else 2
-                                                           for row in IKEENGINE.versions])[0]
+    version = version or draw.choices(tuple(IkeVersion), [1 if row is IkeVersion.V1 else 2
+                                                           for row in tuple(IkeVersion)])[0]
     strict = draw.random() < 0.2 and version is IkeVersion.V2
     left_end, right_end = _endpoints(draw)
     left: Data = {
@@ -124,7 +124,7 @@ def mirrored(row: Data) -> Data:
 
 def credential(draw: random.Random) -> Data:
     """A key, or a certificate that `certificates.issued` puts there once nothing changes the identifiers any more."""
-    method = draw.choice(IKEENGINE.methods)
+    method = draw.choice(tuple(CredentialMethod))
     return {"method": method.value, "psk": _KEYS[method](draw)} if method in _KEYS else {"method": method.value}
 
 
@@ -152,7 +152,7 @@ def _endpoints(draw: random.Random) -> tuple[Data, Data]:
 
 def identifier(draw: random.Random, site: str, address: str, kind: IdentityKind | None = None) -> Data:
     """One of that site's, of the ``kind`` or of any."""
-    kind = kind or draw.choice(IKEENGINE.identities)
+    kind = kind or draw.choice(tuple(IdentityKind))
     number = draw.randint(1, 99)
     values = {IdentityKind.IP_ADDRESS: address, IdentityKind.DOMAIN_NAME: f"{site}{number}.example.net",
               IdentityKind.DOMAIN_INFORMATION: f"gw{number}@{site}.example.net",
@@ -165,7 +165,7 @@ def strong(rows: Sequence[_T], strict: bool) -> list[_T]:
 
 
 def group(draw: random.Random, end: Data, strict: bool = False) -> KeyGroup:
-    rows = able(end, strong(IKEENGINE.key_groups, strict))
+    rows = able(end, strong(algorithms.KEY_GROUPS, strict))
     return draw.choices(rows, [_COST[row.kind] for row in rows])[0]
 
 
@@ -173,7 +173,7 @@ def additional(draw: random.Random, end: Data) -> Data:
     """At times an additional key exchange, as a member of a transform or of PFS."""
     if draw.random() < 0.8 or version_of(end) is IkeVersion.V1:
         return {}
-    return {"additional_key_exchange": draw.choice(IKEENGINE.key_encapsulations).name}
+    return {"additional_key_exchange": draw.choice(algorithms.KEY_ENCAPSULATIONS).name}
 
 
 def _transforms(draw: random.Random, end: Data, strict: bool) -> list[Data]:
@@ -181,8 +181,8 @@ def _transforms(draw: random.Random, end: Data, strict: bool) -> list[Data]:
     rows: dict[tuple[object, ...], Data] = {}
     only = group(draw, end, strict) if one_group(end) else None
     for _ in range(draw.choice((1, 1, 2, 3))):
-        transform = {"authentication": draw.choice(strong(IKEENGINE.authentications, strict)).name,
-                     "encryption": draw.choice(able(end, strong(IKEENGINE.encryptions, strict))).name,
+        transform = {"authentication": draw.choice(strong(algorithms.AUTHENTICATIONS, strict)).name,
+                     "encryption": draw.choice(able(end, strong(algorithms.ENCRYPTIONS, strict))).name,
                      "key_group": (only or group(draw, end, strict)).number, **additional(draw, end)}
         rows[members(transform)] = {**transform, "sa_life": draw.choice(LIVES)}
     return [{"name": f"p1-{number}", **row} for number, row in enumerate(rows.values())]
@@ -193,10 +193,10 @@ def proposal(draw: random.Random, end: Data, strict: bool, protocol: Protocol = 
     row: Data = {"protocol": protocol.name}
     encryption: Encryption | None = None
     if protocol is Protocol.ESP:
-        encryption = draw.choice(able(end, strong(IKEENGINE.encryptions, strict), phase=2))
+        encryption = draw.choice(able(end, strong(algorithms.ENCRYPTIONS, strict), phase=2))
         row["encryption"] = encryption.name
     if encryption is None or not encryption.aead:
-        authentication: Authentication = draw.choice(strong(IKEENGINE.authentications, strict))
+        authentication: Authentication = draw.choice(strong(algorithms.AUTHENTICATIONS, strict))
         row["authentication"] = authentication.name
     expiration = {"time": draw.choice(LIVES), "traffic": draw.choice(TRAFFIC)}
     if (dropped := draw.choice(("time", "traffic", "traffic", None))) is not None:
@@ -225,7 +225,7 @@ def has_ah(both: Both) -> bool:
 def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data]) -> Data:
     """A tunnel under the end's gateway, with proposals of its own that differ from each other."""
     strict = end["policy"] == "strict"
-    protocol = draw.choices(IKEENGINE.protocols, [8 if row is Protocol.ESP else 1 for row in IKEENGINE.protocols])[0]
+    protocol = draw.choices(tuple(Protocol), [8 if row is Protocol.ESP else 1 for row in tuple(Protocol)])[0]
     rows = {members(row): row for row in (
         proposal(draw, end, strict, protocol) for _ in range(draw.choice((1, 1, 2, 4))))}
     own = [{"name": f"{name}-{number}", **row} for number, row in enumerate(rows.values())]

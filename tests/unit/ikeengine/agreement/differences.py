@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ikeengine.vpn.hardware import IKEENGINE
+from ikeengine.vpn import algorithms
 from ikeengine.vpn.model import IkeVersion, Mode, Protocol
 
 from . import declarations
@@ -79,7 +79,7 @@ def more_transforms(draw: random.Random, both: Both, end: Data) -> None:
         strict = end["policy"] == "strict"
         group = (end["transforms"][0]["key_group"] if declarations.one_group(end)
                  else declarations.group(draw, end, strict).number)
-        able = declarations.able(end, declarations.strong(IKEENGINE.encryptions, strict))
+        able = declarations.able(end, declarations.strong(algorithms.ENCRYPTIONS, strict))
         row = {"authentication": "SHA2-512", "encryption": draw.choice(able).name, "key_group": group}
         if members(row) not in known:
             known.add(members(row))

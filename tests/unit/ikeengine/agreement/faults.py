@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ikeengine.vpn.hardware import IKEENGINE
+from ikeengine.vpn import algorithms
 from ikeengine.vpn.model import CredentialMethod, IdentityKind, IkeVersion, Mode, Protocol
 
 from . import declarations
@@ -194,7 +194,7 @@ def _another(draw: random.Random, end: Data, place: str) -> None:
 
 def _another_type(draw: random.Random, end: Data, place: str) -> None:
     identifier = _endpoint(end, place)["identifier"]
-    kinds = [kind for kind in IKEENGINE.identities if kind.value != identifier["type"]]
+    kinds = [kind for kind in tuple(IdentityKind) if kind.value != identifier["type"]]
     address = _endpoint(end, place)["address"]
     _endpoint(end, place)["identifier"] = declarations.identifier(
         draw, "other", "203.0.113.9" if address == "dynamic" else address, draw.choice(kinds))
@@ -351,7 +351,7 @@ def no_common_encryption_in_phase_1(draw: random.Random, both: Both, end: Data) 
     _fewer_transforms(both, 3)
     _standard(both)
     _replaced(draw, end["transforms"], both.other(end)["transforms"], "encryption",
-              [row.name for row in declarations.able(end, IKEENGINE.encryptions)])
+              [row.name for row in declarations.able(end, algorithms.ENCRYPTIONS)])
 
 
 @_fault("phase1-no-common-transform", "authentication|PRF")
@@ -359,7 +359,7 @@ def no_common_authentication_in_phase_1(draw: random.Random, both: Both, end: Da
     _fewer_transforms(both, 3)
     _standard(both)
     _replaced(draw, end["transforms"], both.other(end)["transforms"], "authentication",
-              [row.name for row in IKEENGINE.authentications])
+              [row.name for row in algorithms.AUTHENTICATIONS])
 
 
 @_fault("phase1-no-common-transform", "key group")
@@ -367,12 +367,12 @@ def no_common_key_group_in_phase_1(draw: random.Random, both: Both, end: Data) -
     _fewer_transforms(both, 3)
     _standard(both)
     _replaced(draw, end["transforms"], both.other(end)["transforms"], "key_group",
-              [row.number for row in declarations.able(end, IKEENGINE.key_groups)])
+              [row.number for row in declarations.able(end, algorithms.KEY_GROUPS)])
 
 
 @_fault("phase1-no-common-transform", "additional key exchange", version=IkeVersion.V2)
 def no_common_additional_key_exchange_in_phase_1(draw: random.Random, both: Both, end: Data) -> None:
-    one, another = draw.sample(["none", *(row.name for row in IKEENGINE.key_encapsulations)], 2)
+    one, another = draw.sample(["none", *(row.name for row in algorithms.KEY_ENCAPSULATIONS)], 2)
     for row, value in ((end, one), (both.other(end), another)):
         for transform in row["transforms"]:
             transform["additional_key_exchange"] = value
@@ -439,7 +439,7 @@ def _own_proposals(both: Both, tunnel: Data, rows: Sequence[Data], end: Data) ->
 def no_common_encryption_in_phase_2(draw: random.Random, both: Both, end: Data) -> None:
     tunnel, others = _tunnel(draw, both, end)
     row, other = ({"encryption": name} for name in draw.sample(
-        [row.name for row in declarations.able(end, IKEENGINE.encryptions, phase=2) if row.aead], 2))
+        [row.name for row in declarations.able(end, algorithms.ENCRYPTIONS, phase=2) if row.aead], 2))
     _own_proposals(both, tunnel, [row], end)
     _own_proposals(both, others, [other], both.other(end))
 
@@ -455,7 +455,7 @@ def aead_against_its_like_with_a_hash(draw: random.Random, both: Both, end: Data
 def no_common_authentication_in_phase_2(draw: random.Random, both: Both, end: Data) -> None:
     _standard(both)
     tunnel, others = _tunnel(draw, both, end)
-    one, another = draw.sample([row.name for row in IKEENGINE.authentications], 2)
+    one, another = draw.sample([row.name for row in algorithms.AUTHENTICATIONS], 2)
     _own_proposals(both, tunnel, [{"encryption": "AES-192", "authentication": one}], end)
     _own_proposals(both, others, [{"encryption": "AES-192", "authentication": another}], both.other(end))
 
@@ -514,13 +514,13 @@ def pfs_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
 def another_pfs_group(draw: random.Random, both: Both, end: Data) -> None:
     _standard(both)
     tunnel, others = _tunnel(draw, both, end)
-    one, another = draw.sample([row.number for row in declarations.able(end, IKEENGINE.key_groups)], 2)
+    one, another = draw.sample([row.number for row in declarations.able(end, algorithms.KEY_GROUPS)], 2)
     tunnel["pfs"], others["pfs"] = ({"enabled": True, "key_group": number} for number in (one, another))
 
 
 @_fault("pfs-additional-key-exchange-differs", "additional key exchange", version=IkeVersion.V2)
 def another_additional_key_exchange_of_pfs(draw: random.Random, both: Both, end: Data) -> None:
-    one, another = draw.sample(["none", *(row.name for row in IKEENGINE.key_encapsulations)], 2)
+    one, another = draw.sample(["none", *(row.name for row in algorithms.KEY_ENCAPSULATIONS)], 2)
     for tunnel, value in zip(_tunnel(draw, both, end), (one, another), strict=True):
         tunnel["pfs"] = {"enabled": True, "key_group": 31, "additional_key_exchange": value}
 

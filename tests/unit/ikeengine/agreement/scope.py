@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ikeengine.vpn import algorithms
-from ikeengine.vpn.hardware import IKEENGINE
-from ikeengine.vpn.model import CredentialMethod, Direction, IdentityKind, IkeVersion, Protocol
+from ikeengine.vpn.model import Direction
 
 from .declarations import Data
 
@@ -41,11 +39,13 @@ BETWEEN_TWO_MAKES = frozenset({"keep-alive-between-makes"})
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A part of the language that the daemon does not speak yet. ``ask`` makes the declaration of one end ask for it;
-    ``codes`` are those of the rules between two ends that nothing else breaks."""
+    """A part of the language that the daemon does not speak yet. ``ask`` makes the declaration of one end ask for it,
+    which the rule ``refused_by`` refuses at a site of ikeengine; ``codes`` are those of the rules between two ends that
+    nothing else breaks."""
 
     ask: Callable[[Data], None]
-    codes: frozenset[str] = frozenset()
+    refused_by: str
+    codes: frozenset[str]
 
 
 def _tunnel(field: str, value: object) -> Callable[[Data], None]:
@@ -61,32 +61,11 @@ def _second_pair(end: Data) -> None:
 
 
 LEFT_OUT: Mapping[str, LeftOut] = {
-    "several endpoint pairs": LeftOut(_second_pair, frozenset({"endpoint-pairs-differ", "endpoint-order-differs"})),
-    **{f"direction {direction.value}": LeftOut(_route("direction", direction.value), frozenset({
-        "route-direction-does-not-mirror"})) for direction in Direction if direction is not Direction.BOTH},
-    "virtual interface": LeftOut(_tunnel("interface", {"name": "vpn0"}), frozenset({"tunnel-kind-differs"})),
+    "several endpoint pairs": LeftOut(_second_pair, "endpoints-not-negotiated-yet", frozenset({
+        "endpoint-pairs-differ", "endpoint-order-differs"})),
+    **{f"direction {direction.value}": LeftOut(_route("direction", direction.value), "routes-not-negotiated-yet",
+                                               frozenset({"route-direction-does-not-mirror"}))
+       for direction in Direction if direction is not Direction.BOTH},
+    "virtual interface": LeftOut(_tunnel("interface", {"name": "vpn0"}), "phase2-not-negotiated-yet", frozenset({
+        "tunnel-kind-differs"})),
 }
-"""Each is refused at a site of ikeengine by a rule whose code ends in ``not-negotiated-yet``."""
-
-NOT_IN_THE_ENGINES_TABLE = {
-    "virtual interface",
-    *(f"direction {direction.value}" for direction in Direction if direction is not Direction.BOTH)}
-"""What the rules refuse without asking `hardware.IKEENGINE`."""
-
-
-def unspoken() -> set[str]:
-    """What the language has and `hardware.IKEENGINE` has not."""
-    engine = IKEENGINE
-    missing: dict[str, list[object]] = {
-        "IKE version": [row.value for row in IkeVersion if row not in engine.versions],
-        "credential": [row.value for row in CredentialMethod if row not in engine.methods],
-        "identifier": [row.value for row in IdentityKind if row not in engine.identities],
-        "encryption": [row.name for row in algorithms.ENCRYPTIONS if row not in engine.encryptions],
-        "authentication": [row.name for row in algorithms.AUTHENTICATIONS if row not in engine.authentications],
-        "key group": [row.number for row in algorithms.KEY_GROUPS if row not in engine.key_groups],
-        "additional key exchange": [row.name for row in algorithms.KEY_ENCAPSULATIONS
-                                    if row not in engine.key_encapsulations],
-        "protocol": [row.name for row in Protocol if row not in engine.protocols],
-    }
-    return ({f"{field} {value}" for field, values in missing.items() for value in values}
-            | ({"several endpoint pairs"} if engine.endpoint_pairs == 1 else set()))
