@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARES = {"ikev2-sessions": 38, "ikev1-sessions": 17, "ikev2-decoders": 27, "ikev1-decoders": 18}
+SHARES = {"ikev2-sessions": 35, "ikev1-sessions": 15, "certificates": 10, "ikev2-decoders": 25, "ikev1-decoders": 15}
 """Of a hundred inputs, how many each target gets."""
 PARTS = 2
 """Processes in turn, or beside each other, for each target."""

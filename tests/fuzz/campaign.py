@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
 with atheris.instrument_imports(include=["ikeengine"]):
-    from tests.fuzz import decoders, ikev1_sessions, ikev2_sessions, mutation
+    from tests.fuzz import certificates, decoders, ikev1_sessions, ikev2_sessions, mutation
     from tests.support import key_pairs
 
 LIMIT = 0.050
@@ -37,6 +37,7 @@ _PAGE_KIB = resource.getpagesize() // 1024
 Target = Callable[[bytes], None]
 Mutator = Callable[[bytes, int, int, mutation.Change], bytes]
 TARGETS: dict[str, tuple[Target, Mutator]] = {
+    "certificates": (certificates.decode, mutation.mutate_certificates),
     "ikev1-decoders": (decoders.decode_ikev1, mutation.mutate_chain),
     "ikev1-sessions": (ikev1_sessions.attack, mutation.mutate_steps),
     "ikev2-decoders": (decoders.decode_ikev2, mutation.mutate_chain),

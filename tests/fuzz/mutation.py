@@ -12,7 +12,9 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import steps
+from ikeengine.asn1 import der
+
+from . import certificates, steps
 from .chains import Payload, joined, split
 from .decoders import CHAIN
 from .feed import Feed
@@ -20,6 +22,7 @@ from .steps import Kind, Step
 
 _INTERESTING = (0, 1, 2, 3, 4, 7, 8, 16, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF)
 _MOST_BODY = 2048
+_CONSTRUCTED, _OCTET_STRING = 0x20, 0x04
 
 Change = Callable[[bytes, int], bytes]
 """The fuzzer's own: octets, and how many they may become."""
@@ -52,6 +55,57 @@ def mutate_steps(data: bytes, most: int, seed: int, change: Change) -> bytes:
         case _ if rows:
             _change_step(rng, rng.choice(rows), change)
     return steps.encode(scenario, rows)[:most]
+
+
+def mutate_certificates(data: bytes, most: int, seed: int, change: Change) -> bytes:
+    """An input of `certificates`."""
+    rng, feed = random.Random(seed), Feed(data)
+    if rng.random() < 0.1:
+        return change(data, most)
+    head = feed.octet()
+    if head & certificates.NAMES:
+        return (bytes([head]) + _mutated_der(rng, feed.rest(), change))[:most]
+    items = []
+    while feed and len(items) < certificates.MOST:
+        items.append((feed.octet(), feed.sized()))
+    match rng.randrange(10):
+        case 0:
+            head = rng.randrange(4)
+        case 1 if items:
+            del items[rng.randrange(len(items))]
+        case 2 if items:
+            items.insert(rng.randrange(len(items) + 1), rng.choice(items))
+        case _ if items:
+            place = rng.randrange(len(items))
+            kind, octets = items[place]
+            items[place] = ((rng.randrange(8), octets) if rng.random() < 0.05
+                            else (kind, _mutated_der(rng, octets, change)))
+    return (bytes([head]) + b"".join(certificates.item(*row) for row in items))[:most]
+
+
+def _mutated_der(rng: random.Random, data: bytes, change: Change) -> bytes:
+    """The change is made to one element, somewhere inside, and all lengths around it are made right."""
+    try:
+        rows = [(row.tag, row.body) for row in der.elements(data)]
+    except der.DerError:
+        rows = []
+    if not rows or rng.random() < 0.05:
+        return change(data, len(data) + 8) if data else rng.randbytes(4)
+    place = rng.randrange(len(rows))
+    tag, body = rows[place]
+    if tag & _CONSTRUCTED or (tag == _OCTET_STRING and rng.random() < 0.8):
+        rows[place] = tag, _mutated_der(rng, body, change)
+    else:
+        match rng.randrange(8):
+            case 0:
+                rows[place] = rng.randrange(256) & ~0x1F | rng.randrange(0x1F), body
+            case 1:
+                del rows[place]
+            case 2:
+                rows.insert(place, rows[place])
+            case _:
+                rows[place] = tag, change(body, len(body) + 8) if body else rng.randbytes(2)
+    return b"".join(der.encode(*row) for row in rows)
 
 
 def _change_step(rng: random.Random, step: Step, change: Change) -> None:

@@ -23,7 +23,7 @@ from ikeengine.wire.constants import ExchangeType, HeaderFlag  # noqa: E402
 from ikeengine.wire.header import HEADER_SIZE, decode_header  # noqa: E402
 from ikeengine.wire.message import Payload, encode_payloads  # noqa: E402
 
-from tests.fuzz import decoders, ikev1_seeds, ikev2_sessions, steps  # noqa: E402
+from tests.fuzz import certificate_seeds, decoders, ikev1_seeds, ikev2_sessions, steps  # noqa: E402
 from tests.fuzz.attacker import DELETE_CHILD, DELETE_IKE, REKEY_CHILD, REKEY_IKE  # noqa: E402
 from tests.fuzz.ikev2_sessions import CBC, COOKIES, EXCHANGES, HYBRID, INITIATOR, STAGE, STAGE_STEP  # noqa: E402
 from tests.fuzz.steps import Kind, Step  # noqa: E402
@@ -44,6 +44,7 @@ def main() -> None:
            + [bytes([decoders.CHAIN, first_type]) + chain for first_type, chain in chains])
     _write("ikev2-sessions", [*_beginnings(clear), *_handshakes(sealed), *map(_later, sealed),
                               *_of_hybrid(*hybrid)])
+    _write("certificates", certificate_seeds.of_certificates())
     _write("ikev1-decoders", ikev1_seeds.of_decoders())
     _write("ikev1-sessions", ikev1_seeds.of_sessions())
 

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import chains, decoders, ikev1_sessions, ikev2_sessions, steps
+from tests.fuzz import certificates, chains, decoders, ikev1_sessions, ikev2_sessions, steps
 from tests.fuzz.feed import Feed
 from tests.fuzz.steps import Kind, Step
 
 Target = Callable[[bytes], None]
-TARGETS: dict[str, Target] = {"ikev1-decoders": decoders.decode_ikev1, "ikev2-decoders": decoders.decode_ikev2,
-                              "ikev1-sessions": ikev1_sessions.attack, "ikev2-sessions": ikev2_sessions.attack}
+TARGETS: dict[str, Target] = {
+    "certificates": certificates.decode,
+    "ikev1-decoders": decoders.decode_ikev1, "ikev1-sessions": ikev1_sessions.attack,
+    "ikev2-decoders": decoders.decode_ikev2, "ikev2-sessions": ikev2_sessions.attack}
 
 octet = st.integers(0, 0xFF)
 payloads = st.tuples(st.integers(1, 0xFF), octet, st.binary(max_size=60))
