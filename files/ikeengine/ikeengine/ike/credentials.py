@@ -87,9 +87,13 @@ def certified(credential: Credential) -> Certified:
 
 
 def authorities_of(gateways: Iterable[Gateway]) -> list[Certificate]:
-    """Whom the certificates of peers that may be any of these may come from, each once."""
-    found = {authority.der: authority for gateway in gateways if gateway.method is CredentialMethod.CERTIFICATE
-             for authority in certified(gateway.credential).authorities}
+    """Whom the certificates of peers that may be any of these may come from, each once. What is wrong with a gateway's
+    own is said where it is to prove something, and takes nothing from the others."""
+    found: dict[bytes, Certificate] = {}
+    for gateway in gateways:
+        if gateway.method is CredentialMethod.CERTIFICATE:
+            with suppress(CertificateError):
+                found |= {authority.der: authority for authority in certified(gateway.credential).authorities}
     return list(found.values())
 
 

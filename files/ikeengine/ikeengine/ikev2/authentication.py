@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..crypto import signature_schemes
@@ -62,10 +62,7 @@ def announced(payloads: Sequence[Payload]) -> frozenset[int]:
 
 def request(gateways: Iterable[Gateway]) -> list[Payload]:
     """CERTREQ for the authorities of those gateways (RFC 7296 §3.7), nothing where none wants a certificate."""
-    try:
-        wanted = dict.fromkeys(row.key_hash for row in authorities_of(gateways))
-    except CertificateError:
-        return []  # what is wrong with ours, the operator hears when it is used
+    wanted = dict.fromkeys(row.key_hash for row in authorities_of(gateways))
     if not wanted:
         return []
     hashes = b"".join(wanted) if len(wanted) <= _MOST_REQUESTED else b""
@@ -126,7 +123,7 @@ def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], 
         certificate = certified(gateway.credential).trust(
             gateway.endpoints[0].remote.identity, sent,
             _bodies(payloads, CertificateEncoding.CERTIFICATE_REVOCATION_LIST), session.context.unix_time(now))
-        scheme, signature = _scheme_and_signature(proof)
+        scheme, signature = _scheme_and_signature(proof, session.signature_hashes)
         certificate.public.verify(scheme, signature, _signed(session, identity, of_initiator))
     except (CertificateError, SignatureError) as error:
         account.credential = str(error)
@@ -135,15 +132,17 @@ def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], 
     return scheme
 
 
-def _scheme_and_signature(proof: Authentication) -> tuple[Scheme, bytes]:
-    """Raises SignatureError for what we did not announce, MalformedMessage."""
+def _scheme_and_signature(proof: Authentication, hashes: Collection[int]) -> tuple[Scheme, bytes]:
+    """``hashes`` are those that the peer announced: who did, and signs with SHA-1 all the same, was kept from hearing
+    ours. Raises SignatureError for what we did not announce, MalformedMessage."""
     if proof.method in _NUMBERED:
-        return _NUMBERED[proof.method], proof.data
-    found = DigitalSignature.decode(proof.data)
-    scheme = signature_schemes.from_identifier(found.algorithm)
-    if not scheme.is_strong:
+        scheme, signature = _NUMBERED[proof.method], proof.data
+    else:
+        found = DigitalSignature.decode(proof.data)
+        scheme, signature = signature_schemes.from_identifier(found.algorithm), found.value
+    if not scheme.is_strong and (hashes or proof.method not in _NUMBERED):
         raise SignatureError(f"it signs with {scheme.name}, which was not announced")
-    return scheme, found.value
+    return scheme, signature
 
 
 def _bodies(payloads: Sequence[Payload], encoding: CertificateEncoding) -> list[bytes]:

@@ -15,9 +15,12 @@ import pytest
 from ikeengine.crypto import signature_schemes
 from ikeengine.crypto.signatures import PublicKey
 from ikeengine.ikev2 import authentication
+from ikeengine.security_association import Datagram
 from ikeengine.vpn.model import Side, Start
 from ikeengine.wire.certificate import Certificate
-from ikeengine.wire.constants import CertificateEncoding
+from ikeengine.wire.constants import CertificateEncoding, NotifyType
+from ikeengine.wire.message import decode_message, encode_message
+from ikeengine.wire.notify import Notify
 
 from tests.support.certificates import KEYS, Issued, credential, issue, revocation_list
 from tests.support.virtual_network import BRANCH, EPOCH, HQ, End, agree, branch, hq, pair
@@ -106,8 +109,8 @@ def signed_with(monkeypatch) -> list[str]:
     found: list[str] = []
     kept = authentication._scheme_and_signature
 
-    def noted(proof: Any) -> Any:
-        result = kept(proof)
+    def noted(*proof: Any) -> Any:
+        result = kept(*proof)
         found.append(result[0].name)
         return result
 
@@ -163,6 +166,28 @@ def test_a_weak_signature_that_nobody_announced_is_refused(monkeypatch):
     monkeypatch.setattr(PublicKey, "best_scheme", lambda *_: signature_schemes.ECDSA[signature_schemes.SHA1])
     _ours, theirs = refused(*run(credential(own("hq"), ROOT), credential(own("branch"), ROOT)))
     assert "it signs with ECDSA with SHA1, which was not announced, so the answer is AUTHENTICATION_FAILED" in theirs[0]
+
+
+def test_who_takes_the_hashes_out_of_the_answer_gets_no_sha1_past_the_responder():
+    network, one, other = pair(*ends(credential(own("hq", key="RSA 2048"), ROOT), credential(own("branch"), ROOT)))
+
+    def without_hashes(datagram: Datagram) -> Datagram:
+        message = decode_message(datagram.data)
+        if message.encrypted is not None or not message.header.is_response:
+            return datagram
+        kept = [row for row in message.payloads
+                if not isinstance(row, Notify) or row.notify_type != NotifyType.SIGNATURE_HASH_ALGORITHMS]
+        assert len(kept) == len(message.payloads) - 1
+        header = message.header
+        return replace(datagram, data=encode_message(
+            spi_i=header.spi_i, spi_r=header.spi_r, exchange=header.exchange, flags=header.flags,
+            message_id=header.message_id, payloads=kept))
+
+    network.tamper = without_hashes
+    network.start()
+    network.run(0.5)
+    _ours, theirs = refused(one, other)
+    assert "it signs with RSA PKCS#1 with SHA1, which was not announced" in theirs[0]
 
 
 # ------------------------------------------------------------------------------------------------ what is refused
