@@ -32,7 +32,8 @@ _Private: TypeAlias = (rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.
                        | ed448.Ed448PrivateKey)
 
 RSA_BITS = range(2048, 8193)
-"""Less can be factored soon; more costs whoever verifies too much."""
+_RSA_EXPONENT_BITS = 64
+"""Less can be factored soon; more, of either, costs whoever verifies too much."""
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _PREFERRED = {"P-256": schemes.SHA2, "P-384": (schemes.SHA2_384, schemes.SHA2_512, schemes.SHA2_256),
               "P-521": (schemes.SHA2_512, schemes.SHA2_384, schemes.SHA2_256)}
@@ -59,6 +60,9 @@ class PublicKey:
             self.kind, self.name = KeyKind.RSA, f"RSA {key.key_size}"
             if key.key_size not in RSA_BITS:
                 raise CertificateError(f"its key is {self.name}: {RSA_BITS[0]} to {RSA_BITS[-1]} bits are accepted")
+            if key.public_numbers().e.bit_length() > _RSA_EXPONENT_BITS:
+                raise CertificateError(f"its key is {self.name} with an exponent of more than {_RSA_EXPONENT_BITS} "
+                                       "bits, which is not accepted")
         elif isinstance(key, ec.EllipticCurvePublicKey):
             if key.curve.name not in _CURVES:
                 raise CertificateError(f"its key is on the curve {key.curve.name}, which is not accepted")

@@ -54,6 +54,13 @@ def test_what_a_key_signs_it_verifies_and_nothing_else(name):
             PublicKey(MAKERS[name]().public_key()).verify(scheme, signature, DATA)
 
 
+def test_a_public_exponent_that_makes_verifying_dear():
+    modulus = KEYS["RSA 3072"].public_key().public_numbers().n
+    PublicKey(rsa.RSAPublicNumbers(2**63 + 1, modulus).public_key())
+    with pytest.raises(CertificateError, match="its key is RSA 3072 with an exponent of more than 64 bits"):
+        PublicKey(rsa.RSAPublicNumbers(2**64 + 1, modulus).public_key())
+
+
 @pytest.mark.parametrize("parameters", [
     der.encode(Tag.CONTEXT_0, der.encode(Tag.NULL) * 2), der.encode(Tag.CONTEXT_0),
     der.encode(Tag.CONTEXT_0, der.sequence([])), der.encode(Tag.CONTEXT_1, der.sequence([der.encode(Tag.NULL)])),
