@@ -214,7 +214,8 @@ def _names(found: x509.SubjectAlternativeName | list[x509.GeneralName] | tuple[(
             case x509.IPAddress(value=address):
                 addresses.append(address)
             case x509.DirectoryName(value=value):
-                directory.append(value.public_bytes())
+                names.folded(encoded := value.public_bytes())  # readable, or the certificate is not
+                directory.append(encoded)
             case _:
                 others = True
     return Names(tuple(domains), tuple(mailboxes), tuple(addresses), tuple(directory), others)

@@ -121,14 +121,15 @@ def check_name(certificate: Certificate, identity: Identity) -> None:
         return
     held = {IdentityKind.IP_ADDRESS: found.addresses, IdentityKind.DOMAIN_NAME: found.domains,
             IdentityKind.DOMAIN_INFORMATION: found.mailboxes}[identity.kind]
-    if _folded(identity.value, identity.kind) not in {_folded(str(name), identity.kind) for name in held}:
-        others = ", ".join(str(name)[:64] for name in held[:_MOST_NAMED]) or "none"
+    wanted = identity.value
+    if identity.kind is IdentityKind.IP_ADDRESS:
+        wanted = str(ipaddress.ip_address(wanted))
+    if _folded(wanted) not in map(_folded, map(str, held)):
+        others = ", ".join(identities.printable(str(name).encode()) for name in held[:_MOST_NAMED]) or "none"
         raise CertificateError(f"certificate {certificate} is not for {identities.words(identity)}: its alternative "
                                f"names of that kind are {others}")
 
 
-def _folded(name: str, kind: IdentityKind) -> object:
-    if kind is IdentityKind.IP_ADDRESS:
-        return ipaddress.ip_address(name)
+def _folded(name: str) -> str:
     user, at, domain = name.rpartition("@")
     return f"{user}{at}{domain.lower()}"

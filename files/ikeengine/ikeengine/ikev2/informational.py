@@ -109,7 +109,7 @@ def _deleted(session: Ikev2Session, protocol: int, octets: bytes, now: float) ->
     if child is None:
         current = session.requests.current
         if current is not None and current.exchange in (ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE):
-            session.deleted_ahead.add(int.from_bytes(octets, "big"))
+            session.deleted_ahead.append(int.from_bytes(octets, "big"))
         return None
     ours = None if child.state is ChildState.DELETING else child.sa.spi_in.to_bytes(4, "big")
     replacement = child.replacement

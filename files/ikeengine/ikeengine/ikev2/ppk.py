@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..crypto.key_derivation import with_ppk
 from ..ike.refusal import Refusal
+from ..negotiation import identities
 from ..negotiation.credentials import no_common_ppk
 from ..vpn.model import Gateway, Ppk
 from ..wire.authentication import Authentication
@@ -55,7 +56,7 @@ def took(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], p
         return proof
     plain = notify(payloads, NotifyType.NO_PPK_AUTH)
     if (ppk is not None and ppk.required) or (identity is not None and plain is None):
-        theirs = None if identity is None else identity.data[1:].decode(errors="replace")[:64]
+        theirs = None if identity is None else identities.printable(identity.data[1:])
         session.account.credential = NOT_COMMON
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_common_ppk(gateway, session.remote.address, theirs),
                       fatal=True)

@@ -8,6 +8,7 @@ What each exchange says and means is in a file of its own; this one only carries
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,8 @@ from .transitions import Reaction
 if TYPE_CHECKING:
     from ..crypto.key_exchange import KeyExchange
 
+_MOST_DELETED_AHEAD = 64
+
 
 class Ikev2Session(IkeSession):
     """An IKE SA whose responder knows its gateway from IKE_AUTH on."""
@@ -83,8 +86,8 @@ class Ikev2Session(IkeSession):
 
         #: Tunnels of which the peer wants an SA pair for each route, though one for all of them is declared.
         self.single_pairs: set[str] = set()
-        #: SPIs that the peer deleted before its answer, which would have told us of them, arrived.
-        self.deleted_ahead: set[int] = set()
+        #: SPIs that the peer deleted before its answer, which would have told us of them, arrived; the last of them.
+        self.deleted_ahead: deque[int] = deque(maxlen=_MOST_DELETED_AHEAD)
         #: The successor that the peer made by rekeying this IKE SA, while our own rekey is under way.
         self.rival: Ikev2Session | None = None
         #: What the peer agreed on with us and has to follow up.

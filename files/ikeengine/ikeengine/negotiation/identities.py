@@ -76,9 +76,13 @@ def text(id_type: int, data: bytes) -> str:
     if known is not None:
         return words(known)
     if id_type in (IdType.FQDN, IdType.RFC822_ADDR):
-        printable = data[:_LONGEST_TEXT].decode("ascii", "backslashreplace").encode("unicode_escape").decode("ascii")
-        return f"{printable} ({_KIND_OF[IdType(id_type)].value})"
+        return f"{printable(data)} ({_KIND_OF[IdType(id_type)].value})"
     return f"{data[:64].hex()} (type {id_type})"
+
+
+def printable(data: bytes) -> str:
+    """What a peer wrote, of bounded length, with all that could forge a line or drive a terminal escaped."""
+    return data[:_LONGEST_TEXT].decode("ascii", "backslashreplace").encode("unicode_escape").decode("ascii")
 
 
 def words(identity: Identity) -> str:

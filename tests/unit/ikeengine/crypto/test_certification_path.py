@@ -121,6 +121,13 @@ def test_a_path_as_long_as_it_may_be():
 
 # ------------------------------------------------------------------------------------------------ what is not
 
+def test_names_longer_than_any():
+    long = ", ".join(f"OU={number:064}" for number in range(64))
+    for changes in ({"alternative": [long]}, {"permitted": [long]}):
+        with pytest.raises(CertificateError, match="cannot be read"):
+            read_certificate(issue("CN=hq", ROOT, **changes).der)
+
+
 def test_who_issues_it_is_not_known():
     assert refusal(LEAF) == ("certificate CN=hq, O=Example is issued by CN=middle, O=Example, which is no declared "
                              "authority, and no certificate of it was sent")

@@ -207,6 +207,8 @@ BAD: dict[str, tuple[Change, str]] = {
     "no name": (lambda: credential(own("hq", alternative=[]), ROOT), "its alternative names of that kind are none"),
     "a name in the subject alone": (lambda: credential(own("hq", subject="CN=hq.example", alternative=[]), ROOT),
                                     "its alternative names of that kind are none"),
+    "a network": (lambda: credential(own("hq", alternative=["192.0.2.0/24"]), ROOT), "that kind are none"),
+    "a line of its own": (lambda: credential(own("hq", alternative=["a\n\x1b[31mb"]), ROOT), r"kind are a\n\x1b[31mb,"),
     "a wildcard": (lambda: credential(own("hq", alternative=["*.example"]), ROOT), "that kind are *.example"),
     "not for signatures": (lambda: credential(own("hq", usages=["key_encipherment"]), ROOT), "is not for signatures"),
 }
@@ -234,6 +236,12 @@ def test_the_initiator_says_which_check_failed(what):
 
 def _starting(side: Side, start: str) -> Side:
     return replace(side, gateways=tuple(replace(row, start=Start(start)) for row in side.gateways))
+
+
+def test_a_network_is_no_address_of_it():
+    bad = own("hq", alternative=[f"{HQ}/32", "192.0.2.0/24"])
+    _ours, theirs = refused(*run(credential(bad, ROOT), credential(own("branch"), ROOT), "ip-address"))
+    assert f"is not for {HQ} (ip-address): its alternative names of that kind are {HQ}/32, 192.0.2.0/24" in theirs[0]
 
 
 @pytest.mark.parametrize("kind", ["ip-address", "domain-information", "x500-name"])

@@ -11,9 +11,10 @@ import pytest
 from ikeengine.ike.context import Settings
 from ikeengine.ike.events import ChildInbound, IkeRekeyed
 from ikeengine.ikev2.create_child_sa import CreateChild
-from ikeengine.ikev2.informational import Liveness
+from ikeengine.ikev2.informational import DeleteOffered, Liveness
 from ikeengine.security_association import Datagram, NoSpi
-from ikeengine.wire.constants import ExchangeType, NotifyType
+from ikeengine.wire.constants import ExchangeType, NotifyType, ProtocolId
+from ikeengine.wire.delete import Delete
 from ikeengine.wire.header import decode_header
 from ikeengine.wire.message import decode_message, encode_message
 
@@ -231,3 +232,21 @@ def test_the_last_words_of_an_ike_sa_are_not_taken_for_a_request_under_way():
     network.run(0.3)
     assert not one.inbound and not other.inbound
     assert other.closings == ["the peer closed it"]
+
+
+def test_a_peer_that_deletes_what_it_never_had_makes_us_keep_little():
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    network.tamper = lambda datagram: None if str(datagram.local.address) == BRANCH and decode_header(
+        datagram.data).exchange == ExchangeType.CREATE_CHILD_SA else datagram
+    one.manager.rekey_child("lan", network.now)
+    for number in range(20):
+        spis = tuple((number << 8 | low).to_bytes(4, "big") for low in range(256))
+        task = DeleteOffered(ProtocolId.ESP, 1)
+        task._delete = Delete(ProtocolId.ESP, spis)
+        other.manager._of_gateway["peer"][0].requests.add(task, network.now)
+        network.run(0.1)
+    session = one.manager._of_gateway["peer"][0]
+    assert session.requests.current is not None
+    assert 0x13FF in session.deleted_ahead and len(session.deleted_ahead) <= 64

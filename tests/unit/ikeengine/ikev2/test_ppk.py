@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ikeengine.crypto import key_derivation
+from ikeengine.ikev2 import ppk as ppk_exchange
 from ikeengine.security_association import Datagram
 from ikeengine.wire.constants import ExchangeType, NotifyType
 from ikeengine.wire.message import decode_message, encode_message
@@ -95,6 +96,14 @@ def test_an_end_that_requires_it_takes_no_peer_without(left, right, said):
     sentence = next(row for row in one.reasons + other.reasons if said in row)
     assert "post-quantum pre-shared key: the peer" in sentence and "AUTHENTICATION_FAILED" in sentence
     assert not one.manager.gateways()[0].ike or one.manager.gateways()[0].state != "established"
+
+
+def test_what_a_peer_names_drives_no_terminal(monkeypatch):
+    plain = ppk_exchange.named
+    monkeypatch.setattr(ppk_exchange, "named", lambda key: (
+        Notify(NotifyType.PPK_IDENTITY, b"\x02\x1b[2J\n\xff") if key.id == "qkd-1" else plain(key)))
+    _network, _one, other = met(ppk("qkd-1"), ppk("qkd-2"))
+    assert r"names \x1b[2J\n" in other.reasons[0] and other.reasons[0].isprintable()
 
 
 @pytest.mark.parametrize("required", [True, False])
