@@ -29,6 +29,7 @@ class Cell:
     mode: str
     initiator: str
     credential: str
+    ppk: str
     identity: str
     encryption: str
     authentication: str
@@ -59,16 +60,16 @@ class Cell:
 
 
 TITLES = {
-    "mode": "IKE", "initiator": "Initiator", "credential": "Credential", "identity": "Identity",
-    "encryption": "Phase 1 encryption", "authentication": "Phase 1 authentication", "group": "Key group",
-    "pfs": "PFS", "protocol": "Phase 2 protocol", "phase2_encryption": "Phase 2 encryption",
+    "mode": "IKE", "initiator": "Initiator", "credential": "Credential", "ppk": "Post-quantum key beside it",
+    "identity": "Identity", "encryption": "Phase 1 encryption", "authentication": "Phase 1 authentication",
+    "group": "Key group", "pfs": "PFS", "protocol": "Phase 2 protocol", "phase2_encryption": "Phase 2 encryption",
     "phase2_authentication": "Phase 2 authentication", "esn": "Extended sequence numbers", "route": "Tunnel route",
     "dataplane": "Data plane", "nat": "NAT before",
     "fragmentation": "Fragmentation", "rekey": "Rekeyed", "beyond": "Beyond strongSwan",
 }
 """The axes as the documentation calls them."""
 
-V2, MAIN, AGGRESSIVE = "IKEv2", "IKEv1 Main", "IKEv1 Aggressive"
+V2, MAIN, AGGRESSIVE, FALLBACK = "IKEv2", "IKEv1 Main", "IKEv1 Aggressive", "IKEv1 Main fallback to Aggressive"
 PSK, HEX_PSK = "PSK", "hex PSK"
 CERTIFICATES = ("RSA", "ECDSA", "Ed25519")
 X500 = "x500-name"
@@ -83,9 +84,10 @@ _AUTHENTICATIONS = tuple(row.name for row in algorithms.AUTHENTICATIONS)
 _GROUPS = tuple(str(row.number) for row in algorithms.KEY_GROUPS)
 
 AXES: Mapping[str, Sequence[str]] = {
-    "mode": (V2, MAIN, AGGRESSIVE),
+    "mode": (V2, MAIN, AGGRESSIVE, FALLBACK),
     "initiator": ENDS,
     "credential": (PSK, HEX_PSK, *CERTIFICATES),
+    "ppk": (NONE, "required", "optional"),
     "identity": tuple(row.value for row in IdentityKind),
     "encryption": _ENCRYPTIONS,
     "authentication": _AUTHENTICATIONS,
@@ -140,6 +142,7 @@ RULES: Sequence[Rule] = (
     Rule(("mode", "phase2_encryption"), _phase2_of, "IKEv1 has no number for ChaCha20-Poly1305 in Phase 2"),
     Rule(("mode", "credential"), lambda mode, credential: mode == V2 or credential != "Ed25519",
          "IKEv1 has no Ed25519"),
+    Rule(("mode", "ppk"), lambda mode, ppk: mode == V2 or ppk == NONE, "a post-quantum pre-shared key is IKEv2's"),
     Rule(("credential", "identity"), lambda credential, identity: credential in CERTIFICATES or identity != X500,
          "an X500 name is a certificate's"),
     Rule(("protocol", "phase2_encryption"), lambda protocol, encryption: (protocol == "AH") == (encryption == NONE),

@@ -14,6 +14,7 @@ from tests.interop.matrix.axes import (
     AGGRESSIVE,
     CERTIFICATES,
     ENDS,
+    FALLBACK,
     KEEP_ALIVE,
     MAIN,
     NONE,
@@ -29,7 +30,8 @@ Json = dict[str, Any]
 
 TUNNEL = "lan"
 KEY, HEX_KEY = "correct horse battery staple 3390", "c0ffee00112233445566778899aabbcc"
-MODES = {MAIN: "main", AGGRESSIVE: "aggressive"}
+PPK_KEY = "0xdecafbad112233445566778899aabbccddeeff00112233445566778899aabbcc"
+MODES = {MAIN: "main", AGGRESSIVE: "aggressive", FALLBACK: "main-fallback-aggressive"}
 
 
 class Place(NamedTuple):
@@ -79,7 +81,7 @@ def declare(cell: Cell, end: str, *, start: str = "answer") -> Declared:
         "endpoints": [{"local": {**PLACES[end].local(cell.nat == end), **_identifier(cell, end)},
                        "remote": {"address": PLACES[other].reached(cell.nat == other), **_identifier(cell, other)}}],
         "transforms": ["p1"], "start": start,
-        **({"mode": MODES[cell.mode]} if cell.mode in MODES else {}),
+        **_mode(cell, end),
         **({"ike_keep_alive": {"enabled": True, "interval": "1s"}, "dead_peer_detection": {"enabled": False}}
            if cell.beyond == KEEP_ALIVE else {}),
     }
@@ -104,7 +106,15 @@ def suites(cell: Cell) -> tuple[str, str]:
     ike = [cell.encryption, cell.authentication, f"group {cell.group}"]
     if cell.beyond not in (NONE, KEEP_ALIVE):
         ike.append(cell.beyond)
+    if cell.ppk != NONE:
+        ike.append("PPK")
     return "/".join(ike), f"{cell.protocol} {'/'.join(phase2)}"
+
+
+def _mode(cell: Cell, end: str) -> Json:
+    """Whoever falls back does so because the far end has Aggressive Mode alone."""
+    mode = AGGRESSIVE if (cell.mode, end) == (FALLBACK, "far") else cell.mode
+    return {"mode": MODES[mode]} if mode in MODES else {}
 
 
 def _routes(cell: Cell, end: str) -> list[Json]:
@@ -126,6 +136,14 @@ def _identifier(cell: Cell, end: str) -> Json:
 
 def _credential(cell: Cell, end: str) -> tuple[Json, Json]:
     """What the declaration has, and what the secrets have."""
+    shown, secret = _authenticator(cell, end)
+    if cell.ppk != NONE:
+        shown, secret = {**shown, "ppk": {"id": "quantum", "required": cell.ppk == "required"}}, {
+            **secret, "ppk_key": PPK_KEY}
+    return shown, secret
+
+
+def _authenticator(cell: Cell, end: str) -> tuple[Json, Json]:
     if cell.credential in CERTIFICATES:
         root, own = _issued(cell.credential)["root"], _issued(cell.credential)[end]
         shown = {"method": "certificate", "certificate": own.pem, "ca": [root.pem]}

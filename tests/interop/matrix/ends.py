@@ -121,6 +121,11 @@ class Ours:
         return Held(tuple((sa["spi_i"], sa["spi_r"]) for sa in ike),
                     {sa["spi_in"]: Child(*(sa[field] for field in Child.__slots__)) for sa in children})
 
+    @property
+    def received(self) -> int:
+        """IKE datagrams so far."""
+        return int(self.engine.ask("status")["counters"]["datagrams_received"])
+
     def listed(self) -> tuple[list[Json], list[Json]]:
         """The IKE SAs and the SA pairs in the words of ``status``."""
         status = self.engine.ask("status")

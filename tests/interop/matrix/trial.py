@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn import rules
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn.declaration import read
 
-from tests.interop.matrix.axes import ENDS, NONE, ON, USERSPACE, V2, Cell
+from tests.interop.matrix.axes import AGGRESSIVE, ENDS, FALLBACK, KEEP_ALIVE, MAIN, NONE, ON, USERSPACE, V2, Cell
 from tests.interop.matrix.declared import ROUTES, declare, suites
 from tests.interop.matrix.ends import End, Held, Ours, StrongSwan
 from tests.interop.matrix.stage import Stage
@@ -23,6 +23,8 @@ PINGS = 2
 SETTLE_SECONDS = 15
 QUICK_MODE_SECONDS = 0.5
 """After which the initiator of an IKEv1 rekey sends on the new SA (`Settings.quick_mode_grace`)."""
+EXCHANGES = {V2: "IKE_AUTH", MAIN: "ID_PROT", AGGRESSIVE: "AGGRESSIVE", FALLBACK: "AGGRESSIVE"}
+"""The one that authenticates, as strongSwan calls it."""
 
 
 def attempt(cell: Cell, stage: Stage) -> None:
@@ -46,7 +48,10 @@ class Trial:
         initiator.up()
         self.carries()
         self.agreed()
-        self.fragmented(self.far.log[begun:])
+        if isinstance(self.far, StrongSwan):
+            self.heard(self.far.log[begun:])
+        if self.cell.beyond == KEEP_ALIVE:
+            self.kept_alive()
         what, _, who = self.cell.rekey.partition(", ")
         if what in ("IKE", "both"):
             self.rekeyed(self.by_name[who].rekey_ike, lambda old, new: not set(old.ike) & set(new.ike))
@@ -68,11 +73,21 @@ class Trial:
         assert {sa["encapsulation"] for sa in children} == {"udp" if in_udp else None}, children
         assert {sa["extended_sequence_numbers"] for sa in children} == {self.cell.esn == ON}, children
 
-    def fragmented(self, log: str) -> None:
-        """Both ends send their messages in fragments, or neither does."""
-        if isinstance(self.far, StrongSwan):
-            for words in ("splitting IKE message", "received fragment"):
-                assert (words in log) == (self.cell.fragmentation == ON), f"{words}: {log}"
+    def heard(self, log: str) -> None:
+        """strongSwan tells of the exchanges, and that both ends send their messages in fragments, or neither does."""
+        assert f" {EXCHANGES[self.cell.mode]} request " in log, log
+        for words in ("splitting IKE message", "received fragment"):
+            assert (words in log) == (self.cell.fragmentation == ON), f"{words}: {log}"
+
+    def kept_alive(self) -> None:
+        """IKE messages pass both ways while nothing else is to be said."""
+        before = self.settled()
+        for end in self.by_name.values():
+            assert isinstance(end, Ours)
+            heard = end.received
+            eventually(lambda end=end, heard=heard: end.received >= heard + 2, lambda: "no IKE keep-alive is heard",
+                       SETTLE_SECONDS)
+        assert self.settled() == before
 
     def rekeyed(self, begin: Callable[[], None], renewed: Callable[[Held, Held], bool]) -> None:
         before = self.settled()

@@ -13,22 +13,22 @@ from tests.interop.matrix.trial import validate
 
 
 def completed(values: Mapping[str, str]) -> bool:
-    """Whether some cell has these values: found by trying one value after the other, the narrowest rules first."""
+    """Whether some cell may have these values: found by trying one value after the other, where most rules bind first.
+    """
     if any(not rule.allows(values) for rule in RULES if values.keys() >= set(rule.axes)):
         return False
     ruled = {axis for rule in RULES for axis in rule.axes} - values.keys()
     if not ruled:
         return True
-    axis = min(ruled, key=list(AXES).index)
+    axis = max(sorted(ruled), key=lambda axis: sum({axis} == set(rule.axes) - values.keys() for rule in RULES))
     return any(completed({**values, axis: value}) for value in AXES[axis])
 
 
 def test_every_pair_of_values_that_may_meet_does() -> None:
     met = {pair for cell in numbered().values() for pair in combinations(cell.values.items(), 2)}
-    may = {pair for one, other in combinations(AXES, 2)
-           for pair in product(((one, value) for value in AXES[one]), ((other, value) for value in AXES[other]))
-           if completed(dict(pair))}
-    assert met == may
+    every = {pair for one, other in combinations(AXES, 2)
+             for pair in product(((one, value) for value in AXES[one]), ((other, value) for value in AXES[other]))}
+    assert not [pair for pair in every - met if completed(dict(pair))] and met < every
 
 
 def test_no_cell_breaks_a_rule() -> None:
