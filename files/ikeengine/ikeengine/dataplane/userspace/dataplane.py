@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from ..capabilities import Capabilities
 from ..interface import Counters, DataPlaneError, DataPlaneEvent, Protection
 from .guard import Guard
 from .path import PacketPath, Pair
+from .spis import Spis
 from .tun import TunDevice, inner_mtu, smallest_mtu
 
 _log = logging.getLogger(__name__)
@@ -29,9 +29,6 @@ PATH_MTU = 1500
 
 #: Packets read from the device per wake-up, so that IKE never starves behind bulk traffic.
 BATCH = 64
-
-#: Apart from the kernel's (0xc...), so that no SPI of one data plane is the other's.
-_SPI_MIN, _SPI_MAX = 0xD0000000, 0xDFFFFFFF
 
 
 def probe(device: str = "iketest0") -> Capabilities:
@@ -71,7 +68,7 @@ class UserspaceDataPlane:
         self._on_event: Callable[[DataPlaneEvent], None] | None = None
         self._path = PacketPath(send, self._tun.write, self._tell, now)
         self._pairs: dict[int, Pair] = {}
-        self._allocated: set[int] = set()
+        self._spis = Spis()
         self._protections: dict[int, Protection] = {}
         self._mtus: Counter[int] = Counter()  # how many SAs that send leave room for packets of that size
         self._mtu = 0
@@ -98,11 +95,7 @@ class UserspaceDataPlane:
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         if protocol is not Protocol.ESP:
             raise DataPlaneError(f"userspace carries ESP only, not {protocol.name}; dataplane: kernel may")
-        while True:
-            spi = _SPI_MIN + secrets.randbelow(_SPI_MAX - _SPI_MIN + 1)
-            if spi not in self._allocated:
-                self._allocated.add(spi)
-                return spi
+        return self._spis.give()
 
     def protect(self, protection: Protection) -> None:
         before = self._protections.get(protection.reqid)
@@ -136,7 +129,7 @@ class UserspaceDataPlane:
         pair.local, pair.remote = local, remote
 
     def remove(self, child: ChildSa) -> None:
-        self._allocated.discard(child.spi_in)
+        self._spis.free(child.spi_in)
         pair = self._pairs.pop(child.spi_in, None)
         if pair is not None:
             if pair.outbound:
