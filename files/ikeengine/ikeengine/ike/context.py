@@ -37,6 +37,9 @@ class Settings:
     #: Half-open IKE SAs that one address may have, cookies or not: more than cookie_threshold, so that only a peer that
     #: receives at the address can use them up.
     half_open_per_address: int = 64
+    #: IKEv2: half-open IKE SAs in all; then a new one takes the place of the oldest. A restart of very many peers fits
+    #: in, and their memory is bounded.
+    half_open_at_once: int = 8192
     #: IKEv1, which has no cookies like these: so many half-open in Main and in Aggressive Mode, then a new ISAKMP SA
     #: takes the place of an old one; how long one in Aggressive Mode keeps its place at least.
     half_open_in_all: int = 1024

@@ -97,6 +97,8 @@ class Acceptor:
             if refusal.reason:
                 session.fail(refusal.reason, notify_name(refusal.notify))
         else:
+            if len(self.half_open) >= context.settings.half_open_at_once:
+                next(iter(self.half_open.sessions())).close("it makes room for others that begin", now)
             self.half_open.add(session)
             self._adopt(session)
 

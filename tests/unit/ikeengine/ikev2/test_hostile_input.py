@@ -144,21 +144,25 @@ def test_cookies_are_demanded_of_a_flood_and_honest_peers_get_through():
     assert not other.manager._acceptor.half_open
 
 
-def test_a_flood_that_shows_good_cookies_holds_a_bounded_number_of_half_open_ike_sas():
-    settings = Settings(cookie_threshold=10, half_open_per_address=20)
-    network, one, other = pair(hq(start="answer"), branch(start="answer"), settings=settings)
+def flood_with_good_cookies(network, one, other, number=200):
     one.manager.initiate("peer", network.now)
     (first,) = one.manager.datagrams_to_send()
     one.manager.terminate("peer", network.now)
     plain = decode_message(first.data)
-    for number in range(1, 201):
-        spi, cookie = number.to_bytes(8, "big"), []
+    for spi in range(1, number + 1):
+        cookie = []
         for _round in range(2):
-            data = encode_message(spi_i=spi, spi_r=bytes(8), exchange=ExchangeType.IKE_SA_INIT,
+            data = encode_message(spi_i=spi.to_bytes(8, "big"), spi_r=bytes(8), exchange=ExchangeType.IKE_SA_INIT,
                                   flags=HeaderFlag.INITIATOR, message_id=0, payloads=[*cookie, *plain.payloads])
             other.manager.receive(Datagram(HERE, THERE, data), network.now)
             answers = [decode_message(row.data) for row in other.manager.datagrams_to_send()]
             cookie = [row for answer in answers for row in answer.payloads[:1] if isinstance(row, Notify)]
+
+
+def test_a_flood_that_shows_good_cookies_holds_a_bounded_number_of_half_open_ike_sas():
+    settings = Settings(cookie_threshold=10, half_open_per_address=20)
+    network, one, other = pair(hq(start="answer"), branch(start="answer"), settings=settings)
+    flood_with_good_cookies(network, one, other)
     assert len(other.manager._acceptor.half_open) == 20
     assert other.manager.counters["too_many_half_open"] == 180
     network.run(31)
@@ -204,3 +208,14 @@ def test_a_version_that_is_too_high_is_answered_and_one_too_low_is_dropped():
         data = b"\x01" * 8 + bytes(8) + bytes([0, version, 34, 8]) + bytes(4) + (28).to_bytes(4, "big")
         other.manager.receive(Datagram(HERE, THERE, data), 0.0)
         assert len(other.manager.datagrams_to_send()) == answers
+
+
+def test_a_flood_from_as_many_addresses_as_it_likes_holds_a_bounded_number_in_all():
+    """Which an attacker has, of IPv6 at least."""
+    settings = Settings(cookie_threshold=10, half_open_per_address=1000, half_open_at_once=50)
+    network, one, other = pair(hq(start="answer"), branch(start="answer"), settings=settings)
+    flood_with_good_cookies(network, one, other)
+    assert len(other.manager._acceptor.half_open) == 50
+    one.manager.initiate("peer", network.now)
+    network.run(2)
+    agree(one, other, routes=1)
