@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two strongSwans, each with what is rendered for it, negotiate what ikeengine does not yet."""
+"""Two strongSwans, each with what is rendered for it: the rendering is held against itself, without any of ours."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""strongSwan takes what is rendered for it of the language that ikeengine does not negotiate yet, and shows it back."""
+"""strongSwan takes what is rendered for it, and shows it back."""
 
 from typing import Any
 

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.interop
 
 IKE = ["isakmp.messageid", "isakmp.enc.decrypted", "isakmp.enc.icd", "isakmp.id.data.ipv4_addr",
        "isakmp.ts.start_ipv4", "isakmp.ts.end_ipv4", "isakmp.typepayload"]
+QUICK_MODE = ["isakmp.typepayload", "isakmp.id.data.ipv4_addr"]
+QUICK, HASH = "32", "8"
 IKE_AUTH, CREATE_CHILD_SA, NONCE = "35", "36", "40"
 
 
@@ -55,6 +57,28 @@ def test_ike_and_esp_are_decrypted(site: Site, tmp_path: Path, initiator: str, s
         for one, other in ((here.host, there.host), (there.host, here.host)):
             assert spoken.count((one, other, "8")) == spoken.count((other, one, "0")) == 2 * PINGS
     assert all(ping["esp.icv_good"] == ["1"] for ping in pings) or "GCM" in suite
+    assert not tshark.rows(capture.path, ["esp.spi"], keys=keys, shown="esp && !icmp")
+
+
+@pytest.mark.parametrize("mode", ["main", "aggressive"])
+def test_ikev1_is_decrypted(site: Site, tmp_path: Path, mode: str) -> None:
+    chosen, keys = SUITES["AES-256 SHA2-256 group 14"], tmp_path / "keys"
+    site.theirs.stop()
+    site.theirs.settings = "i_dont_care_about_security_and_use_aggressive_mode_psk = yes"
+    site.theirs.start()
+    site.ours.program = [*site.ours.program, "--debug-keys", str(keys)]
+    configure(site.theirs, chosen, ike_version=1, mode=mode)
+    site.ours.start(declaration(chosen, ike_version=1, mode=mode))
+    with Capture(site.ours.namespace, "wan", tmp_path / "pcap") as capture:
+        site.ours.ask("up", gateway="swan")
+        site.carries()
+
+    messages = tshark.rows(capture.path, QUICK_MODE, keys=keys, shown=f"isakmp.exchangetype == {QUICK}")
+    assert len(messages) == 3 * len(ROUTES)
+    assert all(HASH in message["isakmp.typepayload"] for message in messages)
+    asked = {tuple(message["isakmp.id.data.ipv4_addr"]) for message in messages} - {()}
+    assert asked == {tuple(lan.network.removesuffix("/24") for lan in route) for route in ROUTES}
+    assert tshark.rows(capture.path, ["icmp.type"], keys=keys, shown="icmp")
     assert not tshark.rows(capture.path, ["esp.spi"], keys=keys, shown="esp && !icmp")
 
 

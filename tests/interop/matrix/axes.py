@@ -78,7 +78,6 @@ SEVERAL = "two networks"
 ENDS = ("near", "far")
 KERNEL, USERSPACE = "kernel", "userspace"
 
-
 _ENCRYPTIONS = tuple(row.name for row in algorithms.ENCRYPTIONS)
 _AUTHENTICATIONS = tuple(row.name for row in algorithms.AUTHENTICATIONS)
 _GROUPS = tuple(str(row.number) for row in algorithms.KEY_GROUPS)

@@ -29,10 +29,13 @@ def test_every_pair_of_values_that_may_meet_does() -> None:
     every = {pair for one, other in combinations(AXES, 2)
              for pair in product(((one, value) for value in AXES[one]), ((other, value) for value in AXES[other]))}
     assert not [pair for pair in every - met if completed(dict(pair))] and met < every
+    assert len(numbered()) >= 100
 
 
-def test_no_cell_breaks_a_rule() -> None:
+def test_no_cell_breaks_a_rule_and_every_rule_forbids_something() -> None:
     assert all(rule.allows(cell.values) for cell in numbered().values() for rule in RULES)
+    for rule in RULES:
+        assert not all(rule.holds(*values) for values in product(*(AXES[axis] for axis in rule.axes))), rule.why
 
 
 def test_both_ends_of_every_cell_validate() -> None:

@@ -13,7 +13,8 @@ from ..crypto.errors import IntegrityError
 from ..crypto.isakmp_cipher import IsakmpCipher
 from ..crypto.isakmp_keys import IsakmpKeys, encryption_key, phase1_iv, phase2_iv
 from ..crypto.prf import prf
-from ..vpn.model import Transform
+from ..ike.events import IkeKeyed
+from ..vpn.model import IkeVersion, Transform
 from ..wire.errors import MalformedMessage
 from ..wire.header import HEADER_SIZE
 from ..wire.v1.message import Chain, decode_chain
@@ -43,6 +44,12 @@ class Protection:
     def suite(self) -> str:
         row = self.transform
         return f"{row.encryption.name}/{row.authentication.name}/group {row.key_group.number}"
+
+    def exported(self, spi_i: bytes, spi_r: bytes) -> IkeKeyed:
+        """The key, to leave the session: see ``Settings.export_keys``."""
+        row = self.transform
+        key = encryption_key(row.authentication, self.keys.skeyid_e, row.encryption)
+        return IkeKeyed(IkeVersion.V1, spi_i, spi_r, row.encryption, None, (key, key))
 
     def exchange(self, message_id: int) -> IvChain:
         """The IVs of an exchange after Phase 1."""

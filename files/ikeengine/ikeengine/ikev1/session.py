@@ -109,6 +109,8 @@ class Ikev1Session(IkeSession):
     @protection.setter
     def protection(self, protection: Protection) -> None:
         self._protection = protection
+        if self.context.settings.export_keys:
+            self.context.emit(protection.exported(self.spi_i, self.spi_r))
 
     @property
     def encapsulation_mode(self) -> EncapsulationMode:
