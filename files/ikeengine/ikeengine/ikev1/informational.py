@@ -15,7 +15,7 @@ from ..wire.v1.constants import NotifyType, ProtocolId
 from ..wire.v1.delete import Delete
 from ..wire.v1.message import Chain, all_of
 from ..wire.v1.notify import Notify
-from . import liveness, phase1
+from . import deletion, liveness, phase1
 from .notifications import errors_in, notify_name
 from .protection import check
 from .quick_mode import Initiated
@@ -50,7 +50,9 @@ def _authentic(session: Ikev1Session, received: Received) -> Chain:
 def _take_notification(session: Ikev1Session, row: Notify, now: float) -> None:
     if liveness.take(session, row, now):
         return
-    if row.notify_type == NotifyType.INITIAL_CONTACT:
+    if row.notify_type == NotifyType.DELETED:
+        session.holder.deletions.heard(row)
+    elif row.notify_type == NotifyType.INITIAL_CONTACT:
         session.context.initial_contact(session, now)
     elif row.notify_type == NotifyType.RESPONDER_LIFETIME and row.protocol == ProtocolId.ISAKMP:
         life = phase1.announced_life(row)
@@ -78,6 +80,7 @@ def _take_delete(session: Ikev1Session, row: Delete, now: float) -> None:
         if session.spi_i + session.spi_r in row.spis:
             session.close_for_peer(now)
         return
+    deletion.confirm(session, row, now)
     holder = session.holder
     for spi in row.spis:
         child = holder.child_by_spi_out(row.protocol, spi)

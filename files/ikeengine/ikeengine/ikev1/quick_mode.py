@@ -164,7 +164,7 @@ class QuickMode(ABC):
         """It ends without a child SA. ``notify`` is the wire's word for it, where there was one."""
 
     @abstractmethod
-    def abandon(self, session: Ikev1Session) -> None:
+    def abandon(self, session: Ikev1Session, now: float) -> None:
         """The IKE SA closes."""
 
 
@@ -197,7 +197,7 @@ class Initiated(QuickMode):
         """Message 1."""
         tunnel, route = self.wish.tunnel, self.wish.route
         session.account.children[tunnel.name] = self._account = ChildAccount(
-            tunnel.name, True, now, partial(child_offers, tunnel.proposals, tunnel.pfs, session.encapsulation_mode),
+            tunnel.name, True, now, partial(child_offers, tunnel.proposals, tunnel.pfs, (session.encapsulation_mode,)),
             [route])
         payloads: list[Payload] = [
             offer_child(tunnel.proposals, tunnel.pfs, self.spi_in, session.encapsulation_mode), Nonce(self.nonce_i)]
@@ -220,7 +220,7 @@ class Initiated(QuickMode):
         answer = require(payloads, SecurityAssociation)
         if self._account is not None:
             self._account.theirs, self._account.selectors = kept_child(answer), partial(str, route)
-        choice = choose_child(answer, tunnel.proposals, tunnel.pfs, session.encapsulation_mode)
+        choice = choose_child(answer, tunnel.proposals, tunnel.pfs, (session.encapsulation_mode,))
         if (isinstance(choice, NoMatch) or len(answer.proposals) != 1 or len(answer.proposals[0].transforms) != 1):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, chose_another("phase 2 proposal", session.remote.address))
         _same_routes(session, route, payloads)
@@ -256,7 +256,7 @@ class Initiated(QuickMode):
 
     def fail(self, session: Ikev1Session, notify: int | None, reason: Reason | str, now: float) -> None:
         old = self.wish.rekeyed
-        self.abandon(session)
+        self.abandon(session, now)
         if old is not None and old.is_live:
             old.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
         session.fail(reason, notify_name(notify) if notify else None, tunnel=self.wish.tunnel.name)
@@ -264,7 +264,7 @@ class Initiated(QuickMode):
         if old is None:
             session.context.child_lost(session, now)
 
-    def abandon(self, session: Ikev1Session) -> None:
+    def abandon(self, session: Ikev1Session, now: float) -> None:
         if self.wish.rekeyed is not None and self.wish.rekeyed.state is ChildState.REKEYING:
             self.wish.rekeyed.state = ChildState.INSTALLED
 
@@ -314,15 +314,16 @@ class Answered(QuickMode):
             kept_child(offered), partial(_proposed, payloads))
         tunnel, route = _meant(session, payloads)
         account.tunnel = self._tunnel = tunnel.name
-        account.ours = partial(child_offers, tunnel.proposals, tunnel.pfs, session.encapsulation_mode)
+        account.ours = partial(child_offers, tunnel.proposals, tunnel.pfs, session.encapsulation_modes)
         session.account.children[tunnel.name] = session.account.children.pop("")
-        choice = choose_child(offered, tunnel.proposals, tunnel.pfs, session.encapsulation_mode)
+        choice = choose_child(offered, tunnel.proposals, tunnel.pfs, session.encapsulation_modes)
         if isinstance(choice, NoMatch):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
                           no_common_proposal(choice, session.remote.address, tunnel.name))
         if choice.proposal.protocol is Protocol.AH and session.udp_encapsulated:
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
                           ah_through_nat(tunnel, session.local.address, session.remote.address))
+        session.nat_detected = choice.in_udp
         key_exchange = KeyExchange(tunnel.pfs) if tunnel.pfs is not None else None
         shared = _shared_secret(key_exchange, payloads) if key_exchange is not None else b""
         spi_in = session.context.allocate_spi(session.local.address, session.remote.address, choice.proposal.protocol,
@@ -347,13 +348,14 @@ class Answered(QuickMode):
         session.transmit(self._answer, now)
 
     def fail(self, session: Ikev1Session, notify: int | None, reason: Reason | str, now: float) -> None:
-        self.abandon(session)
+        self.abandon(session, now)
         session.fail(reason, notify_name(notify) if notify else None, tunnel=self._tunnel)
         self.end(session, now)
 
-    def abandon(self, session: Ikev1Session) -> None:
+    def abandon(self, session: Ikev1Session, now: float) -> None:
+        """Its initiator may take the child SA for good."""
         if self._child is not None and not self.is_over:
-            session.uninstall(self._child, "its Quick Mode did not end")
+            session.holder.delete_child(self._child, "its Quick Mode did not end", now)
 
 
 def receive(session: Ikev1Session, received: Received, now: float) -> None:

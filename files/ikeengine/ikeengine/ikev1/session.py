@@ -40,6 +40,7 @@ from ..wire.v1.message import (
 )
 from ..wire.v1.notify import Notify
 from . import aggressive_mode, main_mode, transitions
+from .deletion import Deletions
 from .fragments import Reassembly, cut
 from .liveness import Liveness
 from .notifications import notify_name
@@ -75,6 +76,7 @@ class Ikev1Session(IkeSession):
         self.phase1 = Phase1()
         self.abilities = Abilities()
         self.liveness: Liveness | None = None
+        self.deletions = Deletions()
         self.exchanges: dict[int, QuickMode] = {}
         self._wishes: deque[Wish] = deque()
         self._used: dict[int, None] = {}
@@ -123,6 +125,16 @@ class Ikev1Session(IkeSession):
         return self if last.state is State.CLOSED else last
 
     @property
+    def encapsulation_modes(self) -> tuple[EncapsulationMode, ...]:
+        """What the peer may ask for, ours first. Nothing proves the digests by which NATs are detected, so the two ends
+        may have found different things; then no NAT lies between, and both ways serve."""
+        edition = self.abilities.nat_traversal
+        if edition is None:
+            return (EncapsulationMode.TUNNEL,)
+        either = (edition.mode,) if self.context.encapsulate(self.name) else (EncapsulationMode.TUNNEL, edition.mode)
+        return either[::-1] if self.nat_detected else either
+
+    @property
     def idle_at(self) -> float | None:
         """When the peer has been silent for so long that it is to be asked whether it lives."""
         return self._liveness_due()
@@ -162,11 +174,11 @@ class Ikev1Session(IkeSession):
             self.proceed(now)
 
     def delete_child(self, child: Child, reason: str, now: float) -> None:
-        """DELETE is not answered, so it is over at once."""
+        """It is gone here at once; the peer may have to be told again."""
         if child.state is ChildState.GONE:
             return
-        if self.step is Step.UP:
-            self.inform([Delete(child.sa.protocol.value, (child.sa.spi_in.to_bytes(4, "big"),))], now)
+        if self.step is Step.UP and self.state is not State.CLOSED:
+            self.holder.deletions.say(self.holder, child.sa, now)
         self.uninstall(child, reason)
 
     def leave(self, reason: str, now: float) -> None:
@@ -468,6 +480,7 @@ class Ikev1Session(IkeSession):
         anew = winner.created_at > self.established_at
         self.state, self._replaced, self._heir = State.REPLACED, True, winner
         winner.children.extend(self.children)
+        winner.deletions.inherit(self.deletions)
         self.children.clear()
         winner._wishes.extend(self._wishes)
         self._wishes.clear()
@@ -497,7 +510,7 @@ class Ikev1Session(IkeSession):
             self.holder.inherit([row.wish for row in self.exchanges.values()
                                  if isinstance(row, Initiated) and not row.is_over], now)
         for exchange in self.exchanges.values():
-            exchange.abandon(self)
+            exchange.abandon(self, now)
         self.exchanges.clear()
         self._wishes.clear()
         predecessor, self._predecessor = self._predecessor, None
@@ -555,7 +568,7 @@ class Ikev1Session(IkeSession):
             self._repeater.due if self._repeater is not None else None, self._half_open_until, self.expires_at,
             self.rekey_at if self.state is State.ESTABLISHED else None, self._keep_alive_due(),
             self.liveness.next_timer(self) if self.liveness is not None and self.state is State.ESTABLISHED else None,
-            self._leave_at[0] if self._leave_at else None) if time is not None]
+            self.deletions.next_timer(), self._leave_at[0] if self._leave_at else None) if time is not None]
         times.extend(row.next_timer() for row in self.exchanges.values())
         times.extend(time for child in self.children if (time := child.next_timer()) is not None)
         return min(times, default=None)
@@ -587,6 +600,7 @@ class Ikev1Session(IkeSession):
                 self.close(dead, now, failed=True)
                 return
             self._keep_alive(now)
+        self.deletions.handle_timer(self, now)
         for exchange in list(self.exchanges.values()):
             exchange.handle_timer(self, now)
         for child in list(self.children):

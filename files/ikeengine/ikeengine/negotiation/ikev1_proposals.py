@@ -67,9 +67,10 @@ class IkeChoice:
 
 @dataclass(frozen=True, slots=True)
 class ChildChoice:
-    """``spi`` is the peer's inbound SPI; ``offered`` the life that it offers."""
+    """``spi`` is the peer's inbound SPI; ``offered`` the life that it offers; ``in_udp`` says that ESP goes in UDP."""
 
     proposal: Proposal
+    in_udp: bool
     offered: Expiration
     spi: int
     _number: int
@@ -225,7 +226,7 @@ def _ipsec_attributes(proposal: Proposal, group: KeyGroup | None, mode: int) -> 
     yield from write_lives(proposal.expiration)
 
 
-def _child_needs(proposal: Proposal, group: KeyGroup | None, mode: int) -> Offer:
+def _child_needs(proposal: Proposal, group: KeyGroup | None, modes: Sequence[int]) -> Offer:
     needs: dict[str, tuple[str, ...]] = {PROTOCOL: (proposal.protocol.name,)}
     if proposal.encryption is not None:
         needs[ENCRYPTION] = (proposal.encryption.name,)
@@ -233,7 +234,7 @@ def _child_needs(proposal: Proposal, group: KeyGroup | None, mode: int) -> Offer
         needs[AUTHENTICATION] = (proposal.authentication.name,)
     if group is not None:
         needs[KEY_GROUP] = (group_name(group),)
-    needs[ENCAPSULATION] = (_MODES[mode],)
+    needs[ENCAPSULATION] = tuple(_MODES[mode] for mode in modes)
     return Offer(f"proposal {proposal.name}", needs)
 
 
@@ -260,8 +261,8 @@ def _child_offer(proposal: wire.Proposal, transform: wire.Transform, *, bundled:
     return _offer(proposal, transform, found, attributes, (IpsecAttribute.LIFE_TYPE, IpsecAttribute.LIFE_DURATION))
 
 
-def child_offers(proposals: Sequence[Proposal], group: KeyGroup | None, mode: int) -> list[Offer]:
-    return [_child_needs(row, group, mode) for row in proposals]
+def child_offers(proposals: Sequence[Proposal], group: KeyGroup | None, modes: Sequence[int]) -> list[Offer]:
+    return [_child_needs(row, group, modes) for row in proposals]
 
 
 def kept_child(offered: wire.SecurityAssociation) -> Callable[[], Sequence[Offer]]:
@@ -277,15 +278,16 @@ def _child_rows(offered: wire.SecurityAssociation,
 
 
 def choose_child(offered: wire.SecurityAssociation, ours: Sequence[Proposal], group: KeyGroup | None,
-                 mode: int) -> ChildChoice | NoMatch:
+                 modes: Sequence[int]) -> ChildChoice | NoMatch:
     """As `choose_ike`, for Phase 2. Proposals of one number stand together (RFC 2408 §4.2), as none of ours do."""
     rows = _rows(offered)
-    choice = choose(_child_rows(offered, rows), child_offers(ours, group, mode))
+    choice = choose(_child_rows(offered, rows), child_offers(ours, group, modes))
     if isinstance(choice, NoMatch):
         return choice
     proposal, transform = rows[choice.their_place]
-    return ChildChoice(ours[choice.our_place], read_lives(transform.attributes), int.from_bytes(proposal.spi, "big"),
-                       proposal.number, transform)
+    return ChildChoice(ours[choice.our_place], choice.algorithms[ENCAPSULATION] == UDP_TUNNEL,
+                       read_lives(transform.attributes), int.from_bytes(proposal.spi, "big"), proposal.number,
+                       transform)
 
 
 # ------------------------------------------------------------------------------------------------ names

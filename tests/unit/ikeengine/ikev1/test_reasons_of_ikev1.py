@@ -178,6 +178,7 @@ def test_quick_modes_are_explained_tunnel_by_tunnel():
     (ours,), (theirs,) = left["children"], right["children"]
     assert (ours["tunnel"], theirs["tunnel"]) == ("lan", "lan")
     assert [row["offers"] for row in theirs["phase2"]["theirs"]] == ["ESP, AES-128, SHA2-256, group 14, tunnel"]
-    assert [row["offers"] for row in theirs["phase2"]["ours"]] == ["ESP, AES-256, SHA2-256, group 14, tunnel"]
+    assert [row["offers"] for row in theirs["phase2"]["ours"]] == [
+        "ESP, AES-256, SHA2-256, group 14, tunnel or tunnel in UDP"]
     assert theirs["selectors"] == {"theirs": "10.2.0.0/24 <-> 10.1.0.0/24", "ours": ["10.2.0.0/24 <-> 10.1.0.0/24"]}
     assert theirs["failure"]["message"] == other.reasons[-1]

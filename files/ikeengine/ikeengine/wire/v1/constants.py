@@ -147,7 +147,7 @@ class CertificateEncoding(IntEnum):
 class NotifyType(IntEnum):
     """RFC 2408 §3.14.1, RFC 2407 §4.6.3, RFC 3706 §5.2; below 16384 they report errors.
 
-    KEEP_ALIVE and its answer are of the private range, between two ends that showed our vendor id.
+    KEEP_ALIVE, its answer and DELETED are of the private range, between two ends that showed our vendor ids.
     """
 
     INVALID_PAYLOAD_TYPE = 1
@@ -189,3 +189,4 @@ class NotifyType(IntEnum):
     R_U_THERE_ACK = 36137
     KEEP_ALIVE = 37411
     KEEP_ALIVE_ACK = 37412
+    DELETED = 37413
