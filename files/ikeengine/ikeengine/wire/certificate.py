@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import ClassVar, Self
 
 from .constants import PayloadType
@@ -13,8 +14,10 @@ from .errors import MalformedMessage
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
-    type: ClassVar[PayloadType]
+class Encoded:
+    """The body of both, in either version of IKE."""
+
+    type: ClassVar[IntEnum]
 
     encoding: int
     data: bytes
@@ -30,14 +33,14 @@ class _Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate(_Encoded):
+class Certificate(Encoded):
     """A certificate or what stands for it, in the form that ``encoding`` says."""
 
     type: ClassVar[PayloadType] = PayloadType.CERT
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateRequest(_Encoded):
+class CertificateRequest(Encoded):
     """What the sender trusts; for X.509, SHA-1 digests of the authorities' public keys, 20 octets each."""
 
     type: ClassVar[PayloadType] = PayloadType.CERTREQ

@@ -131,15 +131,6 @@ class TrafficSelectorType(IntEnum):
     IPV6_ADDR_RANGE = 8
 
 
-class ConfigurationType(IntEnum):
-    """RFC 7296 §3.15."""
-
-    REQUEST = 1
-    REPLY = 2
-    SET = 3
-    ACK = 4
-
-
 class NotifyType(IntEnum):
     """RFC 7296 §3.10.1 and its companions; below 16384 they report errors, from there on status."""
 
@@ -225,7 +216,3 @@ class NotifyType(IntEnum):
     IP6_ALLOWED = 16440  # RFC 8983
     ADDITIONAL_KEY_EXCHANGE = 16441  # RFC 9370
     USE_AGGFRAG = 16442  # RFC 9347
-
-    @property
-    def is_error(self) -> bool:
-        return self < 16384

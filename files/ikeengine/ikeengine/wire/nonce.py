@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import ClassVar, Self
 
 from .constants import PayloadType
 from .errors import MalformedMessage
 
-MIN_NONCE_SIZE = 16
-MAX_NONCE_SIZE = 256
+_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Nonce:
     """16 to 256 octets, fresh for every exchange."""
 
-    type: ClassVar[PayloadType] = PayloadType.NONCE
+    type: ClassVar[IntEnum] = PayloadType.NONCE
+    least: ClassVar[int] = 16
 
     data: bytes
 
@@ -28,6 +29,6 @@ class Nonce:
 
     @classmethod
     def decode_body(cls, data: bytes | memoryview) -> Self:
-        if not MIN_NONCE_SIZE <= len(data) <= MAX_NONCE_SIZE:
-            raise MalformedMessage(f"NONCE payload: {len(data)} octets, {MIN_NONCE_SIZE} to {MAX_NONCE_SIZE} expected")
+        if not cls.least <= len(data) <= _MOST:
+            raise MalformedMessage(f"NONCE payload: {len(data)} octets, {cls.least} to {_MOST} expected")
         return cls(bytes(data))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ikeengine.wire.constants import ExchangeType, HeaderFlag, NotifyType
+from ikeengine.wire.constants import ExchangeType, HeaderFlag
 from ikeengine.wire.errors import MalformedMessage
 from ikeengine.wire.header import HEADER_SIZE, Header, decode_header
 
@@ -49,8 +49,3 @@ def test_length_has_to_be_the_messages(data):
 def test_another_major_version_is_left_to_the_caller():
     header = decode_header(OCTETS[:17] + b"\x3f" + OCTETS[18:])
     assert (header.major, header.minor) == (3, 15)
-
-
-def test_errors_and_status_notifications():
-    assert NotifyType.NO_PROPOSAL_CHOSEN.is_error
-    assert not NotifyType.INITIAL_CONTACT.is_error

@@ -6,38 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from ..errors import MalformedMessage
+from ..certificate import Encoded
 from .constants import PayloadType
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
-    type: ClassVar[PayloadType]
-
-    encoding: int
-    data: bytes
-
-    def encode_body(self) -> bytes:
-        return bytes((self.encoding,)) + self.data
-
-    @classmethod
-    def decode_body(cls, data: bytes | memoryview) -> Self:
-        if not data:
-            raise MalformedMessage(f"{cls.type.name} payload: it is empty, a certificate encoding was expected")
-        return cls(data[0], bytes(data[1:]))
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate(_Encoded):
+class Certificate(Encoded):
     """A certificate or revocation list, in the form that ``encoding`` says."""
 
     type: ClassVar[PayloadType] = PayloadType.CERT
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateRequest(_Encoded):
+class CertificateRequest(Encoded):
     """One authority that the sender trusts: its name in DER; none is named where any will do."""
 
     type: ClassVar[PayloadType] = PayloadType.CERTREQ

@@ -6,28 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from ..errors import MalformedMessage
+from .. import nonce
 from .constants import PayloadType
-
-MIN_NONCE_SIZE = 8
-MAX_NONCE_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Nonce:
+class Nonce(nonce.Nonce):
     """8 to 256 octets, fresh for every exchange."""
 
     type: ClassVar[PayloadType] = PayloadType.NONCE
-
-    data: bytes
-
-    def encode_body(self) -> bytes:
-        return self.data
-
-    @classmethod
-    def decode_body(cls, data: bytes | memoryview) -> Self:
-        if not MIN_NONCE_SIZE <= len(data) <= MAX_NONCE_SIZE:
-            raise MalformedMessage(f"NONCE payload: {len(data)} octets, {MIN_NONCE_SIZE} to {MAX_NONCE_SIZE} expected")
-        return cls(bytes(data))
+    least: ClassVar[int] = 8
