@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ..negotiation.answers import ah_through_nat
 from ..security_association import ChildSa, CoveredRoute, DirectionKeys
-from ..vpn.model import Proposal, Route, Tunnel
+from ..vpn.model import Proposal, Protocol, Route, Tunnel
+from ..wire.constants import NotifyType
+from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .session import IkeSession
@@ -50,6 +53,8 @@ class Child:
     #: The child that this one replaces, while its outbound SA waits for that one's DELETE.
     replaces: Child | None = None
     outbound_due: float | None = None
+    #: IKEv1: when one that was replaced goes, unless the peer closes it before.
+    retires_at: float | None = None
 
     @property
     def is_live(self) -> bool:
@@ -57,8 +62,16 @@ class Child:
 
     def next_timer(self) -> float | None:
         times = [time for time in (self.outbound_due, self.rekey_at if self.state is ChildState.INSTALLED else None,
-                                   self.expires_at) if time is not None]
+                                   self.expires_at, self.retires_at) if time is not None]
         return min(times, default=None)
+
+
+def check_path(session: IkeSession, tunnel: Tunnel) -> None:
+    """Raises Refusal where a NAT lies between the ends of an AH tunnel: AH authenticates the outer addresses, and has
+    no form in UDP (RFC 4302 §3.3.3, RFC 3715 §2.1)."""
+    if session.udp_encapsulated and any(row.protocol is Protocol.AH for row in tunnel.proposals):
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, ah_through_nat(tunnel, session.local.address,
+                                                                    session.remote.address), tunnel=tunnel.name)
 
 
 def make_child(session: IkeSession, tunnel: Tunnel, agreed: Sequence[tuple[Route, Route]], proposal: Proposal, *,

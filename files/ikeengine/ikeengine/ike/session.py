@@ -284,9 +284,12 @@ class IkeSession(ABC):
 
     def _settle(self, one: Child, other: Child, now: float) -> Child:
         """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed
-        by the end that created it (RFC 7296 §2.8.1), or the one that carries less, if one does. Returns it."""
-        sizes = len(set(one.sa.routes)), len(set(other.sa.routes))
-        loser = one if (sizes[0], one.lowest_nonce) < (sizes[1], other.lowest_nonce) else other
+        by the end that created it (RFC 7296 §2.8.1); or the one that carries less, if one does; or of two that one end
+        made, the one that it began first. Returns it."""
+        at_once = one.created_by_us is not other.created_by_us
+        ranks = [(len(set(row.sa.routes)), 0.0 if at_once else row.initiated_at, row.lowest_nonce)
+                 for row in (one, other)]
+        loser = one if ranks[0] < ranks[1] else other
         if loser.created_by_us and loser.state is ChildState.INSTALLED:
             self.delete_child(loser, "a second SA for the same route stays", now)
         return loser

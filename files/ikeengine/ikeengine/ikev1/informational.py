@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..crypto.errors import IntegrityError
-from ..ike.children import Child, ChildState
 from ..negotiation.answers import no_transform, not_authentic, refused, refused_mode
 from ..negotiation.reasons import Reason
 from ..wire.v1.constants import NotifyType, ProtocolId
@@ -85,14 +84,7 @@ def _take_delete(session: Ikev1Session, row: Delete, now: float) -> None:
     for spi in row.spis:
         child = holder.child_by_spi_out(row.protocol, spi)
         if child is not None:
-            _deleted(holder, child, now)
-
-
-def _deleted(session: Ikev1Session, child: Child, now: float) -> None:
-    was_live = child.is_live
-    session.remove_child(child, "rekeyed" if child.state is ChildState.REPLACED else "the peer closed it")
-    if was_live:
-        session.context.child_lost(session, now)
+            holder.closed_by_peer(child, now)
 
 
 def receive_early(session: Ikev1Session, received: Received, now: float) -> None:

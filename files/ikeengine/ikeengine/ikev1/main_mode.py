@@ -123,16 +123,12 @@ def take_identity(session: Ikev1Session, received: Received, now: float) -> None
 def _alike(session: Ikev1Session) -> list[Gateway]:
     """The gateways at that address with that suite and kind of credential, which with pre-shared keys is the one key
     that decrypted the message; the one by which the suite was chosen first."""
-    method, suite, chosen = session.phase1.proven_by.method, _suite(_transform(session)), session.gateway
+    method, transform, chosen = session.phase1.proven_by.method, _transform(session), session.gateway
     assert chosen is not None
     return [chosen, *(row for row in session.candidates if row is not chosen and (
         row.credential == chosen.credential or row.method is chosen.method is CredentialMethod.CERTIFICATE)
-        and any(_suite(each) == suite for each in row.transforms)
+        and phase1.same_suite(row, transform) is not None
         and credentials_of(row, session.remote.address).method == method)]
-
-
-def _suite(transform: Transform) -> tuple[object, ...]:
-    return transform.encryption, transform.authentication, transform.key_group
 
 
 def take_answered_identity(session: Ikev1Session, received: Received, now: float) -> None:

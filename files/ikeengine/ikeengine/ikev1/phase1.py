@@ -118,6 +118,12 @@ def choose_gateway(session: Ikev1Session, offered: SecurityAssociation, candidat
     raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_transform(misses[0], session.remote.address))
 
 
+def same_suite(gateway: Gateway, chosen: Transform) -> Transform | None:
+    """The gateway's own transform of the suite that was chosen, perhaps as another's: its life is its own."""
+    return next((row for row in gateway.transforms if (row.encryption, row.authentication, row.key_group)
+                 == (chosen.encryption, chosen.authentication, chosen.key_group)), None)
+
+
 def take_choice(session: Ikev1Session, choice: IkeChoice) -> None:
     session.phase1.transform = choice.transform
     session.phase1.life = choice.life
@@ -193,6 +199,7 @@ def check_peer(session: Ikev1Session, gateways: Sequence[Gateway], payloads: Seq
     meant = next((row for row in gateways if is_meant(row, theirs)), None)
     if meant is not None:
         session.gateway, session.phase1.credentials = meant, credentials_of(meant, session.remote.address)
+        session.phase1.transform = same_suite(meant, session.protection.transform)
     elif gateways[0].method is CredentialMethod.CERTIFICATE:  # of nobody else we know whom to trust
         raise NotProven(*wrong_identity(session, gateways, theirs))
     _check_proof(session, payloads, theirs, now)

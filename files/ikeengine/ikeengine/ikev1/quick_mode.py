@@ -15,12 +15,11 @@ from ..crypto.errors import CryptoError, IntegrityError, InvalidKeyExchange
 from ..crypto.isakmp_keys import quick_mode_keys
 from ..crypto.key_exchange import KeyExchange
 from ..ike.account import ChildAccount
-from ..ike.children import Child, ChildState, make_child
+from ..ike.children import Child, ChildState, check_path, make_child
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..negotiation import ikev1_identities
 from ..negotiation.answers import (
-    ah_through_nat,
     chose_another,
     no_mirror,
     no_proposal,
@@ -172,7 +171,8 @@ class Initiated(QuickMode):
     """Ours: it offers the route and waits for message 2."""
 
     def __init__(self, session: Ikev1Session, wish: Wish, now: float) -> None:
-        """Raises Refusal where the data plane gives no SPI."""
+        """Raises Refusal where the data plane gives no SPI, or a NAT lies between the ends of an AH tunnel."""
+        check_path(session, wish.tunnel)
         super().__init__(session, session.fresh_message_id(), now)
         self.wish = wish
         tunnel = wish.tunnel
@@ -316,13 +316,11 @@ class Answered(QuickMode):
         account.tunnel = self._tunnel = tunnel.name
         account.ours = partial(child_offers, tunnel.proposals, tunnel.pfs, session.encapsulation_modes)
         session.account.children[tunnel.name] = session.account.children.pop("")
+        check_path(session, tunnel)
         choice = choose_child(offered, tunnel.proposals, tunnel.pfs, session.encapsulation_modes)
         if isinstance(choice, NoMatch):
             raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
                           no_common_proposal(choice, session.remote.address, tunnel.name))
-        if choice.proposal.protocol is Protocol.AH and session.udp_encapsulated:
-            raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
-                          ah_through_nat(tunnel, session.local.address, session.remote.address))
         session.nat_detected = choice.in_udp
         key_exchange = KeyExchange(tunnel.pfs) if tunnel.pfs is not None else None
         shared = _shared_secret(key_exchange, payloads) if key_exchange is not None else b""

@@ -534,10 +534,7 @@ class Ikev1Session(IkeSession):
             return
         for old in self.children:
             if old.is_live and old.sa.routes == child.sa.routes and old.installed_at <= child.initiated_at:
-                old.state = ChildState.REPLACED
-                # What is on its way still comes by it. Whoever did not begin waits longer for the DELETE.
-                patience = 1.0 if child.created_by_us else _PATIENCE
-                old.expires_at = now + self.context.settings.replaced_grace * patience
+                self._retire(old, 1.0 if child.created_by_us else _PATIENCE, now)
                 if child.created_by_us:
                     child.replaces = old
                     child.outbound_due = now + self.context.settings.quick_mode_grace
@@ -550,11 +547,34 @@ class Ikev1Session(IkeSession):
         self.holder.children.append(child)
         self.install_inbound(child)
 
+    def _settle(self, one: Child, other: Child, now: float) -> Child:
+        """The peer's DELETE may be lost, or never come: what it leaves be we close."""
+        loser = super()._settle(one, other, now)
+        if loser.is_live:
+            self._retire(loser, _PATIENCE, now)
+        return loser
+
+    def _retire(self, child: Child, patience: float, now: float) -> None:
+        """What is on its way still comes by it. Whoever did not begin waits longer for the DELETE."""
+        child.state = ChildState.REPLACED
+        child.retires_at = now + self.context.settings.replaced_grace * patience
+
+    def closed_by_peer(self, child: Child, now: float) -> None:
+        """Its DELETE came. What the child SA had replaced, if it is still there, goes on: where our ends do not agree
+        that two were made at once, the peer closes the one that we took for the later."""
+        was_live = child.is_live
+        before = [row for row in self.children if row.state is ChildState.REPLACED and row.sa.routes == child.sa.routes]
+        if was_live and before:
+            before[-1].state, before[-1].retires_at = ChildState.INSTALLED, None
+        self.remove_child(child, "rekeyed" if child.state is ChildState.REPLACED else "the peer closed it")
+        if was_live:
+            self.context.child_lost(self, now)
+
     def uninstall(self, child: Child, reason: str) -> None:
         self.holder.remove_child(child, reason)
 
     def _handle_child_timer(self, child: Child, now: float) -> None:
-        if child.state is ChildState.REPLACED and child.expires_at is not None and now >= child.expires_at:
+        if child.retires_at is not None and now >= child.retires_at:
             self.delete_child(child, "rekeyed", now)
         else:
             super()._handle_child_timer(child, now)

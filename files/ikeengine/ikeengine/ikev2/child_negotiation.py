@@ -14,9 +14,9 @@ from ..crypto.errors import InvalidKeyExchange
 from ..crypto.key_derivation import child_keys
 from ..crypto.key_exchange import KeyExchange
 from ..ike.account import ChildAccount
-from ..ike.children import Child, make_child
+from ..ike.children import Child, check_path, make_child
 from ..ike.refusal import Refusal
-from ..negotiation.answers import ah_through_nat, chose_another, no_mirror, no_proposal, no_secrecy_group, refused
+from ..negotiation.answers import chose_another, no_mirror, no_proposal, no_secrecy_group, refused
 from ..negotiation.ikev2_proposals import ChildChoice, child_offers, choose_child, kept, offer_child
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_proposal
@@ -25,7 +25,7 @@ from ..negotiation.routes_apart import no_route, not_narrowed, proposed
 from ..negotiation.traffic_selectors import Part, agreed, narrow, selectors_of
 from ..security_association import DirectionKeys
 from ..vpn.algorithms import KeyEncapsulation
-from ..vpn.model import Protocol, Route, Tunnel
+from ..vpn.model import Route, Tunnel
 from ..wire import key_exchange as wire
 from ..wire.constants import NotifyType
 from ..wire.message import Payload
@@ -91,7 +91,7 @@ class ChildOffer:
     def make(cls, session: Ikev2Session, tunnel: Tunnel, routes: tuple[Route, ...], *, first: bool,
              now: float) -> ChildOffer:
         """Raises Refusal where the data plane gives no SPI, or a NAT lies between the ends of an AH tunnel."""
-        _without_nat(session, tunnel)
+        check_path(session, tunnel)
         spi = session.context.allocate_spi(session.local.address, session.remote.address,
                                            tunnel.proposals[0].protocol, tunnel.name)
         group = None if first else tunnel.pfs
@@ -185,7 +185,7 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     account.tunnel, account.ours = tunnel.name, partial(child_offers, tunnel.proposals, group, additional,
                                                         extended=extended)
     session.account.children[tunnel.name] = session.account.children.pop("")
-    _without_nat(session, tunnel)
+    check_path(session, tunnel)
     choice = choose_child(offered.proposals, tunnel.proposals, group, additional=additional, extended=extended)
     if isinstance(choice, NoMatch):
         raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_proposal(choice, session.remote.address, tunnel.name),
@@ -208,13 +208,6 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     if found.more:
         answer.append(Notify(NotifyType.ADDITIONAL_TS_POSSIBLE))
     return answer, child
-
-
-def _without_nat(session: Ikev2Session, tunnel: Tunnel) -> None:
-    """AH authenticates the outer addresses, and has no form in UDP (RFC 4302 §3.3.3, RFC 3715 §2.1)."""
-    if session.udp_encapsulated and any(row.protocol is Protocol.AH for row in tunnel.proposals):
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, ah_through_nat(tunnel, session.local.address,
-                                                                    session.remote.address), tunnel=tunnel.name)
 
 
 def _routes(session: Ikev2Session, rekeyed: Child | None) -> list[tuple[Tunnel, Route]]:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from ikeengine.ike.events import IkeEstablished
 from ikeengine.ikev1.session import Ikev1Session
@@ -13,6 +15,8 @@ from ikeengine.wire.header import decode_header
 from ikeengine.wire.v1.constants import ExchangeType
 from ikeengine.wire.v1.delete import Delete
 
+from tests.conformance import ikev1_bench
+from tests.conformance import ikev1_peer as wire
 from tests.support.ikev1 import branch, hq
 from tests.support.virtual_network import BRANCH, agree, pair
 
@@ -128,3 +132,66 @@ def test_traffic_that_comes_while_the_isakmp_sa_is_replaced():
     network.traffic()
     network.run(1)
     agree(one, other, routes=2)
+
+
+def quick_mode_of_the_peers(bench, peer, number, message_id):
+    """The tester has message 2 of one more for the same route; returns how it confirms it."""
+    spi = struct.pack(">I", 0xCAFE0000 + number)
+    message = peer.open(bench.ask(peer.behind_hash(wire.QUICK, ikev1_bench.offer(peer, spi=spi), message_id)))
+    return peer.confirmation(message_id, b"\x5a" * 32, message.body(wire.NONCE))
+
+
+@pytest.mark.parametrize("confirmed", [(0, 1), (1, 0)])
+def test_of_two_quick_modes_of_the_peer_s_for_one_route_the_later_is_sent_on(confirmed):
+    bench, peer = ikev1_bench.answered()
+    confirmations = []
+    for number in range(2):
+        confirmations.append(quick_mode_of_the_peers(bench, peer, number, 0x100 + number))
+        bench.run(0.01)
+    for number in confirmed:
+        bench.give(confirmations[number])
+    assert [child.spi_out for child in bench.daemon.sending.values()] == [0xCAFE0001]
+    bench.run(8)
+    assert [child.spi_out for child in bench.daemon.inbound.values()] == [0xCAFE0001]
+
+
+def test_a_delete_that_comes_before_message_3():
+    bench, peer = ikev1_bench.answered()
+    confirmation = quick_mode_of_the_peers(bench, peer, 0, 0x100)
+    bench.give(peer.behind_hash(wire.INFORMATIONAL, [wire.delete(wire.ESP, struct.pack(">I", 0xCAFE0000))], 0x77))
+    bench.give(confirmation)
+    assert not bench.daemon.inbound and not bench.daemon.outbound
+
+
+def test_a_quick_mode_that_the_peer_never_confirms_is_closed_at_the_peer_too():
+    """It may have the child SA, and send on it."""
+    bench, peer = ikev1_bench.answered()
+    quick_mode_of_the_peers(bench, peer, 0, 0x100)
+    (child,) = bench.daemon.inbound.values()
+    told = [peer.open(data) for data in bench.wait(60) if wire.parse(data).exchange == wire.INFORMATIONAL]
+    assert (wire.ESP, (child.spi_in.to_bytes(4, "big"),)) in [row for message in told for row in message.deleted]
+    assert not bench.daemon.inbound
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_both_ends_rekey_at_once_and_one_s_message_1_is_late(seed):
+    """So one end takes for the later what the other takes for made at once."""
+    network, one, other = up(seed=seed)
+    lost = []
+
+    def lose(datagram):
+        if decode_header(datagram.data).exchange == ExchangeType.QUICK and not lost:
+            lost.append(datagram)
+            return None
+        return datagram
+
+    network.tamper = lose
+    one.manager.rekey_child("lan", network.now)
+    other.manager.rekey_child("lan", network.now)
+    gaps = 0
+    for _time in range(60):
+        network.run(0.05)
+        gaps += not (one.sending and other.sending)
+    assert gaps <= 12  # until what the DELETE left is rekeyed, and the peer can have it
+    network.run(SETTLED)
+    agree(one, other, routes=1)
