@@ -28,6 +28,8 @@ from .informational import DeleteChild
 if TYPE_CHECKING:
     from .session import Ikev2Session
 
+_TO_SPARE = 16
+
 
 class CreateChild(Task):
     """A child SA for routes of a tunnel; ``rekeyed`` is the one that it is to replace, if any."""
@@ -170,6 +172,7 @@ class CreateChild(Task):
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """A child SA for a route of the peer's choice, or in place of the one that it names."""
+    _check_room(session)
     _check_time(session, None)
     asked = notify(payloads, NotifyType.REKEY_SA)
     rekeyed = None
@@ -191,6 +194,15 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
         _install(session, agreed, rekeyed, b"", now)
         return answer
     return [*answer, await_it(session, agreed.choice.additional, partial(_install, session, agreed, rekeyed), now)]
+
+
+def _check_room(session: Ikev2Session) -> None:
+    """Raises Refusal where the peer has what all routes need while all of them are rekeyed, and more."""
+    number = sum(len(tunnel.routes) for tunnel in session.tunnels())
+    if len(session.children) >= 2 * number + _TO_SPARE:
+        raise Refusal(NotifyType.NO_ADDITIONAL_SAS, Reason(
+            "an old one goes before a new one comes", "Have the peer delete what it has replaced", "SA pairs",
+            f"the peer has {len(session.children)} SA pairs", f"we allow no more for {number} tunnel routes"))
 
 
 def _check_time(session: Ikev2Session, rekeyed: Child | None) -> None:

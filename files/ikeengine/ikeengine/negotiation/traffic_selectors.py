@@ -18,6 +18,8 @@ from ..wire.traffic_selectors import TrafficSelector
 Part: TypeAlias = tuple[Route, Route]
 
 ALL_PORTS = (0, 65535)
+_MOST_RANGES = 16
+"""That a route falls into at either side: each pair of them costs a data plane something for every packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,8 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
     ours = list(ours)
     found = []
     for tunnel, route in ours:
-        shared_local = _intersections(route.local, joined_local)
-        shared_remote = _intersections(route.remote, joined_remote)
+        shared_local = _intersections(route.local, joined_local)[:_MOST_RANGES]
+        shared_remote = _intersections(route.remote, joined_remote)[:_MOST_RANGES]
         if shared_local and shared_remote:
             rank = _rank(route, offered_local, offered_remote)
             found.append(_Shared(tunnel, route, shared_local, shared_remote, rank, is_covered(tunnel, route)))
@@ -122,16 +124,21 @@ def _best(found: Sequence[_Shared], first_local: TrafficSelector, first_remote: 
 
 def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
            routes: Sequence[Route]) -> tuple[Part, ...] | None:
-    """What the responder's answer makes of the routes that we proposed; refuses an answer that is wider than they."""
+    """What the responder's answer makes of the routes that we proposed; refuses an answer that is wider than they, or
+    in splinters."""
     answered_local, answered_remote = from_wire(local), from_wire(remote)
     if (len(answered_local) == len(local) and _within(answered_local, [row.local for row in routes])
             and len(answered_remote) == len(remote) and _within(answered_remote, [row.remote for row in routes])):
         joined_local, joined_remote = joined(answered_local), joined(answered_remote)
-        parts = tuple((route, Route(one, other, route.direction)) for route in routes
-                      for one in _intersections(route.local, joined_local)
-                      for other in _intersections(route.remote, joined_remote))
+        parts: list[Part] = []
+        for route in routes:
+            shared_local = _intersections(route.local, joined_local)
+            shared_remote = _intersections(route.remote, joined_remote)
+            if max(len(shared_local), len(shared_remote)) > _MOST_RANGES:
+                return None
+            parts += [(route, Route(one, other, route.direction)) for one in shared_local for other in shared_remote]
         if parts:
-            return parts
+            return tuple(parts)
     return None
 
 

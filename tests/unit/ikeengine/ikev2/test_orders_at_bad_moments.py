@@ -11,7 +11,7 @@ import pytest
 from ikeengine.ike.context import Settings
 from ikeengine.ike.events import ChildInbound, IkeRekeyed
 from ikeengine.ikev2.create_child_sa import CreateChild
-from ikeengine.ikev2.informational import DeleteOffered, Liveness
+from ikeengine.ikev2.informational import DeleteChild, DeleteOffered, Liveness
 from ikeengine.security_association import Datagram, NoSpi
 from ikeengine.wire.constants import ExchangeType, NotifyType, ProtocolId
 from ikeengine.wire.delete import Delete
@@ -250,3 +250,15 @@ def test_a_peer_that_deletes_what_it_never_had_makes_us_keep_little():
     session = one.manager._of_gateway["peer"][0]
     assert session.requests.current is not None
     assert 0x13FF in session.deleted_ahead and len(session.deleted_ahead) <= 64
+
+
+def test_a_peer_that_makes_child_sas_and_deletes_none_gets_a_bounded_number(monkeypatch):
+    monkeypatch.setattr(DeleteChild, "request", lambda *_: None)
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    for _time in range(40):
+        one.manager.rekey_child("lan", network.now)
+        network.run(0.1)
+    assert len(other.inbound) == 18
+    assert "the peer has 18 SA pairs, we allow no more for 1 tunnel routes: " in other.reasons[0]

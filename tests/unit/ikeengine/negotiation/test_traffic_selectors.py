@@ -151,3 +151,15 @@ def test_joined_ranges_hold_the_same_addresses():
         assert ({number for row in rows for number in range(row.low, row.high + 1)}
                 == {number for row in ranges for number in range(row.low, row.high + 1)})
         assert all(one.high + 1 < other.low for one, other in pairwise(ranges))
+
+
+def test_what_a_peer_cuts_into_splinters_gets_few_of_them():
+    """Each pair of ranges costs the data plane for every packet."""
+    splinters = [[to_wire(Selector.parse(f"{net}{number}")) for number in range(0, 254, 2)]
+                 for net in ("10.1.0.", "10.2.0.")]
+    rows = tunnel(f"{A} {X}")
+    found = narrowed(*splinters, rows)
+    assert len(given(found)) == 256
+    local, remote = selectors_of(found.parts)
+    assert agreed(local, remote, rows.routes) == found.parts
+    assert agreed(*splinters, rows.routes) is None
