@@ -23,6 +23,9 @@ from .cookies import Cookies
 from .exchange import answer, notify_name
 from .session import Ikev2Session
 
+_LARGEST = 8192
+"""Octets of a first message, of which RFC 7296 §2 asks for 3000: it is kept until its sender is authenticated."""
+
 
 class Acceptor:
     """Takes datagrams that belong to no session; ``adopt`` gets each IKE SA that one of them begins."""
@@ -40,6 +43,8 @@ class Acceptor:
             context.count("unknown_spi")
         elif not header.is_initiator or header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id != 0:
             context.count("malformed")
+        elif len(datagram.data) > _LARGEST:
+            context.count("oversized_message")
         elif (known := self.half_open.find(datagram.remote, header.spi_i)) is not None:
             if not (isinstance(known, Ikev2Session) and known.repeat_init_answer(datagram)):
                 context.count("unexpected_request")

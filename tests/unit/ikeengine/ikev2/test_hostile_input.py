@@ -21,6 +21,7 @@ from ikeengine.vpn.model import Start
 from ikeengine.wire.constants import ExchangeType, HeaderFlag, IdType
 from ikeengine.wire.message import decode_message, encode_message
 from ikeengine.wire.notify import Notify
+from ikeengine.wire.vendor_id import VendorId
 
 from tests.support.mutation import mutated_message
 from tests.support.virtual_network import BRANCH, HQ, PSK, TRANSFORM, agree, branch, hq, pair
@@ -219,3 +220,16 @@ def test_a_flood_from_as_many_addresses_as_it_likes_holds_a_bounded_number_in_al
     one.manager.initiate("peer", network.now)
     network.run(2)
     agree(one, other, routes=1)
+
+
+def test_a_first_message_that_is_larger_than_any_is_not_kept():
+    network, one, other = pair(hq(start="answer"), branch(start="answer"))
+    one.manager.initiate("peer", network.now)
+    (first,) = one.manager.datagrams_to_send()
+    header, *payloads = decode_message(first.data).header, *decode_message(first.data).payloads
+    for size, begun in ((7000, 1), (8192, 1), (60000, 1), (3000, 2)):
+        data = encode_message(spi_i=size.to_bytes(8, "big"), spi_r=bytes(8), exchange=header.exchange,
+                              flags=header.flags, message_id=0, payloads=[*payloads, VendorId(bytes(size))])
+        other.manager.receive(Datagram(HERE, THERE, data), network.now)
+        assert len(other.manager._acceptor.half_open) == begun
+    assert other.manager.counters == {"oversized_message": 2}
