@@ -167,7 +167,7 @@ def read_certificate(octets: bytes) -> Certificate:
         key = parsed.public_key()
         facts = _extensions(extensions)
         keys = names.folded(subject), names.folded(issuer)
-        text = name_text(subject)
+        text, serial = name_text(subject), parsed.serial_number
     except _UNREADABLE:
         raise CertificateError("a certificate cannot be read") from None
     try:
@@ -175,7 +175,7 @@ def read_certificate(octets: bytes) -> Certificate:
     except CertificateError as error:
         raise CertificateError(f"certificate {text}: {error}") from None
     unknown = tuple(row.oid.dotted_string for row in extensions.values() if row.critical and row.oid not in _UNDERSTOOD)
-    return Certificate(octets, signed, subject, keys[0], issuer, keys[1], parsed.serial_number,
+    return Certificate(octets, signed, subject, keys[0], issuer, keys[1], serial,
                        unix_time(parsed, "not_valid_before") or 0.0, unix_time(parsed, "not_valid_after") or 0.0,
                        public, *facts, unknown)
 
