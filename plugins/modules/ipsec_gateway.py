@@ -32,7 +32,6 @@ options:
     type: str
   mode:
     description: V(main), V(aggressive) or V(main-fallback-aggressive), with IKEv1 only, where a new one has V(main).
-      Not negotiated in this version.
     type: str
   credential:
     description: What the two ends prove themselves with.
@@ -88,7 +87,6 @@ options:
     type: dict
   ike_keep_alive:
     description: C(enabled), C(interval) and C(failures); with IKEv1 only, between two gateways of the same make.
-      Not negotiated in this version.
     type: dict
   start:
     description: V(boot), V(traffic) or V(answer). A new gateway has V(boot).
@@ -123,6 +121,36 @@ EXAMPLES = r"""
     ike_version: 2
     nat_traversal: {keep_alive: 10s}
     dead_peer_detection: {idle: 60s, retries: 10}
+
+- name: A peer by certificates of either end's own authority, and a post-quantum key beside them
+  tandem.vpn.ipsec_gateway:
+    name: partner
+    credential:
+      method: certificate
+      certificate: "{{ lookup('ansible.builtin.file', 'pki/hq.pem') }}"
+      private_key: "{{ vault_hq_private_key }}"
+      chain: ["{{ lookup('ansible.builtin.file', 'pki/issuing.pem') }}"]
+      ca: ["{{ lookup('ansible.builtin.file', 'pki/partners-root.pem') }}"]
+      crl: ["{{ lookup('ansible.builtin.file', 'pki/partners-root.crl') }}"]
+      ppk: {id: hq-and-partner, required: true}
+      ppk_key: "{{ vault_partner_ppk }}"
+    endpoints:
+      - local: {address: 192.0.2.2}
+        remote: {address: 203.0.113.2, identifier: {type: domain-name, value: vpn.partner.example}}
+    transforms: [p1]
+
+- name: A peer of the same make that speaks IKEv1 alone
+  tandem.vpn.ipsec_gateway:
+    name: old
+    ike_version: 1
+    mode: main-fallback-aggressive
+    credential: {method: psk, psk: "{{ vault_psk }}"}
+    ike_keep_alive: {enabled: true, interval: 30s, failures: 5}
+    dead_peer_detection: {enabled: false}
+    endpoints:
+      - local: {address: 192.0.2.2}
+        remote: {address: 203.0.113.3}
+    transforms: [p1]
 
 - name: A peer that no tunnel needs any more
   tandem.vpn.ipsec_gateway:

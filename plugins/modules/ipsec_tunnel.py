@@ -76,6 +76,14 @@ EXAMPLES = r"""
     pfs: {enabled: true, key_group: 19}
     dataplane: userspace
 
+- name: Two networks that the peer wants in one SA pair
+  tandem.vpn.ipsec_tunnel:
+    name: lan
+    routes:
+      - {local: 10.1.0.0/24, remote: 10.2.0.0/24}
+      - {local: 10.1.1.0/24, remote: 10.2.0.0/24}
+    sa_pairs: per-tunnel
+
 - name: A tunnel that is no longer needed
   tandem.vpn.ipsec_tunnel:
     name: lan

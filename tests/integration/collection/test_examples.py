@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support import certificates
 from tests.testbed import CHECKOUT
 from tests.testbed.topology import Bed
 
@@ -22,8 +23,14 @@ from .test_life import on
 
 PLUGINS = [(kind, name) for kind in ("module", "filter", "lookup") for name in plugins(kind)]
 ROLES = ("ipsec_gateway", "ipsec_tunnel")
+ROOT, PARTNERS_ROOT = (certificates.issue(f"CN={name}", authority=True) for name in ("Root", "Partners' Root"))
+ISSUING = certificates.issue("CN=Issuing", ROOT, authority=True)
+HQ = certificates.issue("CN=hq", ISSUING, alternative=["192.0.2.2"])
 #: What the examples leave to the reader.
-READERS = dict.fromkeys(("vault_psk", "vault_branch_psk"), "a key that is long enough to be one")
+READERS = dict.fromkeys(("vault_psk", "vault_branch_psk", "vault_partner_ppk"), "a key that is long enough to be one")
+READERS["vault_hq_private_key"] = HQ.key_pem
+PKI = {"hq.pem": HQ.pem, "issuing.pem": ISSUING.pem, "partners-root.pem": PARTNERS_ROOT.pem,
+       "partners-root.crl": certificates.revocation_list(PARTNERS_ROOT)}
 #: Compares the ends of live tunnels, so the example site is deployed first.
 LIVE = {"tandem.vpn.ipsec_proof"}
 
@@ -73,6 +80,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workplace(site: Site, wheels: Path) -> Site:
     """The example site, with what its reader is taken to have beside the playbook."""
     (site.folder / "wheels").symlink_to(wheels)
+    (site.folder / "pki").mkdir()
+    for name, text in PKI.items():
+        (site.folder / "pki" / name).write_text(text)
     return site
 
 
