@@ -173,7 +173,8 @@ def project_sites(project: Project) -> dict[str, Any]:
      "ipsec_fleet.links[0].spokes[1] is 'anex': no site of that name is defined. Did you mean annex?"),
     ({"gateway": {"transforms": ["p1"], "credential": {"psk": 5}}},
      "ipsec_fleet.gateway.credential.psk is no text: a pre-shared key is text"),
-    ({"overrides": [{"of": "annex", "gateway": {"ike_version": 1}}]}, "version 1"),
+    ({"overrides": [{"of": "annex", "gateway": {"nat_traversal": {"enabled": False}}}]},
+     "NAT traversal: it is off: IKEv2 always has it"),
 ], ids=["a site that is not there", "a key of the wrong shape", "what cannot be negotiated"])
 def test_what_is_wrong_with_it_is_found_before_any_host_is_touched(nowhere: Project, fields, message, mode):
     nowhere.fleet(**fields)
