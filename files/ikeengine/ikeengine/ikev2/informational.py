@@ -88,13 +88,11 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     answer: dict[int, list[bytes]] = {}
     for row in all_of(payloads, Delete):
         if row.protocol == ProtocolId.IKE:
-            if session.rival is not None:
-                # The peer rekeyed, and did not wait for our own rekey, which it never saw.
-                session.hand_over(session.rival, now)
-            session.close_after_answer("rekeyed" if session.is_replaced else "the peer closed it")
+            # Where it rekeyed as well, it did not wait for our own rekey, which it never saw.
+            session.close_after_answer("rekeyed" if session.is_replaced or session.rival else "the peer closed it")
             return []
         for octets in row.spis:
-            spi = _deleted(session, row.protocol, octets, now)
+            spi = _deleted(session.holder, row.protocol, octets, now)
             if spi is not None:
                 answer.setdefault(row.protocol, []).append(spi)
     if notify(payloads, NotifyType.AUTHENTICATION_FAILED) is not None:

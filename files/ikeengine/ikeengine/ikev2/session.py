@@ -92,8 +92,8 @@ class Ikev2Session(IkeSession):
         self.rival: Ikev2Session | None = None
         #: What the peer agreed on with us and has to follow up.
         self.awaited: Awaited | None = None
-        #: This IKE SA was made by a rekey that is not settled yet: the children are still with the one before.
-        self.awaits_children = False
+        #: The IKE SA that has the children still, where the rekey that made this one is not settled yet.
+        self.predecessor: Ikev2Session | None = None
 
         self.requests = Requests(self)
         #: Both ends take messages in fragments.
@@ -127,10 +127,14 @@ class Ikev2Session(IkeSession):
             self.context.emit(protection.exported(self.spi_i, self.spi_r))
 
     @property
+    def holder(self) -> Ikev2Session:
+        return self.predecessor or self
+
+    @property
     def takes_no_children(self) -> bool:
         """It is about to go, or its children are still with the one before: the peer tries again later (RFC 7296
         §2.25.2)."""
-        return self.awaits_children or self.requests.has(RekeyIke) or self.requests.has(DeleteIke)
+        return self.predecessor is not None or self.requests.has(RekeyIke) or self.requests.has(DeleteIke)
 
     @property
     def last_exchange(self) -> tuple[bytes, tuple[bytes, ...]] | None:
@@ -166,6 +170,12 @@ class Ikev2Session(IkeSession):
         if not self.requests.has(DeleteIke):
             self.requests.take_waiting()
             self.requests.add(DeleteIke(reason), now)
+
+    def close(self, reason: Reason | str, now: float, *, failed: bool = False, notify: str | None = None) -> None:
+        if self.rival is not None:
+            self.hand_over(self.rival, now)  # the peer has gone on there
+            self._proceed(now)
+        super().close(reason, now, failed=failed, notify=notify)
 
     def _abandon(self, reason: str, now: float) -> None:
         for task in self.requests.clear():
@@ -443,7 +453,7 @@ class Ikev2Session(IkeSession):
         new.single_pairs = self.single_pairs
         new.fragmentation, new.account = self.fragmentation, self.account
         new.protection.ppk = self.protection.ppk
-        new.state, new.established_at, new.awaits_children = State.ESTABLISHED, now, True
+        new.state, new.established_at, new.predecessor = State.ESTABLISHED, now, self
         new._half_open_until = None
         new.begin_lifetime(transform.sa_life, now)
         self.context.succeeded(self, new, now)
@@ -452,7 +462,7 @@ class Ikev2Session(IkeSession):
     def hand_over(self, new: Ikev2Session, now: float) -> None:
         """The surviving IKE SA inherits all child SAs (RFC 7296 §2.8), what was still to be done, and whether it is to
         give way to another; this one only waits for its DELETE."""
-        new.awaits_children = False
+        new.predecessor = None
         new.children.extend(self.children)
         self.children.clear()
         new.requests.inherit(self.requests)

@@ -262,3 +262,36 @@ def test_a_peer_that_makes_child_sas_and_deletes_none_gets_a_bounded_number(monk
         network.run(0.1)
     assert len(other.inbound) == 18
     assert "the peer has 18 SA pairs, we allow no more for 1 tunnel routes: " in other.reasons[0]
+
+
+@pytest.mark.parametrize("seconds", [2, 1000])
+def test_a_new_ike_sa_serves_though_only_one_end_knows_that_the_old_one_goes(seconds):
+    """Both ends rekey the IKE SA at once. One never hears of the other's and goes on with what waited behind its own; the
+    other does not hear that the old IKE SA goes, for a while or ever."""
+    network, one, other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    old, healed = one.manager.gateways()[0].ike[0].spi_i, network.now + seconds
+
+    def tamper(datagram):
+        header = decode_header(datagram.data)
+        mine = str(datagram.local.address) == HQ
+        lost = ExchangeType.INFORMATIONAL if mine else ExchangeType.CREATE_CHILD_SA
+        is_lost = not header.is_response and header.exchange == lost and header.spi_i == old
+        return None if is_lost and network.now < healed else datagram
+
+    network.tamper = tamper
+    one.manager.rekey_child("lan", network.now)
+    one.manager.rekey_ike("peer", network.now)
+    network.run(0.025)
+    other.manager.rekey_ike("peer", network.now)
+    network.run(1)
+    assert one.count(IkeRekeyed) == 1 and other.count(IkeRekeyed) == 0
+    assert len(one.inbound) == len(other.inbound) == 1
+    network.run(120)
+    agree(one, other, routes=1)
+    for end in (one, other):
+        assert end.count(IkeRekeyed) == 1 and [ike.spi_i != old for ike in end.manager.gateways()[0].ike] == [True]
+        end.manager.rekey_child("lan", network.now)
+        network.run(6)
+        agree(one, other, routes=1)
