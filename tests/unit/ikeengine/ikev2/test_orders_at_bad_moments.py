@@ -266,8 +266,8 @@ def test_a_peer_that_makes_child_sas_and_deletes_none_gets_a_bounded_number(monk
 
 @pytest.mark.parametrize("seconds", [2, 1000])
 def test_a_new_ike_sa_serves_though_only_one_end_knows_that_the_old_one_goes(seconds):
-    """Both ends rekey the IKE SA at once. One never hears of the other's and goes on with what waited behind its own; the
-    other does not hear that the old IKE SA goes, for a while or ever."""
+    """Both ends rekey the IKE SA at once. One never hears of the other's and goes on with what waited behind its own;
+    the other does not hear that the old IKE SA goes, for a while or ever."""
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
     network.run(1)
