@@ -65,9 +65,11 @@ options:
         description: A post-quantum pre-shared key beside the others, with IKEv2. C(id), by which both ends know it, and
           C(required), which is V(true) unless a peer without it is taken, too.
         type: dict
+        version_added: 0.3.0
       ppk_key:
         description: That key, the same at both ends - text, or hexadecimal digits after C(0x).
         type: str
+        version_added: 0.3.0
   endpoints:
     description:
       - Pairs of C(local) and C(remote), each with C(address) and C(identifier), an identifier with C(type) and

@@ -47,6 +47,7 @@ options:
     description: V(per-route), or V(per-tunnel) for a peer that wants all routes of the tunnel in one SA pair (IKEv2). A
       new tunnel has V(per-route).
     type: str
+    version_added: 0.3.0
   dataplane:
     description: V(auto), V(kernel) or V(userspace). A new tunnel has V(auto).
     type: str

@@ -78,7 +78,8 @@ def test_a_key_beside_a_gateways_options_is_not_shown(tmp_path: Path, collection
 
 
 @pytest.mark.parametrize(("module", "options", "refusal"), [
-    ("ipsec_gateway", {"name": "branch", "nat_traversal": {"enabled": False}}, "NAT traversal: it is off: IKEv2 always has it"),
+    ("ipsec_gateway", {"name": "branch", "nat_traversal": {"enabled": False}},
+     "NAT traversal: it is off: IKEv2 always has it"),
     ("ipsec_gateway", {"name": "branch", "mode": "main"}, "IKEv2 has no modes"),
     ("ipsec_gateway", {"name": "branch", "ike_keep_alive": {"enabled": True}}, "IKEv2 has no IKE keep-alive"),
     ("ipsec_tunnel", {"name": "lan", "interface": {"name": "vpn0"}}, "tunnels with routes only"),
