@@ -95,7 +95,7 @@ class IkeSession(ABC):
 
     @property
     def holder(self) -> IkeSession:
-        """Who has its child SAs: another IKE SA with the same peer, where this one gave way to it or is to follow it."""
+        """Who has its child SAs: another IKE SA with the same peer, where this one gave way to it or will follow it."""
         return self
 
     @property
