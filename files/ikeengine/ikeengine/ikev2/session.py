@@ -175,6 +175,8 @@ class Ikev2Session(IkeSession):
         if self.rival is not None:
             self.hand_over(self.rival, now)  # the peer has gone on there
             self._proceed(now)
+        if self.predecessor is not None and self.predecessor.rival is self:
+            self.predecessor.rival = None
         super().close(reason, now, failed=failed, notify=notify)
 
     def _abandon(self, reason: str, now: float) -> None:

@@ -264,10 +264,9 @@ def test_a_peer_that_makes_child_sas_and_deletes_none_gets_a_bounded_number(monk
     assert "the peer has 18 SA pairs, we allow no more for 1 tunnel routes: " in other.reasons[0]
 
 
-@pytest.mark.parametrize("seconds", [2, 1000])
-def test_a_new_ike_sa_serves_though_only_one_end_knows_that_the_old_one_goes(seconds):
-    """Both ends rekey the IKE SA at once. One never hears of the other's and goes on with what waited behind its own;
-    the other does not hear that the old IKE SA goes, for a while or ever."""
+def rekeyed_for_one_end_alone(seconds):
+    """Both ends have rekeyed the IKE SA at once. The left one never hears of the other's, and goes on with what waited
+    behind its own; the other does not hear for so long that the old IKE SA goes."""
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
     network.run(1)
@@ -287,6 +286,12 @@ def test_a_new_ike_sa_serves_though_only_one_end_knows_that_the_old_one_goes(sec
     other.manager.rekey_ike("peer", network.now)
     network.run(1)
     assert one.count(IkeRekeyed) == 1 and other.count(IkeRekeyed) == 0
+    return network, one, other, old
+
+
+@pytest.mark.parametrize("seconds", [2, 1000])
+def test_a_new_ike_sa_serves_though_only_one_end_knows_that_the_old_one_goes(seconds):
+    network, one, other, old = rekeyed_for_one_end_alone(seconds)
     assert len(one.inbound) == len(other.inbound) == 1
     network.run(120)
     agree(one, other, routes=1)
@@ -295,3 +300,12 @@ def test_a_new_ike_sa_serves_though_only_one_end_knows_that_the_old_one_goes(sec
         end.manager.rekey_child("lan", network.now)
         network.run(6)
         agree(one, other, routes=1)
+
+
+@pytest.mark.parametrize("seconds", [2, 1000])
+def test_a_new_ike_sa_that_goes_before_the_old_one_takes_its_child_sas_along(seconds):
+    network, one, other, _old = rekeyed_for_one_end_alone(seconds)
+    one.manager.terminate("peer", network.now)
+    network.run(120)
+    assert not one.inbound and not other.inbound
+    assert all(end.manager.is_idle for end in (one, other))
