@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from ikeengine.ike.context import Settings
-from ikeengine.ike.events import ChildInbound, IkeRekeyed
+from ikeengine.ike.events import ChildInbound, ChildRemoved, IkeRekeyed
 from ikeengine.ikev2.create_child_sa import CreateChild
 from ikeengine.ikev2.informational import DeleteChild, DeleteOffered, Liveness
 from ikeengine.security_association import Datagram, NoSpi
@@ -309,3 +309,12 @@ def test_a_new_ike_sa_that_goes_before_the_old_one_takes_its_child_sas_along(sec
     network.run(120)
     assert not one.inbound and not other.inbound
     assert all(end.manager.is_idle for end in (one, other))
+
+
+@pytest.mark.parametrize("seconds", [2, 1000])
+def test_a_new_ike_sa_is_not_rekeyed_before_it_has_its_child_sas(seconds):
+    network, one, other, _old = rekeyed_for_one_end_alone(seconds)
+    one.manager.rekey_ike("peer", network.now)
+    network.run(120)
+    agree(one, other, routes=1)
+    assert not one.reasons and other.count(ChildRemoved) == 1
