@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import os
+import random
+import secrets
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -18,7 +22,7 @@ from ikeengine.wire.delete import Delete
 from ikeengine.wire.header import decode_header
 from ikeengine.wire.message import decode_message, encode_message
 
-from tests.support.virtual_network import BRANCH, HQ, PSK, ROUTES, TRANSFORM, agree, branch, hq, pair
+from tests.support.virtual_network import BRANCH, HQ, PSK, ROUTES, TRANSFORM, Faults, agree, branch, hq, pair
 
 TWO_ROUTES = (*ROUTES, ("10.1.1.0/24", "10.2.1.0/24"))
 
@@ -318,3 +322,26 @@ def test_a_new_ike_sa_is_not_rekeyed_before_it_has_its_child_sas(seconds):
     network.run(120)
     agree(one, other, routes=1)
     assert not one.reasons and other.count(ChildRemoved) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {
+    "transforms": ({**TRANSFORM, "additional_key_exchange": "ML-KEM-768"},),
+    "pfs": {"enabled": True, "key_group": 31, "additional_key_exchange": "ML-KEM-768"}}], ids=["plain", "hybrid"])
+def test_orders_at_any_moment_on_a_bad_network_come_to_rest(options):
+    first = int(os.environ.get("TANDEM_SEED") or secrets.randbits(32))
+    for seed in range(first, first + 150):
+        print(f"TANDEM_SEED={seed}")
+        rng = random.Random(seed)
+        network, one, other = pair(
+            hq(routes=TWO_ROUTES, **options), branch(routes=TWO_ROUTES, start=rng.choice(("answer", "boot")), **options),
+            seed=seed, faults=Faults(0.15, 0.1, 0.2, 0.05, until=1030.0))
+        network.start()
+        network.run(3 * rng.random())
+        for _order in range(rng.randrange(2, 8)):
+            manager = rng.choice((one, other)).manager
+            order = rng.choice((manager.rekey_ike, manager.initiate, manager.rekey_child))
+            with suppress(LookupError):
+                order("lan" if order == manager.rekey_child else "peer", network.now)
+            network.run(rng.random() * rng.choice((0.02, 0.1, 2)))
+        network.run(200)
+        agree(one, other, routes=2)
