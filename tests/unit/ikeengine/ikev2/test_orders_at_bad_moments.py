@@ -333,7 +333,8 @@ def test_orders_at_any_moment_on_a_bad_network_come_to_rest(options):
         print(f"TANDEM_SEED={seed}")
         rng = random.Random(seed)
         network, one, other = pair(
-            hq(routes=TWO_ROUTES, **options), branch(routes=TWO_ROUTES, start=rng.choice(("answer", "boot")), **options),
+            hq(routes=TWO_ROUTES, **options),
+            branch(routes=TWO_ROUTES, start=rng.choice(("answer", "boot")), **options),
             seed=seed, faults=Faults(0.15, 0.1, 0.2, 0.05, until=1030.0))
         network.start()
         network.run(3 * rng.random())
