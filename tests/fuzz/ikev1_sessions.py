@@ -81,7 +81,7 @@ class _Attacker(Attacker):
             message_id, ivs = step.other, protection.phase1
             proof = _identity_proof(session, step)
         else:
-            begun = list(session.exchanges.values())[-1:] if step.kind is Kind.RESPONSE else []
+            begun = session.exchanges.all()[-1:] if step.kind is Kind.RESPONSE else []
             self._last_id += 1
             message_id = (begun[0].message_id if begun else self._last_id) ^ step.other
             ivs = begun[0].ivs if begun else protection.exchange(message_id)

@@ -104,4 +104,4 @@ class Acceptor:
     def _answer(self, session: Ikev1Session, datagram: Datagram, notify: int) -> None:
         self._context.send(Datagram(datagram.local, datagram.remote, encode_message(
             cookie_i=session.spi_i, cookie_r=session.spi_r, exchange=ExchangeType.INFORMATIONAL,
-            message_id=session.fresh_message_id(), payloads=[Notify(notify)])))
+            message_id=session.message_ids.fresh(), payloads=[Notify(notify)])))

@@ -38,11 +38,11 @@ def receive(session: Ikev1Session, received: Received, now: float) -> None:
 
 def _authentic(session: Ikev1Session, received: Received) -> Chain:
     message_id, protection = received.header.message_id, session.protection
-    if not message_id or session.was_used(message_id):
+    if not message_id or message_id in session.message_ids:
         raise IntegrityError("the message identifier was used before")
     chain = protection.decrypt(received.header.next_payload, received.data, protection.exchange(message_id))
     check(chain, protection.hash_1(message_id, chain.after_first))
-    session.use(message_id)
+    session.message_ids.use(message_id)
     return chain
 
 
@@ -68,7 +68,7 @@ def _take_notification(session: Ikev1Session, row: Notify, now: float) -> None:
 def _refused(session: Ikev1Session, row: Notify) -> Initiated | None:
     """Our Quick Mode that an error is about: the one of that SPI, or where it names none, or the ISAKMP SA, the first
     that waits, since peers take them in turn."""
-    waiting = [each for each in session.exchanges.values() if isinstance(each, Initiated) and not each.is_over]
+    waiting = session.exchanges.under_way(Initiated)
     if any(row.spi) and row.spi != session.spi_i + session.spi_r:
         waiting = [each for each in waiting if each.initiators_spi == row.spi]
     return waiting[0] if waiting else None

@@ -97,7 +97,7 @@ class QuickMode(ABC):
     def handle_timer(self, session: Ikev1Session, now: float) -> None:
         if self.repeater is None:
             if now >= self.forgotten_at:
-                session.forget(self)
+                session.exchanges.forget(self)
         elif now >= self.repeater.due:
             if self.repeater.again(now):
                 session.transmit(self.repeater.data, now)
@@ -129,7 +129,7 @@ class QuickMode(ABC):
     def end(self, session: Ikev1Session, now: float) -> None:
         self.is_over, self.repeater = True, None
         self.forgotten_at = now + session.context.settings.half_open_timeout
-        session.proceed(now)
+        session.exchanges.proceed(now)
 
     def refuse(self, session: Ikev1Session, received: Received, notify: int, reason: Reason | str, now: float) -> None:
         """Tell the peer, by the SPI that the initiator chose, and again where it repeats the message."""
@@ -173,7 +173,7 @@ class Initiated(QuickMode):
     def __init__(self, session: Ikev1Session, wish: Wish, now: float) -> None:
         """Raises Refusal where the data plane gives no SPI, or a NAT lies between the ends of an AH tunnel."""
         check_path(session, wish.tunnel)
-        super().__init__(session, session.fresh_message_id(), now)
+        super().__init__(session, session.message_ids.fresh(), now)
         self.wish = wish
         tunnel = wish.tunnel
         self.spi_in = session.context.allocate_spi(session.local.address, session.remote.address,
@@ -359,18 +359,18 @@ class Answered(QuickMode):
 def receive(session: Ikev1Session, received: Received, now: float) -> None:
     """A message of any Quick Mode. Raises IntegrityError and WireError."""
     received.require_encryption()
-    exchange = session.exchanges.get(received.header.message_id)
+    exchange = session.exchanges.find(received.header.message_id)
     if exchange is not None:
         exchange.receive(session, received, now)
         return
-    if session.was_used(received.header.message_id):
+    if received.header.message_id in session.message_ids:
         raise IntegrityError("the message identifier was used before")
-    if session.number_of(Answered) >= session.context.settings.quick_modes_at_once:
+    if len(session.exchanges.under_way(Answered)) >= session.context.settings.quick_modes_at_once:
         session.context.count("too_many_quick_modes")
         return
     begun = Answered(session, received.header.message_id, now)
     begun.receive(session, received, now)  # raises where it is not authentic, and then nothing is left of it
-    session.keep(begun)
+    session.exchanges.keep(begun)
 
 
 def _meant(session: Ikev1Session, payloads: Sequence[Payload]) -> tuple[Tunnel, Route]:

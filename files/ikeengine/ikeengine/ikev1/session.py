@@ -9,7 +9,6 @@ two peers rather than to an ISAKMP SA: where there are two of these, the one tha
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..crypto.errors import CryptoError, IntegrityError
@@ -41,20 +40,19 @@ from ..wire.v1.message import (
 from ..wire.v1.notify import Notify
 from . import aggressive_mode, main_mode, transitions
 from .deletion import Deletions
+from .exchanges import Exchanges
 from .fragments import Reassembly, cut
 from .liveness import Liveness
+from .message_ids import MessageIds
 from .notifications import notify_name
 from .payload_rules import PHASE_1
 from .phase1 import NotProven, Phase1, modes
 from .protection import IvChain, Protection
-from .quick_mode import Initiated, QuickMode, Wish
+from .quick_mode import Wish
 from .received import Received
 from .retransmission import Repeater
 from .state import FIRST_ANSWERS, Step
 from .vendor_ids import Abilities
-
-_USED_KEPT = 4096
-"""Message identifiers that are remembered, so that what was recorded on the way cannot be played again."""
 
 _PATIENCE = 1.5
 """How much longer than the end that ought to close an SA the other end waits for it to do so."""
@@ -77,9 +75,8 @@ class Ikev1Session(IkeSession):
         self.abilities = Abilities()
         self.liveness: Liveness | None = None
         self.deletions = Deletions()
-        self.exchanges: dict[int, QuickMode] = {}
-        self._wishes: deque[Wish] = deque()
-        self._used: dict[int, None] = {}
+        self.exchanges = Exchanges(self)
+        self.message_ids = MessageIds(context.random)
         self._protection: Protection | None = None
         self._repeater: Repeater | None = None
         #: The peer's last message of Phase 1 and what answered it.
@@ -149,12 +146,10 @@ class Ikev1Session(IkeSession):
 
     def ask_for(self, tunnel: Tunnel, route: Route, now: float) -> None:
         if (tunnel.name, route) not in self.asked_for():
-            self._wishes.append(Wish(tunnel, route))
-            self.proceed(now)
+            self.exchanges.add(Wish(tunnel, route), now)
 
     def asked_for(self) -> set[tuple[str, Route]]:
-        begun = [row.wish for row in self.exchanges.values() if isinstance(row, Initiated) and not row.is_over]
-        return {(wish.tunnel.name, wish.route) for wish in (*self._wishes, *begun) if wish.rekeyed is None}
+        return self.exchanges.asked_for()
 
     def rekey(self, now: float) -> None:
         """A new ISAKMP SA takes over (RFC 2409 has no other way); this one serves until it is up."""
@@ -170,8 +165,7 @@ class Ikev1Session(IkeSession):
     def rekey_child(self, child: Child, now: float) -> None:
         if child.state is ChildState.INSTALLED:
             child.state = ChildState.REKEYING
-            self._wishes.append(Wish(child.tunnel, child.sa.declared[0], child))
-            self.proceed(now)
+            self.exchanges.add(Wish(child.tunnel, child.sa.declared[0], child), now)
 
     def delete_child(self, child: Child, reason: str, now: float) -> None:
         """It is gone here at once; the peer may have to be told again."""
@@ -187,74 +181,6 @@ class Ikev1Session(IkeSession):
                 self.inform([Delete(child.sa.protocol.value, (child.sa.spi_in.to_bytes(4, "big"),))], now)
             self.inform([Delete(ProtocolId.ISAKMP, (self.spi_i + self.spi_r,))], now)
         self.close(reason, now)
-
-    def proceed(self, now: float) -> None:
-        """Begin Quick Modes for what is wished, as many at once as may be."""
-        while (self._wishes and self.state is State.ESTABLISHED
-               and self.number_of(Initiated) < self._most_initiated):
-            wish = self._wishes.popleft()
-            if not self._is_still_wished(wish):
-                continue
-            try:
-                exchange = Initiated(self, wish, now)
-            except Refusal as refusal:
-                if wish.rekeyed is not None:
-                    wish.rekeyed.state = ChildState.INSTALLED
-                self.fail(refusal.reason, tunnel=wish.tunnel.name)
-                self.context.child_lost(self, now)
-                continue
-            self.keep(exchange)
-            exchange.begin(self, now)
-
-    @property
-    def _most_initiated(self) -> int:
-        """Others than ours may forget a Quick Mode that waits for message 3 when more begin, and say nothing."""
-        settings = self.context.settings
-        return settings.quick_modes_at_once if self.abilities.ours else settings.quick_modes_with_others
-
-    def _is_still_wished(self, wish: Wish) -> bool:
-        old = wish.rekeyed
-        if not self.context.is_wanted(wish.tunnel, wish.route):
-            if old is not None and old.state is ChildState.REKEYING:
-                old.state = ChildState.INSTALLED
-            return False
-        if old is not None:
-            return old.state is ChildState.REKEYING
-        return not self.context.is_covered(self.name, wish.tunnel.name, wish.route)
-
-    def inherit(self, wishes: Sequence[Wish], now: float) -> None:
-        """What another ISAKMP SA with the same peer could not end."""
-        self._wishes.extend(wishes)
-        self.proceed(now)
-
-    # ---------------------------------------------------------------------------------------------- exchanges
-
-    def number_of(self, kind: type[QuickMode]) -> int:
-        """How many are under way."""
-        return sum(isinstance(row, kind) and not row.is_over for row in self.exchanges.values())
-
-    def keep(self, exchange: QuickMode) -> None:
-        self.exchanges[exchange.message_id] = exchange
-        self.use(exchange.message_id)
-
-    def forget(self, exchange: QuickMode) -> None:
-        self.exchanges.pop(exchange.message_id, None)
-
-    def fresh_message_id(self) -> int:
-        """Not zero, and of no exchange before (RFC 2408 §3.1)."""
-        while True:
-            number = int.from_bytes(self.context.random(4), "big")
-            if number and number not in self._used:
-                self.use(number)
-                return number
-
-    def was_used(self, message_id: int) -> bool:
-        return message_id in self._used
-
-    def use(self, message_id: int) -> None:
-        self._used[message_id] = None
-        if len(self._used) > _USED_KEPT:
-            del self._used[next(iter(self._used))]
 
     # ---------------------------------------------------------------------------------------------- what leaves
 
@@ -305,7 +231,7 @@ class Ikev1Session(IkeSession):
 
     def inform(self, payloads: Sequence[Payload], now: float) -> bytes:
         """An Informational exchange, which nothing answers. Returns the message."""
-        message_id, protection = self.fresh_message_id(), self.protection
+        message_id, protection = self.message_ids.fresh(), self.protection
         data = self.seal(payloads, lambda octets: protection.hash_1(message_id, octets), ExchangeType.INFORMATIONAL,
                          message_id, protection.exchange(message_id))
         self.transmit(data, now)
@@ -421,7 +347,7 @@ class Ikev1Session(IkeSession):
 
     def _tell_in_clear(self, notify: int, now: float) -> None:
         self.transmit(encode_message(cookie_i=self.spi_i, cookie_r=self.spi_r, exchange=ExchangeType.INFORMATIONAL,
-                                     message_id=self.fresh_message_id(), payloads=[Notify(notify)]), now)
+                                     message_id=self.message_ids.fresh(), payloads=[Notify(notify)]), now)
 
     def refused_by_peer(self, notify: int, reason: Reason, now: float) -> None:
         self._give_up(self.phase1.suspicion or reason, notify, now)
@@ -437,7 +363,7 @@ class Ikev1Session(IkeSession):
         if self._predecessor is not None:
             self._predecessor._successor = new
             self._predecessor = None
-        new._wishes, self._wishes = self._wishes, new._wishes
+        new.exchanges.inherit(self.exchanges)
         self._replaced = True
         self.close(reason, now)
         new.begin(now)
@@ -462,7 +388,7 @@ class Ikev1Session(IkeSession):
         self.begin_lifetime(life, now)
         self.context.emit(IkeEstablished(self.name, self.spi_i, self.spi_r, self.initiator, self.suite))
         self.context.established(self, now)
-        self.proceed(now)
+        self.exchanges.proceed(now)
 
     def shorten(self, life: int, now: float) -> None:
         """The responder has a shorter life."""
@@ -482,12 +408,11 @@ class Ikev1Session(IkeSession):
         winner.children.extend(self.children)
         winner.deletions.inherit(self.deletions)
         self.children.clear()
-        winner._wishes.extend(self._wishes)
-        self._wishes.clear()
+        winner.exchanges.inherit(self.exchanges)
         self.context.emit(IkeRekeyed(self.name, self.spi_i, winner.spi_i, winner.spi_r))
         patience = 1.0 if (winner if anew else self).initiator else _PATIENCE
         self.leave_at(now + patience * self.context.settings.duplicate_grace, "rekeyed" if anew else reason)
-        winner.proceed(now)
+        winner.exchanges.proceed(now)
 
     def close_for_peer(self, now: float) -> None:
         """Its DELETE came. Another ISAKMP SA with the same peer, on its way out or not, goes on with the children."""
@@ -506,13 +431,7 @@ class Ikev1Session(IkeSession):
         super().stay()
 
     def _abandon(self, reason: str, now: float) -> None:
-        if self.holder is not self:
-            self.holder.inherit([row.wish for row in self.exchanges.values()
-                                 if isinstance(row, Initiated) and not row.is_over], now)
-        for exchange in self.exchanges.values():
-            exchange.abandon(self, now)
-        self.exchanges.clear()
-        self._wishes.clear()
+        self.exchanges.abandon(now)
         predecessor, self._predecessor = self._predecessor, None
         if predecessor is not None and self.established_at is None:
             predecessor._successor = None
@@ -588,8 +507,8 @@ class Ikev1Session(IkeSession):
             self._repeater.due if self._repeater is not None else None, self._half_open_until, self.expires_at,
             self.rekey_at if self.state is State.ESTABLISHED else None, self._keep_alive_due(),
             self.liveness.next_timer(self) if self.liveness is not None and self.state is State.ESTABLISHED else None,
-            self.deletions.next_timer(), self._leave_at[0] if self._leave_at else None) if time is not None]
-        times.extend(row.next_timer() for row in self.exchanges.values())
+            self.deletions.next_timer(), self.exchanges.next_timer(),
+            self._leave_at[0] if self._leave_at else None) if time is not None]
         times.extend(time for child in self.children if (time := child.next_timer()) is not None)
         return min(times, default=None)
 
@@ -621,8 +540,7 @@ class Ikev1Session(IkeSession):
                 return
             self._keep_alive(now)
         self.deletions.handle_timer(self, now)
-        for exchange in list(self.exchanges.values()):
-            exchange.handle_timer(self, now)
+        self.exchanges.handle_timer(now)
         for child in list(self.children):
             self._handle_child_timer(child, now)
 
