@@ -56,7 +56,7 @@ class Bench(VirtualNetwork):
     @property
     def states(self) -> list[str]:
         """The states of all IKE SAs, in the order in which they began."""
-        return [session.state.value for session in self.manager._by_spi.values()]
+        return [session.state.value for session in self.manager._sessions]
 
     @property
     def counters(self) -> dict[str, int]:

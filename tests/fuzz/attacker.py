@@ -74,7 +74,7 @@ class Attacker(ABC):
         if step.kind is Kind.ORDER:
             self._order(step.first_type)
             return
-        sessions = list(self._manager._by_spi.values())
+        sessions = list(self._manager._sessions)
         session = sessions[0 if step.oldest else -1] if sessions else None
         exchange = self.exchanges[step.exchange] if step.exchange < len(self.exchanges) else step.exchange
         if step.kind is Kind.CLEAR:
@@ -87,7 +87,7 @@ class Attacker(ABC):
         manager.events()
         manager.next_timer()
         assert len(manager.datagrams_to_send()) <= _MOST_ANSWERS
-        assert len(manager._by_spi) <= _MOST_SESSIONS
+        assert len(manager._sessions) <= _MOST_SESSIONS
 
     def _order(self, octet: int) -> None:
         if octet & _TIME_PASSES:

@@ -27,8 +27,10 @@ MAY_IMPORT = {
     "ike": {"vpn", "wire.header", "wire.constants", "asn1", "crypto", "negotiation", "security_association"},
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "ikev1": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
-    "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "keep_up", "reload", "status",
-                   "explanation", "negotiation.reasons"},
+    "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "sessions", "timers", "keep_up",
+                   "reload", "status", "explanation", "negotiation.reasons"},
+    "sessions": {"ike", "wire.header"},
+    "timers": set(),
     "keep_up": {"vpn", "ike"},
     "reload": {"vpn"},
     "status": {"vpn", "security_association", "ike", "keep_up"},
@@ -42,8 +44,8 @@ MAY_IMPORT = {
 #: No socket, no clock, no kernel below the daemon and the data planes; modules that would bring one in.
 WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcntl", "signal", "threading", "pyroute2",
          "ctypes"}
-SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev1", "ikev2", "sa_manager", "keep_up", "reload",
-           "status", "explanation", "security_association")
+SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev1", "ikev2", "sa_manager", "sessions", "timers",
+           "keep_up", "reload", "status", "explanation", "security_association")
 
 
 def _sources(directory: Path) -> list[Path]:

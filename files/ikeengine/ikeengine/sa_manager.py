@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import explanation
@@ -29,22 +27,17 @@ from .keep_up import Peer, missing_routes
 from .negotiation.reasons import Reason
 from .reload import ReloadResult, difference, keeps
 from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
+from .sessions import Sessions
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
+from .timers import Timers
 from .vpn.model import Gateway, IkeVersion, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
 from .wire.constants import NotifyType
 from .wire.errors import WireError
 from .wire.header import Header, decode_header
 
-#: Closed IKE SAs whose last answer is kept for a peer that did not get it.
-_CLOSED_KEPT = 256
-
-#: Beyond two for everything that has a timer; those that do not count any more go when due, or when it is full.
-_TIMERS_TO_SPARE = 256
-
-_SESSIONS: dict[IkeVersion, type[Ikev1Session | Ikev2Session]] = {
+_KINDS: dict[IkeVersion, type[Ikev1Session | Ikev2Session]] = {
     IkeVersion.V1: Ikev1Session, IkeVersion.V2: Ikev2Session}
-_LIVE = (State.ESTABLISHED,)
 _BEGINNING = (State.INITIATING, State.AUTHENTICATING)
 
 
@@ -72,11 +65,8 @@ class IkeSaManager:
         self._unix_time = unix_time
         self._acceptor = Acceptor(self, self._adopt_session)
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
-        self._by_spi: dict[bytes, IkeSession] = {}
-        self._of_gateway: dict[str, list[IkeSession]] = {}
-        self._closed: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
-        self._timers: list[tuple[float, int, IkeSession | Peer]] = []
-        self._timer_numbers = itertools.count()
+        self._sessions = Sessions()
+        self._timers: Timers[IkeSession | Peer] = Timers()
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._sending: dict[int, ChildSa] = {}  # by reqid
@@ -102,7 +92,7 @@ class IkeSaManager:
         except WireError:
             self.count("malformed")
             return
-        session = self._session_of(header)
+        session = self._sessions.meant(header)
         if session is not None:
             session.receive(datagram, now)
             self._touch(session)
@@ -113,22 +103,12 @@ class IkeSaManager:
         elif not self._answer_for_closed(header, datagram):
             self._acceptor.receive(header, datagram, now)
 
-    def _session_of(self, header: Header) -> IkeSession | None:
-        for spi in (header.spi_r, header.spi_i):
-            session = self._by_spi.get(spi)
-            if session is not None and session.is_meant(header):
-                return session
-        return None
-
     def _answer_for_closed(self, header: Header, datagram: Datagram) -> bool:
         """The peer did not get the last answer of an IKE SA that has closed since."""
-        for spi in (header.spi_r, header.spi_i):
-            request, answer = self._closed.get(spi, (b"", ()))
-            if datagram.data == request:
-                for data in answer:
-                    self.send(Datagram(datagram.local, datagram.remote, data))
-                return True
-        return False
+        answer = self._sessions.answer_of_closed(header, datagram.data)
+        for data in answer or ():
+            self.send(Datagram(datagram.local, datagram.remote, data))
+        return answer is not None
 
     def datagrams_to_send(self) -> list[Datagram]:
         """All since the last call. One whose data is the single octet 0xFF is a NAT keep-alive (RFC 3948 §2.3)."""
@@ -142,17 +122,11 @@ class IkeSaManager:
 
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called, or None. Calling it earlier does no harm."""
-        while self._timers and self._timers[0][0] != self._timers[0][2].noted_timer:
-            heapq.heappop(self._timers)
-        return self._timers[0][0] if self._timers else None
+        return self._timers.next()
 
     def handle_timer(self, now: float) -> None:
         """Do all that is due."""
-        while self._timers and self._timers[0][0] <= now:
-            due, _number, timed = heapq.heappop(self._timers)
-            if timed.noted_timer != due:
-                continue  # noted for another time since
-            timed.noted_timer = None
+        for timed in self._timers.due(now):
             if isinstance(timed, Peer):
                 self._attempt(timed, now)
             else:
@@ -171,7 +145,7 @@ class IkeSaManager:
         else:
             peer.held.discard(tunnel)
         peer.attempts = 0
-        peer.noted_timer = None
+        self._timers.note(peer, None)
         obstacle = self._attempt(peer, now)
         if obstacle is not None:
             self.emit(Failed(gateway, None, None, obstacle))
@@ -186,13 +160,13 @@ class IkeSaManager:
             self._delete_children(gateway, now, reason, lambda child: child.sa.tunnel == tunnel)
             return
         peer.wanted, peer.refused = False, True
-        peer.noted_timer = None
+        self._timers.note(peer, None)
         self._close_all(gateway, reason, now)
         self._find_candidates(now)
 
     def rekey_ike(self, gateway: str, now: float) -> None:
         """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
-        session = self._live(self._peers[gateway].gateway.name)
+        session = self._sessions.live(self._peers[gateway].gateway.name)
         if session is None:
             raise LookupError(f"gateway {gateway} has no IKE SA")
         session.rekey(now)
@@ -200,7 +174,7 @@ class IkeSaManager:
 
     def rekey_child(self, tunnel: str, now: float, spi_in: int | None = None) -> None:
         """Rekey the tunnel's child SAs, or the one with that SPI. Raises LookupError where there is none."""
-        found = [(session, child) for session, child in self._all_children()
+        found = [(session, child) for session, child in self._sessions.children()
                  if child.sa.tunnel == tunnel and child.state is ChildState.INSTALLED
                  and spi_in in (None, child.sa.spi_in)]
         if not found:
@@ -211,7 +185,7 @@ class IkeSaManager:
 
     def expire(self, spi_in: int, now: float, *, hard: bool) -> None:
         """The data plane says that a child SA has carried its traffic: rekey it, or where that is over, delete it."""
-        for session, child in self._all_children():
+        for session, child in self._sessions.children():
             if child.sa.spi_in != spi_in:
                 continue
             if hard:
@@ -235,7 +209,7 @@ class IkeSaManager:
 
     def fail_child(self, spi_in: int, reason: str, now: float) -> None:
         """The data plane could not install that child SA: close it, and say why."""
-        for session, child in self._all_children():
+        for session, child in self._sessions.children():
             if child.sa.spi_in == spi_in:
                 session.fail(reason, tunnel=child.sa.tunnel)
                 session.delete_child(child, reason, now)
@@ -250,7 +224,7 @@ class IkeSaManager:
 
     @property
     def is_idle(self) -> bool:
-        return not self._by_spi
+        return not self._sessions
 
     def reload(self, side: Side, now: float) -> ReloadResult:
         """Put another declaration in force. What did not change keeps its SAs."""
@@ -271,12 +245,12 @@ class IkeSaManager:
     # ---------------------------------------------------------------------------------------------- status
 
     def gateways(self) -> list[GatewayStatus]:
-        return [gateway_status(peer, self._of_gateway.get(name, [])) for name, peer in self._peers.items()]
+        return [gateway_status(peer, self._sessions.of(name)) for name, peer in self._peers.items()]
 
     def explain(self, gateway: str, unix: Callable[[float], float]) -> dict[str, Any]:
         """What `explanation.of_gateway` says of it. Raises KeyError for an unknown name."""
         peer = self._peers[gateway]
-        sessions = self._of_gateway.get(gateway, [])
+        sessions = self._sessions.of(gateway)
         tunnels = [(row, tunnel_status(peer, row, sessions)) for row in self._tunnels[gateway]]
         return explanation.of_gateway(peer.gateway, gateway_status(peer, sessions), tunnels, self._accounts.of(gateway),
                                       refused=peer.refused, unix=unix)
@@ -295,7 +269,7 @@ class IkeSaManager:
         return list(self._accounts.strangers)
 
     def tunnels(self) -> list[TunnelStatus]:
-        return [tunnel_status(peer, tunnel, self._of_gateway.get(name, [])) for name, peer in self._peers.items()
+        return [tunnel_status(peer, tunnel, self._sessions.of(name)) for name, peer in self._peers.items()
                 for tunnel in self._tunnels[name]]
 
     # ---------------------------------------------------------------------------------------------- what sessions ask
@@ -338,54 +312,44 @@ class IkeSaManager:
         return any(keeps(tunnel, route, row) for row in self.tunnels_of(tunnel.gateway) if row.name == tunnel.name)
 
     def sibling(self, session: IkeSession) -> IkeSession | None:
-        return next((row for row in self._of_gateway.get(session.name, []) if row is not session
-                     and row.state in (State.ESTABLISHED, State.REPLACED)), None)
+        return self._sessions.sibling(session)
 
     def is_first_contact(self, session: IkeSession) -> bool:
-        return not any(row is not session and row.state in _LIVE for row in self._of_gateway.get(session.name, []))
+        return all(row is session for row in self._sessions.established(session.name))
 
     def initial_contact(self, session: IkeSession, now: float) -> None:
         """Only what was up before this IKE SA began is stale: one that came up since is the other half of both ends
         initiating at once."""
-        for row in self._established_of(session.name):
+        for row in self._sessions.established(session.name):
             if row is not session and row.established_at is not None and row.established_at < session.created_at:
                 row.close("the peer began anew (INITIAL_CONTACT)", now)
 
     def is_covered(self, gateway: str, tunnel: str, route: Route) -> bool:
-        return any(session.is_covered(tunnel, route) for session in self._of_gateway.get(gateway, []))
+        return any(session.is_covered(tunnel, route) for session in self._sessions.of(gateway))
 
     def established(self, session: IkeSession, now: float) -> None:
         half_open.discard(session)
-        sessions = self._of_gateway.setdefault(session.name, [])
-        if session not in sessions:
-            sessions.append(session)
+        self._sessions.assign(session)
         peer = self._peers[session.name]
         peer.succeeded()
         session.account.succeed(now)
         self.remember(session.account, session.name)
         if peer.wanted:
             self._try_at(peer, now + peer.look_again(self.settings, self.fraction()))
-        for other in self._established_of(session.name):
+        for other in self._sessions.established(session.name):
             if other is not session:
                 self._settle(session, other, now)
 
     def succeeded(self, old: IkeSession, new: IkeSession, now: float) -> None:
-        self._by_spi[new.own_spi] = new
-        self._of_gateway.setdefault(new.name, []).append(new)
+        self._sessions.add(new)
+        self._sessions.assign(new)
         self._touch(new)
 
     def closed(self, session: IkeSession, now: float) -> None:
-        self._by_spi.pop(session.own_spi, None)
-        if session.last_exchange is not None:
-            self._closed[session.own_spi] = session.last_exchange
-            if len(self._closed) > _CLOSED_KEPT:
-                del self._closed[next(iter(self._closed))]
+        self._sessions.remove(session)
         half_open.discard(session)
-        session.noted_timer = None
-        sessions = self._of_gateway.get(session.name, [])
-        if session in sessions:
-            sessions.remove(session)
-        remaining = self._established_of(session.name)
+        self._timers.note(session, None)
+        remaining = self._sessions.established(session.name)
         if len(remaining) == 1:
             remaining[0].stay()
             self._touch(remaining[0])
@@ -433,9 +397,9 @@ class IkeSaManager:
         """Ask for every route that is missing: on the IKE SA that is there, or on a new one. Returns why it cannot."""
         name = peer.gateway.name
         missing = self._missing(peer)
-        session = self._live(name)
+        session = self._sessions.live(name)
         if not missing or (session is None
-                           and any(row.state in _BEGINNING for row in self._of_gateway.get(name, []))):
+                           and any(row.state in _BEGINNING for row in self._sessions.of(name))):
             return None
         if session is None:
             begun = self._begin(peer, now)
@@ -458,17 +422,17 @@ class IkeSaManager:
         if local is None:
             self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
             return Reason(f"no local address leads to {remote}")
-        kind = _SESSIONS[peer.gateway.version]
+        kind = _KINDS[peer.gateway.version]
         session = kind(self, initiator=True, gateway=peer.gateway, now=now,
                        local=SocketAddress(local, IKE_PORT), remote=SocketAddress(remote, IKE_PORT))
-        self._by_spi[session.own_spi] = session
-        self._of_gateway.setdefault(peer.gateway.name, []).append(session)
+        self._sessions.add(session)
+        self._sessions.assign(session)
         self.remember(session.account, peer.gateway.name)
         session.begin(now)
         return session
 
     def _missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
-        covered = {(child.sa.tunnel, route) for session in self._of_gateway.get(peer.gateway.name, [])
+        covered = {(child.sa.tunnel, route) for session in self._sessions.of(peer.gateway.name)
                    for child in session.children if child.is_live for route in child.sa.declared}
         return missing_routes(peer, self._tunnels[peer.gateway.name], covered)
 
@@ -484,7 +448,7 @@ class IkeSaManager:
         self._touch(winner)
 
     def _close_all(self, gateway: str, reason: str, now: float) -> None:
-        for session in list(self._of_gateway.get(gateway, [])):
+        for session in list(self._sessions.of(gateway)):
             if session.state in (State.ESTABLISHED, State.REPLACED):
                 session.leave(reason, now)
                 self._touch(session)
@@ -492,7 +456,7 @@ class IkeSaManager:
                 session.close(reason, now)
 
     def _delete_children(self, gateway: str, now: float, reason: str, chosen: Callable[[Child], bool]) -> None:
-        for session in self._of_gateway.get(gateway, []):
+        for session in self._sessions.of(gateway):
             for child in list(session.children):
                 if chosen(child) and child.state is not ChildState.DELETING:
                     session.delete_child(child, reason, now)
@@ -506,7 +470,7 @@ class IkeSaManager:
             del self._sending[reqid]
         if not orphaned:
             return
-        for session in self._of_gateway.get(gone.gateway, []):
+        for session in self._sessions.of(gone.gateway):
             for child in session.children:
                 if child.is_live and not orphaned.isdisjoint(child.sa.reqids):
                     child.rekey_at = session.created_at  # at once
@@ -516,7 +480,7 @@ class IkeSaManager:
 
     def _adopt_session(self, session: IkeSession) -> None:
         """One that an acceptor has begun."""
-        self._by_spi[session.own_spi] = session
+        self._sessions.add(session)
         self._touch(session)
 
     def _adopt(self, side: Side) -> None:
@@ -529,7 +493,7 @@ class IkeSaManager:
             peers[gateway.name] = peer
         for name, peer in self._peers.items():
             if peers.get(name) is not peer:
-                peer.noted_timer = None  # it is not declared any more
+                self._timers.note(peer, None)  # it is not declared any more
         self._side, self._peers = side, peers
         self._accounts.keep(peers)
         tunnels = side.tunnels_by_gateway()
@@ -537,14 +501,13 @@ class IkeSaManager:
         self._by_remote = {}
         for peer in peers.values():
             self._by_remote.setdefault(peer.gateway.endpoints[0].remote.address, []).append(peer)
-        for name, sessions in self._of_gateway.items():
-            if name in peers:
-                for session in sessions:
-                    session.gateway = peers[name].gateway
+        for name, peer in peers.items():
+            for session in self._sessions.of(name):
+                session.gateway = peer.gateway
 
     def _find_candidates(self, now: float) -> None:
         """Who a half-open peer may still turn out to be; one that was known and is none of these any more goes."""
-        for session in [row for row in self._by_spi.values() if row.no_longer_half_open is not None]:
+        for session in [row for row in self._sessions if row.no_longer_half_open is not None]:
             session.candidates = tuple(self.candidates(session.local.address, session.remote.address, session.version))
             if session.gateway is not None and session.gateway not in session.candidates:
                 session.close("it is taken down, or its declaration changed", now)
@@ -553,39 +516,13 @@ class IkeSaManager:
         if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):
             raise KeyError(tunnel)
 
-    def _live(self, gateway: str) -> IkeSession | None:
-        return next((row for row in self._of_gateway.get(gateway, []) if row.state in _LIVE), None)
-
-    def _established_of(self, gateway: str) -> list[IkeSession]:
-        return [row for row in self._of_gateway.get(gateway, []) if row.state in _LIVE]
-
-    def _all_children(self) -> Iterator[tuple[IkeSession, Child]]:
-        for sessions in list(self._of_gateway.values()):
-            for session in list(sessions):
-                for child in list(session.children):
-                    yield session, child
-
     def _try_at(self, peer: Peer, time: float) -> None:
         """Try to bring the peer up then, or when it is to be tried before."""
         if peer.noted_timer is None or time < peer.noted_timer:
-            self._note(peer, time)
+            self._timers.note(peer, time)
 
     def _touch(self, session: IkeSession) -> None:
-        """Note when the session wants its timer; what was noted before does not count any more."""
+        """Note when the session wants its timer, which may have changed."""
         if session.holder is not session:
             self._touch(session.holder)
-        due = session.next_timer()
-        if due == session.noted_timer:
-            return
-        session.noted_timer = due
-        if due is not None:
-            self._note(session, due)
-
-    def _note(self, timed: IkeSession | Peer, time: float) -> None:
-        timed.noted_timer = time
-        heapq.heappush(self._timers, (time, next(self._timer_numbers), timed))
-        if len(self._timers) > 2 * (len(self._by_spi) + len(self._peers)) + _TIMERS_TO_SPARE:
-            live: list[IkeSession | Peer] = [*self._by_spi.values(), *self._peers.values()]
-            self._timers = [(row.noted_timer, next(self._timer_numbers), row) for row in live
-                            if row.noted_timer is not None]
-            heapq.heapify(self._timers)
+        self._timers.note(session, session.next_timer())

@@ -33,7 +33,7 @@ def up(one=None, other=None, **options):
 
 
 def sessions(end) -> list[Ikev1Session]:
-    return end.manager._of_gateway["peer"]
+    return end.manager._sessions.of("peer")
 
 
 def half_open(mode, **changes):

@@ -65,8 +65,8 @@ def test_they_agree_when_all_is_calm(seed):
     network.run(CALM_AT + 200 - network.now)
     agree(one, other, routes=3)
     for end in (one, other):
-        (session,) = end.manager._of_gateway["peer"]
-        assert list(end.manager._by_spi.values()) == [session]
+        (session,) = end.manager._sessions.of("peer")
+        assert list(end.manager._sessions) == [session]
         assert [child.state.value for child in session.children] == ["installed"] * 3
         assert all(row.state == "up" for row in end.manager.tunnels())
     before = set(one.inbound)

@@ -52,7 +52,7 @@ IN_CLEAR = (Step.MAIN_2, Step.MAIN_3, Step.MAIN_4, Step.AGGRESSIVE_2)
 
 
 def session_of(bench):
-    (session,) = bench.manager._by_spi.values()
+    (session,) = bench.manager._sessions
     return session
 
 

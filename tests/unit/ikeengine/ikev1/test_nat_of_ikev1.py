@@ -129,7 +129,7 @@ def test_the_drafts_that_peers_still_send(monkeypatch, edition, mode):
     network, one, other = behind_nat(mode)
     agree(one, other, routes=1)
     assert next(iter(one.inbound.values())).udp_encapsulated
-    (session,) = one.manager._of_gateway["peer"]
+    (session,) = one.manager._sessions.of("peer")
     assert session.encapsulation_mode is EncapsulationMode.UDP_TUNNEL_DRAFT
     assert any(decode_header(datagram.data).exchange == 32 for _time, datagram in network.sent)
 

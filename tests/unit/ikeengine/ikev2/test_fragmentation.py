@@ -190,7 +190,7 @@ def test_a_request_cut_anew_after_its_answer_is_answered_again():
         sealed(datagram) is not None) else datagram
     network.start()
     network.run(0.3)
-    session = next(iter(one.manager._by_spi.values()))
+    session = next(iter(one.manager._sessions))
     outstanding = session.requests.outstanding
     smaller = session.protection.seal(
         [Notify(1000 + number, b"x" * 60) for number in range(6)], largest=120, spi_i=session.spi_i,
@@ -242,7 +242,7 @@ def test_fragments_are_not_taken_where_they_were_not_agreed_on():
     network, one, other = pair(hq(), branch(start="answer"), settings=SMALL)
     network.start()
     network.run(1)
-    for session in other.manager._by_spi.values():
+    for session in other.manager._sessions:
         session.fragmentation = False
     one.manager.rekey_child("lan", network.now)
     network.run(0.3)

@@ -68,7 +68,7 @@ def test_mutations_inside_the_encryption_never_raise(seed, options, largest):
                                     settings=Settings(largest_datagram=largest))
         network.start()
         network.run(0.5)
-        session = one.manager._of_gateway["peer"][0]
+        session = one.manager._sessions.of("peer")[0]
         protection = session.protection
         plain_open = protection._cipher_out.seal
 
@@ -189,7 +189,7 @@ def test_a_forged_datagram_does_not_disturb_an_sa():
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
     network.run(1)
-    session = one.manager._of_gateway["peer"][0]
+    session = one.manager._sessions.of("peer")[0]
     for exchange in range(256):
         for flags in (0x00, 0x08, 0x20, 0x28):
             for message_id in (0, 1, 2, 3, 2**32 - 1):

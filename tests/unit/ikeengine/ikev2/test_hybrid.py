@@ -309,7 +309,7 @@ def test_a_follow_up_that_nobody_waits_for_is_told_so():
         header = decode_header(datagram.data)
         if header.exchange == ExchangeType.CREATE_CHILD_SA and header.is_response and not forgotten:
             forgotten.append(header)
-            for session in other.manager._by_spi.values():
+            for session in other.manager._sessions:
                 session.awaited = None
         return datagram
 

@@ -162,7 +162,7 @@ def test_an_ike_sa_is_rekeyed_with_the_key_group_that_the_peer_insists_on():
     network, one, other = pair(hq(transforms=ours), branch(transforms=ours, start="answer"))
     network.start()
     network.run(5)
-    (session,) = other.manager._of_gateway["peer"]
+    (session,) = other.manager._sessions.of("peer")
     session.gateway = replace(session.gateway, transforms=session.gateway.transforms[1:])
     session.protection.transform = session.gateway.transforms[0]
     one.manager.rekey_ike("peer", network.now)
@@ -214,7 +214,7 @@ def test_what_waits_for_the_successor_leaves_after_the_answer_that_makes_it_know
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
     network.run(1)
-    session = other.manager._of_gateway["peer"][0]
+    session = other.manager._sessions.of("peer")[0]
     child = session.children[0]
     session.requests.add(Liveness(), network.now)
     session.requests.add(CreateChild(child.tunnel, child.sa.declared, child), network.now)
@@ -230,7 +230,7 @@ def test_the_last_words_of_an_ike_sa_are_not_taken_for_a_request_under_way():
                                settings=Settings(rekey_creator=(2, 2), rekey_other=(2, 2)))
     one.manager.initiate("peer", network.now)
     network.run(99.95)
-    one.manager._of_gateway["peer"][0].requests.add(Liveness(), network.now)
+    one.manager._sessions.of("peer")[0].requests.add(Liveness(), network.now)
     one.manager._peers["peer"].wanted = False
     network.tamper = lambda datagram: None if str(datagram.local.address) == BRANCH else datagram
     network.run(0.3)
@@ -249,9 +249,9 @@ def test_a_peer_that_deletes_what_it_never_had_makes_us_keep_little():
         spis = tuple((number << 8 | low).to_bytes(4, "big") for low in range(256))
         task = DeleteOffered(ProtocolId.ESP, 1)
         task._delete = Delete(ProtocolId.ESP, spis)
-        other.manager._of_gateway["peer"][0].requests.add(task, network.now)
+        other.manager._sessions.of("peer")[0].requests.add(task, network.now)
         network.run(0.1)
-    session = one.manager._of_gateway["peer"][0]
+    session = one.manager._sessions.of("peer")[0]
     assert session.requests.current is not None
     assert 0x13FF in session.deleted_ahead and len(session.deleted_ahead) <= 64
 

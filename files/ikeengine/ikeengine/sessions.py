@@ -1,0 +1,90 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The IKE SAs of a host, found by the SPIs of a message, by their gateway or by their child SAs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .ike.children import Child
+from .ike.session import IkeSession
+from .ike.state import State
+from .wire.header import Header
+
+#: Closed IKE SAs whose last answer is kept for a peer that did not get it.
+_CLOSED_KEPT = 256
+
+
+class Sessions:
+    """All that are not closed. A gateway has those that it made or that are authentic: a peer that only begins may be
+    anybody."""
+
+    def __init__(self) -> None:
+        self._by_spi: dict[bytes, IkeSession] = {}
+        self._of_gateway: dict[str, list[IkeSession]] = {}
+        self._last_exchanges: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_spi)
+
+    def __iter__(self) -> Iterator[IkeSession]:
+        """Each of them, even if some close meanwhile."""
+        return iter(list(self._by_spi.values()))
+
+    def add(self, session: IkeSession) -> None:
+        self._by_spi[session.own_spi] = session
+
+    def assign(self, session: IkeSession) -> None:
+        """Its gateway has it from now on, if it had it not yet."""
+        sessions = self._of_gateway.setdefault(session.name, [])
+        if session not in sessions:
+            sessions.append(session)
+
+    def remove(self, session: IkeSession) -> None:
+        """It has closed."""
+        self._by_spi.pop(session.own_spi, None)
+        if session.last_exchange is not None:
+            self._last_exchanges[session.own_spi] = session.last_exchange
+            if len(self._last_exchanges) > _CLOSED_KEPT:
+                del self._last_exchanges[next(iter(self._last_exchanges))]
+        sessions = self._of_gateway.get(session.name, [])
+        if session in sessions:
+            sessions.remove(session)
+
+    def meant(self, header: Header) -> IkeSession | None:
+        for spi in (header.spi_r, header.spi_i):
+            session = self._by_spi.get(spi)
+            if session is not None and session.is_meant(header):
+                return session
+        return None
+
+    def answer_of_closed(self, header: Header, request: bytes) -> tuple[bytes, ...] | None:
+        """The last answer of an IKE SA that has closed since, where its peer repeats the request."""
+        for spi in (header.spi_r, header.spi_i):
+            known, answer = self._last_exchanges.get(spi, (b"", ()))
+            if known == request:
+                return answer
+        return None
+
+    def of(self, gateway: str) -> Sequence[IkeSession]:
+        return self._of_gateway.get(gateway, ())
+
+    def established(self, gateway: str) -> list[IkeSession]:
+        return [row for row in self.of(gateway) if row.state is State.ESTABLISHED]
+
+    def live(self, gateway: str) -> IkeSession | None:
+        """The first that is established."""
+        return next(iter(self.established(gateway)), None)
+
+    def sibling(self, session: IkeSession) -> IkeSession | None:
+        """Another one with that peer that is up, or on its way out."""
+        return next((row for row in self.of(session.name) if row is not session
+                     and row.state in (State.ESTABLISHED, State.REPLACED)), None)
+
+    def children(self) -> Iterator[tuple[IkeSession, Child]]:
+        """Each child SA, with its IKE SA, even if some close meanwhile."""
+        for sessions in list(self._of_gateway.values()):
+            for session in list(sessions):
+                for child in list(session.children):
+                    yield session, child
