@@ -15,6 +15,7 @@ from ..ike.refusal import Refusal
 from ..negotiation.answers import several_groups
 from ..negotiation.ikev1_proposals import groups_offered, ike_offers, offer_ike
 from ..vpn.model import Mode
+from ..wire.payloads import require
 from ..wire.v1.constants import ExchangeType, NotifyType
 from ..wire.v1.identification import Identification
 from ..wire.v1.nonce import Nonce
@@ -50,7 +51,7 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     """The responder: message 1, and message 2 for it. Raises Refusal, WireError or InvalidKeyExchange."""
     payloads = received.in_clear
     session.spi_i = received.header.spi_i
-    theirs, offered = phase1.require(payloads, Identification), phase1.require(payloads, SecurityAssociation)
+    theirs, offered = require(payloads, Identification), require(payloads, SecurityAssociation)
     phase1.note_offer(session, offered, "message 1 of Aggressive Mode")
     session.account.presented = theirs.id_type, theirs.data
     candidates = phase1.find_candidates(session, Mode.AGGRESSIVE)
@@ -66,7 +67,7 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     phase1.take_choice(session, choice)
     session.phase1.sa_body = offered.encode_body()
     phase1.take_public_value(session, payloads, choice.transform)
-    session.nonce_i, session.nonce_r = phase1.require(payloads, Nonce).data, phase1.fresh_nonce(session)
+    session.nonce_i, session.nonce_r = require(payloads, Nonce).data, phase1.fresh_nonce(session)
     assert session.gateway is not None
     session.abilities = vendor_ids.read(payloads, nat_traversal=session.gateway.nat_traversal)
     key_exchange = phase1.own_key_exchange(session, choice.transform)
@@ -85,12 +86,12 @@ def take_answer(session: Ikev1Session, received: Received, now: float) -> None:
     payloads, gateway = received.in_clear, session.gateway
     assert gateway is not None
     session.spi_r = received.header.spi_r
-    phase1.take_answered_suite(session, phase1.require(payloads, SecurityAssociation))
+    phase1.take_answered_suite(session, require(payloads, SecurityAssociation))
     assert session.phase1.transform is not None
     phase1.take_public_value(session, payloads, session.phase1.transform)
-    session.nonce_r = phase1.require(payloads, Nonce).data
+    session.nonce_r = require(payloads, Nonce).data
     session.abilities = vendor_ids.read(payloads, nat_traversal=gateway.nat_traversal)
-    theirs = phase1.require(payloads, Identification)
+    theirs = require(payloads, Identification)
     session.protection = phase1.derive(session)
     phase1.check_peer(session, [gateway], payloads, theirs, now)
     phase1.take_path(session, payloads, received.datagram)

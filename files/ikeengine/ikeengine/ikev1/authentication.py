@@ -21,9 +21,10 @@ from ..negotiation.reasons import Reason
 from ..vpn import algorithms
 from ..vpn.algorithms import Authentication
 from ..vpn.model import CredentialMethod, Gateway
+from ..wire.payloads import all_of, first
 from ..wire.v1.certificate import Certificate, CertificateRequest
 from ..wire.v1.constants import AuthenticationMethod, CertificateEncoding, NotifyType
-from ..wire.v1.message import Payload, all_of, first
+from ..wire.v1.message import Payload
 from ..wire.v1.opaque import Hash, Signature
 
 #: HASH_I or HASH_R, of one end, under the PRF that it is to be made with.

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from ..crypto.errors import IntegrityError
 from ..negotiation.answers import no_transform, not_authentic, refused, refused_mode
 from ..negotiation.reasons import Reason
+from ..wire.payloads import all_of
 from ..wire.v1.constants import NotifyType, ProtocolId
 from ..wire.v1.delete import Delete
-from ..wire.v1.message import Chain, all_of
+from ..wire.v1.message import Chain
 from ..wire.v1.notify import Notify
 from . import deletion, liveness, phase1
 from .notifications import errors_in, notify_name

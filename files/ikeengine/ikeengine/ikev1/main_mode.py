@@ -16,6 +16,7 @@ from ..negotiation.answers import main_mode_without_address
 from ..negotiation.ikev1_proposals import ike_offers, offer_ike
 from ..vpn.model import CredentialMethod, Gateway, Mode, Transform
 from ..wire.errors import MalformedMessage
+from ..wire.payloads import require
 from ..wire.v1.constants import ExchangeType, NotifyType
 from ..wire.v1.identification import Identification
 from ..wire.v1.nonce import Nonce
@@ -44,7 +45,7 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     """The responder: message 1, and message 2 for it. It costs no exponentiation. Raises Refusal or WireError."""
     payloads = received.in_clear
     session.spi_i = received.header.spi_i
-    offered = phase1.require(payloads, SecurityAssociation)
+    offered = require(payloads, SecurityAssociation)
     phase1.note_offer(session, offered, "message 1 of Main Mode")
     session.candidates = _may_be_known_by_address(session, phase1.find_candidates(session, Mode.MAIN))
     choice = phase1.choose_gateway(session, offered, session.candidates)
@@ -70,7 +71,7 @@ def take_suite(session: Ikev1Session, received: Received, now: float) -> None:
     payloads = received.in_clear
     assert session.gateway is not None
     session.spi_r = received.header.spi_r
-    phase1.take_answered_suite(session, phase1.require(payloads, SecurityAssociation))
+    phase1.take_answered_suite(session, require(payloads, SecurityAssociation))
     session.abilities = vendor_ids.read(payloads, nat_traversal=session.gateway.nat_traversal)
     transform = _transform(session)
     session.nonce_i = phase1.fresh_nonce(session)
@@ -83,7 +84,7 @@ def take_key_exchange(session: Ikev1Session, received: Received, now: float) -> 
     """The responder: message 3, and message 4 for it."""
     payloads, transform = received.in_clear, _transform(session)
     phase1.take_public_value(session, payloads, transform)
-    session.nonce_i, session.nonce_r = phase1.require(payloads, Nonce).data, phase1.fresh_nonce(session)
+    session.nonce_i, session.nonce_r = require(payloads, Nonce).data, phase1.fresh_nonce(session)
     phase1.take_path(session, payloads, received.datagram)
     session.answer(received, [phase1.own_key_exchange(session, transform), Nonce(session.nonce_r),
                               *session.phase1.proven_by.request(), *phase1.announce_path(session)], Step.MAIN_5, now)
@@ -93,7 +94,7 @@ def take_answered_key_exchange(session: Ikev1Session, received: Received, now: f
     """The initiator: message 4, and message 5 for it."""
     payloads, transform = received.in_clear, _transform(session)
     phase1.take_public_value(session, payloads, transform)
-    session.nonce_r = phase1.require(payloads, Nonce).data
+    session.nonce_r = require(payloads, Nonce).data
     phase1.take_path(session, payloads, received.datagram)
     session.protection = phase1.derive(session)
     if session.nat_detected:
@@ -109,7 +110,7 @@ def take_identity(session: Ikev1Session, received: Received, now: float) -> None
         session.protection = phase1.derive(session)
     protection = session.protection
     chain = session.decrypted(received, protection.phase1)
-    theirs = phase1.require(chain.payloads, Identification)
+    theirs = require(chain.payloads, Identification)
     phase1.check_peer(session, _alike(session), chain.payloads, theirs, now)
     protection.accept(received.data, protection.phase1)
     session.heard(received.datagram, now)
@@ -136,7 +137,7 @@ def take_answered_identity(session: Ikev1Session, received: Received, now: float
     assert session.gateway is not None
     protection = session.protection
     chain = session.decrypted(received, protection.phase1)
-    theirs = phase1.require(chain.payloads, Identification)
+    theirs = require(chain.payloads, Identification)
     phase1.check_peer(session, [session.gateway], chain.payloads, theirs, now)
     protection.accept(received.data, protection.phase1)
     session.heard(received.datagram, now)

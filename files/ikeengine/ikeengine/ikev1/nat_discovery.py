@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from ..security_association import Datagram, SocketAddress
 from ..vpn.algorithms import Authentication
-from ..wire.v1.message import Payload, all_of
+from ..wire.payloads import all_of
+from ..wire.v1.message import Payload
 from ..wire.v1.opaque import NatDiscovery
 
 

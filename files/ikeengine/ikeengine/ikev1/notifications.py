@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..wire.payloads import all_of
 from ..wire.v1.constants import NotifyType
-from ..wire.v1.message import Payload, all_of
+from ..wire.v1.message import Payload
 from ..wire.v1.notify import Notify
 
 _FIRST_STATUS_TYPE = 16384

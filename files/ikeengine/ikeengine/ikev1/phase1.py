@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..crypto.isakmp_keys import isakmp_keys
 from ..crypto.key_exchange import KeyExchange
@@ -25,11 +25,11 @@ from ..negotiation.reasons import Reason
 from ..security_association import Datagram
 from ..vpn.algorithms import Authentication
 from ..vpn.model import CredentialMethod, Gateway, Mode, Transform
-from ..wire.errors import MalformedMessage
+from ..wire.payloads import all_of, require
 from ..wire.v1.attributes import decode_attributes, encode_attributes
 from ..wire.v1.constants import NotifyType
 from ..wire.v1.identification import Identification
-from ..wire.v1.message import Payload, all_of, first
+from ..wire.v1.message import Payload
 from ..wire.v1.notify import Notify
 from ..wire.v1.opaque import KeyExchange as KeyExchangePayload
 from ..wire.v1.security_association import SecurityAssociation
@@ -40,7 +40,6 @@ from .protection import Protection
 if TYPE_CHECKING:
     from .session import Ikev1Session
 
-_P = TypeVar("_P", bound=Payload)
 
 
 @dataclass(slots=True)
@@ -67,14 +66,6 @@ class Phase1:
 
 class NotProven(Refusal):
     """The peer did not show that it is who it says; or somebody else made the message, so it alone ends nothing."""
-
-
-def require(payloads: Sequence[Payload], kind: type[_P]) -> _P:
-    """The first payload of that kind; raises MalformedMessage where there is none."""
-    found = first(payloads, kind)
-    if found is None:
-        raise MalformedMessage(f"no {kind.__name__} payload")
-    return found
 
 
 def modes(gateway: Gateway) -> tuple[Mode, ...]:

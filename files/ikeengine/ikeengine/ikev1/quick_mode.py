@@ -47,17 +47,17 @@ from ..vpn.model import Expiration, Protocol, Route, Tunnel
 from ..vpn.selectors import Address, Selector
 from ..wire import payload_rules
 from ..wire.errors import MalformedMessage, WireError
+from ..wire.payloads import all_of, first, require
 from ..wire.v1.attributes import decode_attributes, encode_attributes
 from ..wire.v1.constants import ExchangeType, NotifyType
 from ..wire.v1.identification import Identification
-from ..wire.v1.message import Chain, Payload, all_of, first
+from ..wire.v1.message import Chain, Payload
 from ..wire.v1.nonce import Nonce
 from ..wire.v1.notify import Notify
 from ..wire.v1.opaque import KeyExchange as KeyExchangePayload
 from ..wire.v1.security_association import SecurityAssociation
 from .notifications import notify_name
 from .payload_rules import QUICK_MODE
-from .phase1 import require
 from .protection import check
 from .retransmission import Repeater
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..vpn.model import Gateway
+from ..wire.payloads import all_of
 from ..wire.v1.constants import EncapsulationMode
-from ..wire.v1.message import Payload, all_of
+from ..wire.v1.message import Payload
 from ..wire.v1.opaque import NatDiscovery, NatDiscoveryDraft, VendorId
 
 DEAD_PEER_DETECTION = bytes.fromhex("afcad71368a1f1c96b8696fc77570100")

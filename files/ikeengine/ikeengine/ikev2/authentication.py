@@ -30,8 +30,9 @@ from ..wire.authentication import Authentication, DigitalSignature
 from ..wire.certificate import Certificate, CertificateRequest
 from ..wire.constants import AuthMethod, CertificateEncoding, NotifyType
 from ..wire.identification import Identification
-from ..wire.message import Payload, all_of, notify
+from ..wire.message import Payload, notify
 from ..wire.notify import Notify
+from ..wire.payloads import all_of
 
 if TYPE_CHECKING:
     from .session import Ikev2Session

@@ -30,9 +30,10 @@ from ..wire import key_exchange as wire
 from ..wire.constants import NotifyType
 from ..wire.message import Payload
 from ..wire.notify import Notify
+from ..wire.payloads import require
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from ..wire.traffic_selectors import TrafficSelectorsInitiator, TrafficSelectorsResponder
-from .exchange import error_in, notify_name, require
+from .exchange import error_in, notify_name
 from .informational import DeleteOffered
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from ..wire.constants import ExchangeType, NotifyType
 from ..wire.message import Payload, notify
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
+from ..wire.payloads import require
 from .child_negotiation import AgreedChild, ChildOffer, grant
-from .exchange import Task, notify_name, require
+from .exchange import Task, notify_name
 from .followup_ke import FollowUp, await_it
 from .informational import DeleteChild
 

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..ike.refusal import Refusal
 from ..vpn.algorithms import KeyEncapsulation
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.errors import MalformedMessage
 from ..wire.key_exchange import KeyExchange
-from ..wire.message import Payload, first
+from ..wire.message import Payload
 from ..wire.notify import Notify
+from ..wire.payloads import require
 
 if TYPE_CHECKING:
     from .session import Ikev2Session
 
-_P = TypeVar("_P", bound=Payload)
 _FIRST_STATUS_TYPE = 16384
 
 
@@ -39,14 +39,6 @@ class Task(ABC):
 
     def abandoned(self, session: Ikev2Session, reason: str, now: float) -> None:  # noqa: B027 - most have nothing to undo
         """The session closes before an answer came."""
-
-
-def require(payloads: Sequence[Payload], kind: type[_P]) -> _P:
-    """The first payload of that kind; raises MalformedMessage where there is none."""
-    found = first(payloads, kind)
-    if found is None:
-        raise MalformedMessage(f"no {kind.__name__} payload")
-    return found
 
 
 def additional_data(payloads: Sequence[Payload], kem: KeyEncapsulation) -> bytes:

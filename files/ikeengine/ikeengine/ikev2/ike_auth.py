@@ -19,13 +19,14 @@ from ..vpn.model import Gateway, Ppk, Transform, Tunnel
 from ..wire.authentication import Authentication
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.identification import Identification, IdentificationInitiator, IdentificationResponder
-from ..wire.message import Payload, first, notify
+from ..wire.message import Payload, notify
 from ..wire.notify import Notify
+from ..wire.payloads import first, require
 from ..wire.security_association import SecurityAssociation
 from . import authentication, ppk
 from .child_negotiation import ChildOffer, grant
 from .create_child_sa import CreateChild
-from .exchange import Task, error_in, notify_name, require
+from .exchange import Task, error_in, notify_name
 from .exchange import answer as answer_to
 
 if TYPE_CHECKING:

@@ -26,12 +26,13 @@ from ..vpn.model import CredentialMethod, Transform
 from ..wire import key_exchange as wire
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.errors import MalformedMessage
-from ..wire.message import Message, Payload, all_of, notify
+from ..wire.message import Message, Payload, notify
 from ..wire.nonce import Nonce
 from ..wire.notify import Notify
+from ..wire.payloads import all_of, require
 from ..wire.security_association import SecurityAssociation
 from . import authentication, nat_detection, ppk
-from .exchange import Task, error_in, notify_name, require
+from .exchange import Task, error_in, notify_name
 from .ike_auth import IkeAuth
 from .intermediate import Additional, IkeIntermediate
 from .protection import Protection

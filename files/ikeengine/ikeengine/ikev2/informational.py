@@ -12,7 +12,8 @@ from ..ike.children import Child, ChildState
 from ..ike.state import State
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.delete import Delete
-from ..wire.message import Payload, all_of, notify
+from ..wire.message import Payload, notify
+from ..wire.payloads import all_of
 from .exchange import Task
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from ..security_association import Datagram, SocketAddress
 from ..wire.constants import NotifyType
-from ..wire.message import Payload, all_of
+from ..wire.message import Payload
 from ..wire.notify import Notify
+from ..wire.payloads import all_of
 
 
 @dataclass(frozen=True, slots=True)

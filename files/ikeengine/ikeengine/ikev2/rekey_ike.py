@@ -26,9 +26,10 @@ from ..wire import key_exchange as wire
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.message import Payload, notify
 from ..wire.nonce import Nonce
+from ..wire.payloads import require
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
 from .create_child_sa import CreateChild
-from .exchange import Task, error_in, notify_name, require
+from .exchange import Task, error_in, notify_name
 from .followup_ke import FollowUp, await_it
 from .informational import DeleteChild, DeleteIke
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..ike.refusal import Refusal
 from ..ike.state import State
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
-from ..wire.message import Payload, first
+from ..wire.message import Payload
+from ..wire.payloads import first
 from ..wire.security_association import SecurityAssociation
 from . import create_child_sa, followup_ke, ike_auth, informational, intermediate, rekey_ike
 

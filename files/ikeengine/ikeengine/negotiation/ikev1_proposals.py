@@ -26,7 +26,7 @@ from ..wire.v1.constants import (
     LifeType,
     ProtocolId,
 )
-from .ikev2_proposals import group_name
+from .ikev2_proposals import child_algorithms, group_name
 from .matching import AUTHENTICATION, ENCAPSULATION, ENCRYPTION, KEY_GROUP, METHOD, PROTOCOL, NoMatch, Offer, choose
 
 TUNNEL, UDP_TUNNEL = "tunnel", "tunnel in UDP"
@@ -227,15 +227,8 @@ def _ipsec_attributes(proposal: Proposal, group: KeyGroup | None, mode: int) -> 
 
 
 def _child_needs(proposal: Proposal, group: KeyGroup | None, modes: Sequence[int]) -> Offer:
-    needs: dict[str, tuple[str, ...]] = {PROTOCOL: (proposal.protocol.name,)}
-    if proposal.encryption is not None:
-        needs[ENCRYPTION] = (proposal.encryption.name,)
-    if proposal.authentication is not None:
-        needs[AUTHENTICATION] = (proposal.authentication.name,)
-    if group is not None:
-        needs[KEY_GROUP] = (group_name(group),)
-    needs[ENCAPSULATION] = tuple(_MODES[mode] for mode in modes)
-    return Offer(f"proposal {proposal.name}", needs)
+    encapsulation = tuple(_MODES[mode] for mode in modes)
+    return Offer(f"proposal {proposal.name}", {**child_algorithms(proposal, group), ENCAPSULATION: encapsulation})
 
 
 def _child_offer(proposal: wire.Proposal, transform: wire.Transform, *, bundled: bool) -> Offer:

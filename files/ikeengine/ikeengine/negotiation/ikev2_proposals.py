@@ -108,6 +108,18 @@ def ike_offers(transforms: Sequence[Transform]) -> list[Offer]:
     return [ike_needs(transform) for transform in transforms]
 
 
+def child_algorithms(proposal: Proposal, group: KeyGroup | None) -> dict[str, tuple[str, ...]]:
+    """What a Phase 2 proposal takes in either version of IKE."""
+    needs: dict[str, tuple[str, ...]] = {PROTOCOL: (proposal.protocol.name,)}
+    if proposal.encryption is not None:
+        needs[ENCRYPTION] = (proposal.encryption.name,)
+    if proposal.authentication is not None:
+        needs[AUTHENTICATION] = (proposal.authentication.name,)
+    if group is not None:
+        needs[KEY_GROUP] = (group_name(group),)
+    return needs
+
+
 def child_offers(proposals: Sequence[Proposal], group: KeyGroup | None, additional: KeyEncapsulation | None = None, *,
                  extended: bool) -> list[Offer]:
     return [child_needs(proposal, group, additional, extended=extended) for proposal in proposals]
@@ -117,13 +129,7 @@ def child_needs(proposal: Proposal, group: KeyGroup | None, additional: KeyEncap
                 extended: bool) -> Offer:
     """What a Phase 2 proposal takes, with ``group`` where the exchange carries a key exchange, ``additional`` where
     another follows. ``extended`` says that the data plane can do extended sequence numbers, which it then prefers."""
-    needs: dict[str, tuple[str, ...]] = {PROTOCOL: (proposal.protocol.name,)}
-    if proposal.encryption is not None:
-        needs[ENCRYPTION] = (proposal.encryption.name,)
-    if proposal.authentication is not None:
-        needs[AUTHENTICATION] = (proposal.authentication.name,)
-    if group is not None:
-        needs[KEY_GROUP] = (group_name(group),)
+    needs = child_algorithms(proposal, group)
     if additional is not None:
         needs[ADDITIONAL_KEY_EXCHANGE] = (additional.name,)
     needs[EXTENDED_SEQUENCE_NUMBERS] = (ON, OFF) if extended else (OFF,)

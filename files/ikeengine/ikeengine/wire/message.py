@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from struct import Struct
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from .authentication import Authentication
 from .certificate import Certificate, CertificateRequest
@@ -46,7 +46,6 @@ _KnownPayload: TypeAlias = (
     | Eap
 )
 Payload: TypeAlias = _KnownPayload | UnknownPayload
-_P = TypeVar("_P", bound=Payload)
 
 MAX_PAYLOADS = 128
 """Far above what any exchange needs: several certificates, and a notification per address of a peer."""
@@ -167,19 +166,6 @@ def without_encryption(data: bytes, encrypted: Encrypted, plaintext: bytes) -> b
     length = (start + size).to_bytes(4, "big")
     return b"".join((before[: HEADER_SIZE - 4], length, before[HEADER_SIZE : start + 2], size.to_bytes(2, "big"),
                      plaintext))
-
-
-def first(payloads: Iterable[Payload], cls: type[_P]) -> _P | None:
-    """The first payload of a class."""
-    for payload in payloads:
-        if isinstance(payload, cls):
-            return payload
-    return None
-
-
-def all_of(payloads: Iterable[Payload], cls: type[_P]) -> tuple[_P, ...]:
-    """All payloads of a class, in order."""
-    return tuple([payload for payload in payloads if isinstance(payload, cls)])
 
 
 def notify(payloads: Iterable[Payload], notify_type: int) -> Notify | None:

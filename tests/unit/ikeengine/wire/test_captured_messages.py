@@ -13,17 +13,16 @@ from ikeengine.wire.constants import AuthMethod, ExchangeType, IdType, NotifyTyp
 from ikeengine.wire.identification import IdentificationInitiator, IdentificationResponder
 from ikeengine.wire.key_exchange import KeyExchange
 from ikeengine.wire.message import (
-    all_of,
     decode_message,
     decode_payloads,
     encode_encrypted_prefix,
     encode_message,
     encode_payloads,
-    first,
     notify,
 )
 from ikeengine.wire.nonce import Nonce
 from ikeengine.wire.notify import Notify
+from ikeengine.wire.payloads import all_of, first
 from ikeengine.wire.security_association import (
     ProposalSubstructure,
     SecurityAssociation,

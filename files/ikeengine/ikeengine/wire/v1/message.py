@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from struct import Struct
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from ..errors import MalformedMessage, UnsupportedMajorVersion, WireError
 from ..header import HEADER_SIZE, Header, decode_header
@@ -40,7 +40,6 @@ _KnownPayload: TypeAlias = (
     | Fragment
 )
 Payload: TypeAlias = _KnownPayload | UnknownPayload
-_P = TypeVar("_P", bound=Payload)
 
 MAX_PAYLOADS = 128
 """Far above what any exchange needs: several certificates, and a vendor id for everything that a peer can do."""
@@ -136,16 +135,3 @@ def encode_message(*, cookie_i: bytes, cookie_r: bytes, exchange: int, flags: in
     first_payload, chain = encode_payloads(payloads)
     return encode_header(cookie_i=cookie_i, cookie_r=cookie_r, first_payload=first_payload, exchange=exchange,
                          flags=flags, message_id=message_id, body_size=len(chain)) + chain
-
-
-def first(payloads: Iterable[Payload], cls: type[_P]) -> _P | None:
-    """The first payload of a class."""
-    for payload in payloads:
-        if isinstance(payload, cls):
-            return payload
-    return None
-
-
-def all_of(payloads: Iterable[Payload], cls: type[_P]) -> tuple[_P, ...]:
-    """All payloads of a class, in order."""
-    return tuple([payload for payload in payloads if isinstance(payload, cls)])
