@@ -144,7 +144,11 @@ class RevocationList:
             self._verified_by = key.spki
 
     def revoked_at(self, serial: int) -> float | None:
-        """When the certificate of that number was revoked, or put on hold; None where it was not."""
+        """When the certificate of that number was revoked, or put on hold; None where it was not. Raises
+        CertificateError where the number is none that the list could have."""
+        if serial < 0:
+            raise CertificateError("a certificate has a negative serial number (RFC 5280 §4.1.2.2), which no "
+                                   "revocation list can be searched for")
         entry = self._parsed.get_revoked_certificate_by_serial_number(serial)
         return None if entry is None else unix_time(entry, "revocation_date")
 

@@ -334,6 +334,12 @@ def test_a_revoked_certificate(way):
     check(LEAF, (MIDDLE,), **{way: [revocation_list(MIDDLE, MIDDLE, ROOT)]})
 
 
+def test_no_list_can_speak_of_a_negative_serial_number():
+    listed = revocation_list_from_pem(revocation_list(MIDDLE, LEAF))
+    with pytest.raises(CertificateError, match="negative serial number"):
+        listed.revoked_at(-LEAF.certificate.serial_number)
+
+
 def test_a_revoked_authority():
     assert "certificate CN=middle, O=Example was revoked" in refusal(
         LEAF, (MIDDLE,), declared=[revocation_list(MIDDLE), revocation_list(ROOT, MIDDLE)])
