@@ -226,9 +226,9 @@ def _digests(declared: Declared, digest_key: bytes) -> dict[str, str]:
     gateways = declared.secrets.get("gateways", {})
     keys = {name: kept for name, kept in gateways.items() if isinstance(kept, Mapping)
             } if isinstance(gateways, Mapping) else {}
-    return {f"gateways[{name}].credential.{field}": "keyed digest " + keyed_digest(
-                {"method": kept.get("method"), field: secret}, digest_key)[:_SHOWN_DIGITS]
-            for name, kept in keys.items() for field, secret in kept.items() if field != "method"}
+    rows = ((f"gateways[{name}].credential.{field}", {"method": kept.get("method"), field: secret})
+            for name, kept in keys.items() for field, secret in kept.items() if field != "method")
+    return {path: f"keyed digest {keyed_digest(row, digest_key)[:_SHOWN_DIGITS]}" for path, row in rows}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

@@ -348,8 +348,8 @@ def test_cookies_expire():
 
 @case("{EN,SGW}.R.1.1.5-f", "COOKIE, then INVALID_KE_PAYLOAD, then the IKE SA, with one cookie", "2.6.1")
 def test_cookie_and_another_group():
-    bench = Bench(starts=False, network=COOKIES_AT_ONCE, transforms=(TRANSFORM, {**TRANSFORM, "name": "p1b",
-                                                                              "key_group": 14}))
+    bench = Bench(starts=False, network=COOKIES_AT_ONCE,
+                  transforms=(TRANSFORM, {**TRANSFORM, "name": "p1b", "key_group": 14}))
     peer = scripted(initiator=True)
     offers = sa(proposal((*SUITE[:3], (DH, 14, None), (DH, X25519, None))))
     wrong = [offers, ke(bytes(256), 14), nonce(peer.nonce_i)]

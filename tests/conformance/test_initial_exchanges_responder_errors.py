@@ -46,6 +46,7 @@ from tests.support.virtual_network import BRANCH
 
 # -------------------------------------------------------------------------------------- 1.1.8 errors
 
+
 @case("{EN,SGW}.R.1.1.8.1", "messages with an SPI that is no IKE SA's are dropped", "2.21.4")
 @pytest.mark.parametrize("wrong", [{"spi_i": b"wrongspi"}, {"spi_r": b"wrongspi"},
                                    {"spi_i": b"wrongspi", "spi_r": b"wrongspi"}, {"spi_r": NO_SPI}], ids=str)

@@ -108,9 +108,12 @@ def _identifiers(account: Account, gateway: Gateway | None) -> Json:
 
 
 def _offers(rows: Iterable[Offer]) -> list[Json]:
-    return [{"label": row.label, "offers": ", ".join(
-        _worded(kind, names) for kind, names in row.alternatives.items() if kind != PROTOCOL or names[0] != "IKE")}
-            for row in rows]
+    return [{"label": row.label, "offers": _in_words(row)} for row in rows]
+
+
+def _in_words(row: Offer) -> str:
+    return ", ".join(_worded(kind, names) for kind, names in row.alternatives.items()
+                     if kind != PROTOCOL or names[0] != "IKE")
 
 
 def _worded(kind: str, names: Sequence[str]) -> str:

@@ -151,7 +151,8 @@ def test_clear_text_from_outside_is_dropped(net):
     net["router"].ip("address add 10.2.0.99/32 dev lo")
     for target in ("10.1.0.1", "10.1.0.2"):
         assert net.ping("router", target, 2, "-I", "10.2.0.99") == 0
-    assert net["a"].run(["cat", "/proc/net/xfrm_stat"]).stdout.split("XfrmInTmplMismatch")[1].split()[0] == "4"
+    dropped = int(net["a"].run(["cat", "/proc/net/xfrm_stat"]).stdout.split("XfrmInTmplMismatch")[1].split()[0])
+    assert dropped >= 4, "both pings' requests, at least"
 
 
 def test_allocated_spis_become_inbound_states(net):

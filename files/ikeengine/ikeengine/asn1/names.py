@@ -73,7 +73,8 @@ def folded(name: bytes) -> Hashable:
 
 def same(left: bytes, right: bytes) -> bool:
     """What is no name at all is the same as none."""
-    return left == right or _folded(left) == _folded(right) is not None
+    folded_left = _folded(left)
+    return left == right or (folded_left is not None and folded_left == _folded(right))
 
 
 @lru_cache(_CACHED)

@@ -26,6 +26,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from cryptography.hazmat.primitives.asymmetric.dh import DHParameterNumbers, DHParameters, DHPublicNumbers
 
+
 def unix_time(holder: object, attribute: str) -> float | None:
     """A time of a certificate or a revocation list; older releases give it without its zone, which is UTC."""
     newer = f"{attribute}_utc"

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from .session import Ikev1Session
 
 
-
 @dataclass(slots=True)
 class Phase1:
     """What is forgotten once Phase 1 is over. ``sa_body`` is the initiator's SA payload as both hashes cover it."""

@@ -59,10 +59,11 @@ def group_name(group: KeyGroup) -> str:
 
 _ADDITIONAL = range(TransformType.ADDKE1, TransformType.ADDKE7 + 1)
 # The second to seventh additional key exchange have kinds of their own, since each is negotiated by itself (RFC 9370).
-_KINDS: dict[int, str] = {TransformType.ENCR: ENCRYPTION, TransformType.PRF: PRF, TransformType.INTEG: AUTHENTICATION,
-          TransformType.KE: KEY_GROUP, TransformType.ESN: EXTENDED_SEQUENCE_NUMBERS,
-          TransformType.ADDKE1: ADDITIONAL_KEY_EXCHANGE,
-          **{kind: f"{ADDITIONAL_KEY_EXCHANGE} {number}" for number, kind in enumerate(_ADDITIONAL, 1) if number > 1}}
+_KINDS: dict[int, str] = {
+    TransformType.ENCR: ENCRYPTION, TransformType.PRF: PRF, TransformType.INTEG: AUTHENTICATION,
+    TransformType.KE: KEY_GROUP, TransformType.ESN: EXTENDED_SEQUENCE_NUMBERS,
+    TransformType.ADDKE1: ADDITIONAL_KEY_EXCHANGE,
+    **{kind: f"{ADDITIONAL_KEY_EXCHANGE} {number}" for number, kind in enumerate(_ADDITIONAL, 1) if number > 1}}
 _PROTOCOL_FROM_WIRE = {row.value: row.name for row in (ProtocolId.IKE, ProtocolId.AH, ProtocolId.ESP)}
 _PROTOCOL_TO_WIRE = {name: number for number, name in _PROTOCOL_FROM_WIRE.items()}
 
