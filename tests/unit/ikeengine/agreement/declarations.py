@@ -222,10 +222,11 @@ def has_ah(both: Both) -> bool:
     return any(protocol_of(end, tunnel) is Protocol.AH for end in both.ends for tunnel in end["tunnels"])
 
 
-def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data]) -> Data:
+def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data],
+               protocols: Sequence[Protocol] = tuple(Protocol)) -> Data:
     """A tunnel under the end's gateway, with proposals of its own that differ from each other."""
     strict = end["policy"] == "strict"
-    protocol = draw.choices(tuple(Protocol), [8 if row is Protocol.ESP else 1 for row in tuple(Protocol)])[0]
+    protocol = draw.choices(protocols, [8 if row is Protocol.ESP else 1 for row in protocols])[0]
     rows = {members(row): row for row in (
         proposal(draw, end, strict, protocol) for _ in range(draw.choice((1, 1, 2, 4))))}
     own = [{"name": f"{name}-{number}", **row} for number, row in enumerate(rows.values())]

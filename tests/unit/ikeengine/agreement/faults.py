@@ -607,7 +607,8 @@ def each_side_narrower_at_another_end(draw: random.Random, both: Both, end: Data
 def _with_tunnels(draw: random.Random, both: Both, number: int) -> None:
     while len(both.left["tunnels"]) < number:
         index = len(both.left["tunnels"])
-        left = add_tunnel(draw, both.left, f"lan{index}", [declarations.route(draw, 200 + index, 6)])
+        left = add_tunnel(draw, both.left, f"lan{index}", [declarations.route(draw, 200 + index, 6)],
+                          (Protocol.ESP,) if both.public else tuple(Protocol))
         own = copy.deepcopy(declarations.proposals_of(both.left, left))
         both.right["proposals"] += own
         both.right["tunnels"].append({**copy.deepcopy(left), "gateway": _gateway(both.right)["name"],
