@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from ansible_collections.tandem.vpn.plugins.module_utils.control import ControlError
 
+from tests.interop.life import UP, come_back, live, up_from_ours, up_from_theirs
 from tests.interop.site import (
     CBC,
-    CHILDREN,
     OURS,
     THEIRS,
     Site,
@@ -47,76 +46,13 @@ def begin(site: Site, suite: Suite, mode: str, *, theirs: dict[str, Any] | None 
     site.ours.start(declaration(suite, **options))
 
 
-def up_from_ours(site: Site) -> None:
-    site.ours.ask("up", gateway="swan")
-
-
-def up_from_theirs(site: Site) -> None:
-    for child in CHILDREN:
-        site.theirs.initiate(child)
-
-
-UP: dict[str, Callable[[Site], None]] = {"ikeengine": up_from_ours, "strongSwan": up_from_theirs}
-
-
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("initiator", UP)
 @pytest.mark.parametrize("mode", [MAIN, AGGRESSIVE])
 def test_every_step_of_a_tunnels_life(site: Site, mode: str, initiator: str, suite: str) -> None:
-    chosen, up = SUITES[suite], UP[initiator]
-    begin(site, chosen, mode)
-
-    up(site)
-    begun = site.carries()
-    (ike,) = site.ours.gateway["ike"]
-    assert (ike["version"], ike["suite"], ike["initiator"]) == (1, chosen.ike, initiator == "ikeengine")
-    assert {near["esp"] for near, _far in begun.children} == {chosen.esp}
-
-    with site.traffic():
-        site.ours.ask("rekey", tunnel="lan")
-    ours = site.carries()
-    assert not ours.spis & begun.spis and ours.ike == begun.ike
-
-    with site.traffic():
-        for child in CHILDREN:
-            site.theirs.rekey(child=child)
-        # Of itself it would keep what it has rekeyed to the end of its life; we tell it to go.
-        eventually(lambda: not site.settled().spis & ours.spis, site.logs, seconds=20)
-    theirs = site.carries()
-    assert theirs.ike == begun.ike
-
-    with site.traffic():
-        site.ours.ask("rekey", gateway="swan")
-    ours = site.carries()
-    assert ours.ike != begun.ike and ours.spis == theirs.spis
-
-    with site.traffic():
-        site.theirs.rekey(ike="tandem")
-        eventually(lambda: site.settled().ike != ours.ike, site.logs, seconds=20)
-    theirs = site.carries()
-    assert theirs.spis == ours.spis
-
-    site.ours.ask("rekey", tunnel="lan")
-    assert not site.carries().spis & theirs.spis
-
-    for child in CHILDREN:
-        site.theirs.terminate(child=child)
-    up(site)
-    before = site.carries()
-    assert before.ike == theirs.ike
-    site.ours.ask("down", tunnel="lan")
-    site.settled(routes=0)
-    site.ours.ask("up", tunnel="lan")
-    assert site.carries().ike == before.ike
-
-    site.theirs.terminate(ike="tandem")
-    up(site)
-    assert site.carries().ike != before.ike
-    site.ours.ask("down", gateway="swan")
-    eventually(lambda: not site.theirs.list_sas(), site.logs)
-    up_from_ours(site)
-    site.carries()
-    assert "Traceback" not in site.ours.log
+    begin(site, SUITES[suite], mode)
+    live(site, SUITES[suite], initiator, version=1)
+    come_back(site)
 
 
 @pytest.mark.parametrize("mode", [MAIN, AGGRESSIVE])
