@@ -35,17 +35,16 @@ def memory_kib(pid: int) -> int:
     return int(re.search(r"^Pss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
 
 
-class Ours:
-    """ikeengine with a gateway declared for every spoke, and its userspace data plane."""
+class Ikeengine:
+    """Our daemon with what ``declaration`` and ``secrets`` say."""
 
     name = "ours"
 
-    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, spokes: Iterable[int]) -> None:
+    def __init__(self, namespace: Namespace, directory: Path, declaration: hub.Json, secrets: hub.Json) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        numbers = list(spokes)
         words = [*namespace.entry, sys.executable, "-m", "ikeengine"]
-        for name, data in (("declaration", hub.hub(suite, numbers)), ("secrets", hub.keys(numbers))):
+        for name, data in (("declaration", declaration), ("secrets", secrets)):
             (directory / f"{name}.json").write_text(json.dumps(data))
             words += [f"--{name}", str(directory / f"{name}.json")]
         self._control = directory / "control.sock"
@@ -59,7 +58,7 @@ class Ours:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                self._status()
+                self.ask("status")
                 return self._process.pid
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
@@ -72,21 +71,33 @@ class Ours:
 
     def children(self) -> int:
         """How many child SAs it holds."""
-        return sum(len(route["sas"]) for tunnel in self._status()["tunnels"] for route in tunnel["routes"])
+        return sum(len(route["sas"]) for tunnel in self.ask("status")["tunnels"] for route in tunnel["routes"])
 
     def counters(self) -> hub.Json:
         """What it has received and dropped so far."""
-        counters: hub.Json = self._status()["counters"]
+        counters: hub.Json = self.ask("status")["counters"]
         return counters
 
-    def _status(self) -> hub.Json:
+    def ask(self, command: str, **arguments: object) -> hub.Json:
+        """The result of a command of the control protocol. Raises RuntimeError with the daemon's reason."""
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self._control))
             stream = control.makefile("rwb")
-            stream.write(b'{"version": 1, "command": "status"}\n')
+            stream.write(json.dumps({"version": 1, "command": command, **arguments}).encode() + b"\n")
             stream.flush()
-            status: hub.Json = json.loads(stream.readline())["result"]
-        return status
+            answer: hub.Json = json.loads(stream.readline())
+        if not answer["ok"]:
+            raise RuntimeError(answer["error"]["message"])
+        result: hub.Json = answer["result"]
+        return result
+
+
+class Ours(Ikeengine):
+    """With a gateway declared for every spoke, and its userspace data plane."""
+
+    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, spokes: Iterable[int]) -> None:
+        numbers = list(spokes)
+        super().__init__(namespace, directory, hub.hub(suite, numbers), hub.keys(numbers))
 
 
 class Theirs:

@@ -59,12 +59,13 @@ class Charon:
     `kernel` names its data plane, KERNEL or LIBIPSEC. `directory` keeps its configuration, log and socket; its path
     is short enough for a socket's (100 octets). `level` is its log level, -1 for none, and `detail` that of IKE and
     configuration: 4 shows keys.
-    `settings` are further lines of its section in strongswan.conf.
+    `settings` are further lines of its section in strongswan.conf, and `loaded` its plugins: the first that has an
+    algorithm serves it.
     """
 
     def __init__(
         self, namespace: Namespace, directory: Path, *, kernel: str = LIBIPSEC, level: int = 1, detail: int = 2,
-        settings: str = "",
+        settings: str = "", loaded: str = LOADED,
     ) -> None:
         self.namespace = namespace
         self.directory = directory
@@ -72,6 +73,7 @@ class Charon:
         self.level = level
         self.detail = detail
         self.settings = settings
+        self.loaded = loaded
 
     @property
     def pid(self) -> int:
@@ -96,7 +98,7 @@ class Charon:
         (self.directory / "strongswan.conf").write_text(
             STRONGSWAN_CONF.format(
                 directory=self.directory,
-                loaded=LOADED.format(kernel=self.kernel),
+                loaded=self.loaded.format(kernel=self.kernel),
                 level=self.level,
                 detail=self.detail,
                 settings=self.settings,
