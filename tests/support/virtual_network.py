@@ -131,6 +131,8 @@ class VirtualNetwork:
         self._spis = itertools.count(0xC0000001)
         self._reqids: dict[tuple[str, Route], int] = {}
         self.tamper: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
+        #: Called after everything that happens, for what has to hold at every moment.
+        self.watch: Callable[[], None] = lambda: None
         self._encapsulate, self._extended, self._settings = encapsulate, extended, settings or Settings()
         self.ends = {address: self.end(row, address) for address, row in sides.items()}
 
@@ -166,6 +168,7 @@ class VirtualNetwork:
                 if kept is not None:
                     self._fly(kept)
             end.take_events()
+        self.watch()
 
     def _fly(self, datagram: Datagram) -> None:
         faults = self.faults if self.now < self.faults.until else Faults()
