@@ -9,7 +9,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 
 .NOTPARALLEL:
-.PHONY: help check demo demo-shell demo-down test interop fuzz lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply bench-handshake bench-dataplane
+.PHONY: help check demo demo-shell demo-down test interop fuzz lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply bench-handshake bench-dataplane bench-scale
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,7 +35,7 @@ interop: check system-packages-test venv dev-path ## strongSwan as the peer: the
 fuzz: venv ## a million hostile inputs, led by coverage; what they found stays in build/fuzz
 	@$(BIN)/python -m tests.fuzz --inputs 1000000
 
-bench: bench-validate bench-apply bench-handshake bench-dataplane ## every benchmark; figures go to build/bench
+bench: bench-validate bench-apply bench-handshake bench-dataplane bench-scale ## every benchmark; figures go to build/bench
 
 bench-validate: venv ## both ends of 499,500 tunnels held against each other
 	@$(BIN)/python bench/validate.py
@@ -48,6 +48,9 @@ bench-handshake: check system-packages-test venv ## CPU time and memory of a res
 
 bench-dataplane: check system-packages-test venv ## what a userspace tunnel carries, beside strongSwan's
 	@$(BIN)/python bench/dataplane.py
+
+bench-scale: check system-packages-test venv ## a thousand peers on one daemon
+	@$(BIN)/python bench/scale.py
 
 lint: venv collection dev-path ## the linters alone
 	@$(BIN)/pytest tests/lint

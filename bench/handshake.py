@@ -15,14 +15,10 @@ rounds, in milliseconds for a handshake and KiB for an IKE SA with its child.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -30,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
 from bench import hub, record  # noqa: E402
+from bench.bed import Bed, Load  # noqa: E402
 from bench.responders import Ours, Theirs, cpu_seconds, memory_kib  # noqa: E402
-from tests.testbed.network import Namespace, ip, tidy  # noqa: E402
+from tests.testbed.network import Namespace  # noqa: E402
 
 HANDSHAKES, WARM_UP, ROUNDS = 2000, 100, 5
 SUITES = (hub.Suite("modp2048", 14), hub.Suite("x25519", 31), hub.Suite("ecp256", 19),
@@ -45,55 +42,6 @@ USED = {
               f"kernel-libipsec; {' '.join(Theirs.settings.split())}; all of its 16 threads, and the plugins of "
               f"tests/testbed/strongswan in that order, which cost it least",
 }
-
-
-class Bed:
-    """Two namespaces joined by a cable: the hub's, and one that has every spoke's address."""
-
-    def __init__(self) -> None:
-        self.hub, self.spokes = (Namespace(f"bench{os.getpid()}{end}") for end in ("hub", "load"))
-
-    def __enter__(self) -> Bed:
-        for namespace in (self.hub, self.spokes):
-            namespace.create()
-        ip(f"link add cable netns {self.hub.name} type veth peer name cable netns {self.spokes.name}")
-        self.hub.ip(f"address add {hub.HUB}/24 dev cable", "link set cable up",
-                    *(f"route add {network} via 192.0.2.2" for network in (hub.SPOKES, hub.NOWHERE)),
-                    f"address add {hub.LAN.replace('.0/', '.1/')} dev lo")
-        self.spokes.ip("address add 192.0.2.2/24 dev cable", "link set cable up",
-                       f"route add local {hub.SPOKES} dev lo")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for namespace in (self.hub, self.spokes):
-            namespace.delete()
-        tidy()
-
-
-class Initiator:
-    """The load initiator as a process; the options are further fields of `bench.load.Load`."""
-
-    def __init__(self, bed: Bed, suite: hub.Suite, spokes: int, **options: float) -> None:
-        self._process = subprocess.Popen([*bed.spokes.entry, sys.executable, "-m", "bench.load"], cwd=ROOT, text=True,
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._ask(json.dumps({"suite": asdict(suite), "spokes": spokes, **options}))
-
-    def bring_up(self, count: int) -> float:
-        """So many more spokes; returns the seconds that it took."""
-        return float(json.loads(self._ask(str(count)))["seconds"])
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _ask(self, line: str) -> str:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit("the load initiator gave up: see above")
-        return answer
 
 
 @contextmanager
@@ -110,7 +58,7 @@ def measure(bed: Bed, make: Make, suite: hub.Suite, handshakes: int) -> dict[str
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         responder = make(bed.hub, Path(folder), suite, range(1, WARM_UP + handshakes + 1))
         with _running(responder) as pid:
-            initiator = Initiator(bed, suite, WARM_UP + handshakes)
+            initiator = Load(bed, suite, WARM_UP + handshakes)
             try:
                 initiator.bring_up(WARM_UP)
                 before, memory = cpu_seconds(pid), memory_kib(pid)

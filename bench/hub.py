@@ -15,7 +15,7 @@ SPOKES = "10.128.0.0/16"
 NOWHERE = "10.129.0.0/16"
 """Where spokes from number 65,537 on would be: nobody receives what is sent there."""
 PSK = "correct horse battery staple 2718"
-LAN = "10.1.0.0/24"
+LAN, OTHER_LAN = "10.1.0.0/24", "10.1.1.0/24"
 LANS = "10.64.0.0/16"
 """Each spoke has one address of it behind itself."""
 _FIRST_SPOKE, _FIRST_LAN = 0x0A800000, 0x0A400000
@@ -45,16 +45,16 @@ def address(spoke: int) -> str:
     return _dotted(_FIRST_SPOKE + spoke)
 
 
-def hub(suite: Suite, spokes: Iterable[int]) -> Json:
-    """The hub's declaration: a gateway for each spoke, which only answers."""
+def hub(suite: Suite, spokes: Iterable[int], start: str = "answer") -> Json:
+    """The hub's declaration: a gateway for each spoke."""
     return _declared("hub", suite, [(f"spoke{number}", HUB, address(number), LAN, _lan(number))
-                                    for number in spokes])
+                                    for number in spokes], start)
 
 
 def load(suite: Suite, spokes: Iterable[int]) -> Json:
     """All spokes in one declaration, as no host has it: the local addresses of its gateways are many."""
     return _declared("load", suite, [(f"spoke{number}", address(number), HUB, _lan(number), LAN)
-                                     for number in spokes])
+                                     for number in spokes], "answer")
 
 
 def keys(spokes: Iterable[int]) -> Json:
@@ -103,7 +103,7 @@ def _lan(spoke: int) -> str:
     return f"{_dotted(_FIRST_LAN + spoke)}/32"
 
 
-def _declared(site: str, suite: Suite, rows: list[tuple[str, str, str, str, str]]) -> Json:
+def _declared(site: str, suite: Suite, rows: list[tuple[str, str, str, str, str]], start: str) -> Json:
     return {
         "version": 1, "site": {"name": site},
         "transforms": [{"name": "p1", "authentication": "SHA2-256", "encryption": "AES-256",
@@ -111,7 +111,7 @@ def _declared(site: str, suite: Suite, rows: list[tuple[str, str, str, str, str]
         "proposals": [{"name": "p2", "protocol": "ESP", "encryption": "AES-256", "authentication": "SHA2-256"}],
         "gateways": [{"name": name, "ike_version": suite.version, "credential": {"method": "psk"},
                       "endpoints": [{"local": {"address": local}, "remote": {"address": remote}}],
-                      "transforms": ["p1"], "start": "answer"} for name, local, remote, _here, _there in rows],
+                      "transforms": ["p1"], "start": start} for name, local, remote, _here, _there in rows],
         "tunnels": [{"name": f"to-{name}", "gateway": name, "proposals": ["p2"], "dataplane": "userspace",
                      "pfs": {"enabled": False}, "routes": [{"local": here, "remote": there}]}
                     for name, _local, _remote, here, there in rows],

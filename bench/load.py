@@ -1,11 +1,12 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The load initiator: every spoke of a hub in one process, by the daemon's own sessions, without a data plane.
+"""The load: every spoke of a hub in one process, by the daemon's own sessions, without a data plane.
 
 It is started in a network namespace that has the spokes' addresses. Standard input has a line of JSON, the fields of
-``Load``; then "ready" is printed, and for each further line of input some spokes are brought up, which is answered by
-a line of JSON with the seconds that it took. All spokes show one public value of a key group, to keep this end cheap.
+``Load``; then "ready" is printed. A further line ``begin NUMBER`` has so many spokes begin, ``await NUMBER`` waits for
+the hub to begin; when so many more are up, a line of JSON says how many seconds that took, and what the machine's
+monotonic clock showed then. All spokes show one public value of a key group, to keep this end cheap.
 """
 
 from __future__ import annotations
@@ -67,13 +68,15 @@ class Load:
         print("ready", flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             began = time.monotonic()
-            await self._bring_up(int(line))
-            print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
+            order, number = line.split()
+            await self._come_up(int(number), begun_here=order == "begin")
+            ended = time.monotonic()
+            print(json.dumps({"seconds": ended - began, "ended": ended}), flush=True)
 
-    async def _bring_up(self, count: int) -> None:
+    async def _come_up(self, count: int, *, begun_here: bool) -> None:
         self._ended = self._loop.create_future()
-        self._goal = self._up + count
-        self._begin = count
+        self._goal += count
+        self._begin = count if begun_here else 0
         self._pump()
         async with asyncio.timeout(self.limit):
             await self._ended

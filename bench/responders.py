@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench import hub
@@ -40,10 +40,12 @@ class Ikeengine:
 
     name = "ours"
 
-    def __init__(self, namespace: Namespace, directory: Path, declaration: hub.Json, secrets: hub.Json) -> None:
+    def __init__(self, namespace: Namespace, directory: Path, declaration: hub.Json, secrets: hub.Json,
+                 program: Sequence[str] = ("-m", "ikeengine")) -> None:
+        """``program`` is what Python runs."""
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        words = [*namespace.entry, sys.executable, "-m", "ikeengine"]
+        words = [*namespace.entry, sys.executable, *program]
         for name, data in (("declaration", declaration), ("secrets", secrets)):
             (directory / f"{name}.json").write_text(json.dumps(data))
             words += [f"--{name}", str(directory / f"{name}.json")]
@@ -52,14 +54,24 @@ class Ikeengine:
 
     def start(self) -> int:
         """The process that serves. Raises RuntimeError with its log."""
+        pid = self.begin()
+        self.wait()
+        return pid
+
+    def begin(self) -> int:
+        """The process that will serve."""
         self._control.unlink(missing_ok=True)
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(self._words, cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self._process.pid
+
+    def wait(self) -> None:
+        """Until it answers. Raises RuntimeError with its log."""
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
                 self.ask("status")
-                return self._process.pid
+                return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"ikeengine did not start:\n{(self._directory / 'log').read_text()}") from None
@@ -95,9 +107,17 @@ class Ikeengine:
 class Ours(Ikeengine):
     """With a gateway declared for every spoke, and its userspace data plane."""
 
-    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, spokes: Iterable[int]) -> None:
+    def __init__(self, namespace: Namespace, directory: Path, suite: hub.Suite, spokes: Iterable[int], *,
+                 start: str = "answer", program: Sequence[str] = ("-m", "ikeengine")) -> None:
         numbers = list(spokes)
-        super().__init__(namespace, directory, hub.hub(suite, numbers), hub.keys(numbers))
+        self._declared, self._keys = hub.hub(suite, numbers, start), hub.keys(numbers)
+        super().__init__(namespace, directory, self._declared, self._keys, program)
+
+    def reload(self, changed: int) -> hub.Json:
+        """Have the first ``changed`` tunnels' routes begin at another network of ours; returns what came of it."""
+        for tunnel in self._declared["tunnels"][:changed]:
+            tunnel["routes"][0]["local"] = hub.OTHER_LAN
+        return self.ask("reload", declaration=self._declared, secrets=self._keys)
 
 
 class Theirs:

@@ -31,21 +31,26 @@ class Change:
 
 def difference(old: Side, new: Side) -> Change:
     gateways = {row.name: row for row in new.gateways}
-    closing = tuple(row.name for row in old.gateways
-                    if row.name not in gateways or _negotiated(row) != _negotiated(gateways[row.name]))
+    closing = tuple(row.name for row in old.gateways if not _goes_on(row, gateways.get(row.name)))
     tunnels = {row.name: row for row in new.tunnels}
     routes = tuple((tunnel, route) for tunnel in old.tunnels if tunnel.gateway not in closing
                    for route in tunnel.routes if not keeps(tunnel, route, tunnels.get(tunnel.name)))
     before = {("gateway", row.name): row for row in old.gateways} | {("tunnel", row.name): row for row in old.tunnels}
     after = {("gateway", row.name): row for row in new.gateways} | {("tunnel", row.name): row for row in new.tunnels}
+    both = after.keys() & before.keys()
+    changed = {key for key in both if after[key] != before[key]}
     return Change(closing, routes, ReloadResult(
         added=_names(after.keys() - before.keys()), removed=_names(before.keys() - after.keys()),
-        changed=_names({key for key in after.keys() & before.keys() if after[key] != before[key]}),
-        unchanged=_names({key for key in after.keys() & before.keys() if after[key] == before[key]})))
+        changed=_names(changed), unchanged=_names(both - changed)))
 
 
 def _names(keys: set[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(" ".join(key) for key in sorted(keys))
+
+
+def _goes_on(gateway: Gateway, new: Gateway | None) -> bool:
+    """Whether its IKE SAs may stay."""
+    return new is not None and (gateway == new or _negotiated(gateway) == _negotiated(new))
 
 
 def _negotiated(gateway: Gateway) -> Gateway:
@@ -56,4 +61,5 @@ def _negotiated(gateway: Gateway) -> Gateway:
 
 def keeps(tunnel: Tunnel, route: Route, new: Tunnel | None) -> bool:
     """Whether the route's child SAs may stay: it is still declared, under the same terms."""
-    return new is not None and route in new.routes and replace(tunnel, routes=()) == replace(new, routes=())
+    return new is not None and route in new.routes and (
+        tunnel == new or replace(tunnel, routes=()) == replace(new, routes=()))

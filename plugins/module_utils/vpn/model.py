@@ -332,13 +332,14 @@ class Side:
     shared_transforms: tuple[Transform, ...] = ()
     transforms: tuple[Transform, ...] = field(default=(), compare=False)
     proposals: tuple[Proposal, ...] = field(default=(), compare=False)
+    _by_name: dict[str, Gateway] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {row.name: row for row in self.gateways})
 
     def gateway(self, name: str) -> Gateway:
         """Raises KeyError."""
-        for gateway in self.gateways:
-            if gateway.name == name:
-                return gateway
-        raise KeyError(name)
+        return self._by_name[name]
 
     def tunnels_by_gateway(self) -> dict[str, tuple[Tunnel, ...]]:
         """The tunnels of each gateway that has some."""

@@ -17,7 +17,7 @@ import pytest
 from ikeengine.vpn import declaration
 
 from bench import hub
-from bench.handshake import Bed, Initiator
+from bench.bed import Bed, Load
 from bench.responders import Ours, cpu_seconds, memory_kib
 from tests.support.virtual_network import VirtualNetwork
 from tests.testbed import CHECKOUT
@@ -38,7 +38,7 @@ def test_ten_thousand_first_messages_a_second_keep_no_honest_peer_out(tmp_path: 
     with Bed() as bed:
         ours = Ours(bed.hub, tmp_path, SUITE, [*range(1, HONEST + 1), *FORGED])
         pid = ours.start()
-        honest = Initiator(bed, SUITE, HONEST, window=HONEST)
+        honest = Load(bed, SUITE, HONEST, window=HONEST)
         try:
             argv = [*bed.spokes.entry, sys.executable, "-m", "tests.integration.daemon.half_open_flood"]
             flood = subprocess.Popen(argv, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
