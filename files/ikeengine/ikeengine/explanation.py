@@ -100,7 +100,9 @@ def _failure(reason: Reason | None, notify: str | None) -> Json | None:
 
 def _identifiers(account: Account, gateway: Gateway | None) -> Json:
     """What the peer says that either end is, beside what we say."""
-    pair = gateway.endpoints[0] if gateway else None
+    pair = account.pair
+    if pair is None and gateway is not None:  # it did not come so far
+        pair = next(iter(gateway.pairs_between(account.local.address, account.remote.address)), gateway.endpoints[0])
     return {"presented": identities.text(*account.presented) if account.presented else None,
             "expected": identities.words(pair.remote.identity) if pair else None,
             "asked": identities.text(*account.asked) if account.asked else None,

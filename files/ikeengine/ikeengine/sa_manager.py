@@ -299,10 +299,10 @@ class IkeSaManager:
         return self._reqid(tunnel, route)
 
     def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
-        found = self._by_remote.get(remote, []) + self._by_remote.get(None, [])
-        return [peer.gateway for peer in found
+        found = {peer.gateway.name: peer for address in (remote, None) for peer in self._by_remote.get(address, ())}
+        return [peer.gateway for peer in found.values()
                 if not peer.refused and peer.gateway.version is version
-                and peer.gateway.endpoints[0].local.address in (None, local)]
+                and peer.gateway.pairs_between(local, remote)]
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
         peer = self._peers.get(gateway)
@@ -424,7 +424,7 @@ class IkeSaManager:
             return Reason(f"no local address leads to {remote}")
         kind = _KINDS[peer.gateway.version]
         session = kind(self, initiator=True, gateway=peer.gateway, now=now,
-                       local=SocketAddress(local, IKE_PORT), remote=SocketAddress(remote, IKE_PORT))
+                       local=SocketAddress(local, IKE_PORT), remote=SocketAddress(remote, IKE_PORT), pair=pair)
         self._sessions.add(session)
         self._sessions.assign(session)
         self.remember(session.account, peer.gateway.name)
@@ -500,7 +500,8 @@ class IkeSaManager:
         self._tunnels = {name: tunnels.get(name, ()) for name in peers}
         self._by_remote = {}
         for peer in peers.values():
-            self._by_remote.setdefault(peer.gateway.endpoints[0].remote.address, []).append(peer)
+            for address in dict.fromkeys(pair.remote.address for pair in peer.gateway.endpoints):
+                self._by_remote.setdefault(address, []).append(peer)
         for name, peer in peers.items():
             for session in self._sessions.of(name):
                 session.gateway = peer.gateway

@@ -241,6 +241,11 @@ class Gateway:
     def method(self) -> CredentialMethod:
         return self.credential.method
 
+    def pairs_between(self, local: Address, remote: Address) -> tuple[EndpointPair, ...]:
+        """The endpoint pairs by which a peer at the address ``remote`` may reach us at ``local``."""
+        return tuple(pair for pair in self.endpoints
+                     if pair.local.address in (None, local) and pair.remote.address in (None, remote))
+
     @property
     def shares_transforms(self) -> bool:
         """Whether its Phase 1 transforms are those that a site's IKEv2 peers with a dynamic address share."""

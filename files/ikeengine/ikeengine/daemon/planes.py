@@ -14,10 +14,14 @@ from ipaddress import IPv4Address, IPv6Address
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Protection
 from ..ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
 from ..security_association import ChildSa, NoSpi, SocketAddress
-from ..vpn.model import DataPlaneChoice, Gateway, Protocol, Route, Side, Tunnel
+from ..vpn.model import DataPlaneChoice, EndpointPair, Gateway, Protocol, Route, Side, Tunnel
 from ..vpn.selectors import Address
 
 KERNEL = DataPlaneChoice.KERNEL.value
+_ACROSS_PLANES = (
+    "tunnel {tunnel}: data plane: its gateway has endpoints of both address families, of which one is the kernel's "
+    "and the other userspace's: a tunnel has one data plane, whichever endpoints are in use. Set dataplane to kernel, "
+    "or to userspace, in all tunnels")
 _REQIDS = 2**20 - 1  # as many as a kernel data plane sets apart for us
 
 
@@ -45,7 +49,7 @@ class Plan:
 
     def kernel_has_port(self, version: int) -> bool:
         """Whether the kernel is to take ESP in UDP from the NAT traversal port of that address family."""
-        return any(self.planes[tunnel.name] == KERNEL and _version(self.side.gateway(tunnel.gateway)) == version
+        return any(self.planes[tunnel.name] == KERNEL and version in _versions(self.side.gateway(tunnel.gateway))
                    for tunnel in self.side.tunnels)
 
 
@@ -109,22 +113,27 @@ class DataPlanes:
     def _ports_in_use(self, side: Side) -> dict[int, bool]:
         """By address family: whether the kernel has the NAT traversal port, for tunnels that stay as they are."""
         old = {tunnel.name: tunnel for tunnel in self._plan.side.tunnels}
-        return {_version(side.gateway(tunnel.gateway)): self._plan.planes[tunnel.name] == KERNEL
+        return {version: self._plan.planes[tunnel.name] == KERNEL
                 for tunnel in side.tunnels
-                if tunnel.name in old and old[tunnel.name].dataplane is tunnel.dataplane}
+                if tunnel.name in old and old[tunnel.name].dataplane is tunnel.dataplane
+                for version in _versions(side.gateway(tunnel.gateway))}
 
     def _chosen(self, side: Side, ports: Mapping[int, bool]) -> dict[str, str]:
         taken = dict(ports)
         planes: dict[str, str] = {}
         reasons: list[str] = []
         for tunnel in sorted(side.tunnels, key=lambda tunnel: tunnel.dataplane is DataPlaneChoice.AUTO):
-            version = _version(side.gateway(tunnel.gateway))
+            versions = _versions(side.gateway(tunnel.gateway))
+            holders = {taken[version] for version in versions if version in taken}
+            if len(holders) > 1:
+                reasons.append(_ACROSS_PLANES.format(tunnel=tunnel.name))
+                continue
             try:
-                planes[tunnel.name] = self._choose(tunnel, taken.get(version))
+                planes[tunnel.name] = self._choose(tunnel, holders.pop() if holders else None)
             except DataPlaneError as error:
                 reasons.append(str(error))
             else:
-                taken[version] = planes[tunnel.name] == KERNEL
+                taken |= dict.fromkeys(versions, planes[tunnel.name] == KERNEL)
         if reasons:
             raise Unservable(tuple(reasons))
         return planes
@@ -276,15 +285,21 @@ class DataPlanes:
             self._live.pop(name).stop(keep_protection=False)
 
 
-def _version(gateway: Gateway) -> int:
-    """The address family of a gateway's outer addresses: 4 or 6."""
-    pair = gateway.endpoints[0]
+def _version(pair: EndpointPair) -> int:
+    """The address family of an endpoint pair's outer addresses: 4 or 6."""
     return next((end.address.version for end in (pair.local, pair.remote) if end.address is not None), 4)
 
 
+def _versions(gateway: Gateway) -> frozenset[int]:
+    """Those of all its endpoint pairs: any may come into use."""
+    return frozenset(map(_version, gateway.endpoints))
+
+
 def _protection(gateway: Gateway, tunnel: Tunnel, route: Route, reqid: int) -> Protection:
+    """It keeps the route's packets, which know no outer addresses, out of the clear; of these the first endpoint pair's
+    stand in it until there is an SA, which has its own."""
     pair = gateway.endpoints[0]
-    anywhere: Address = IPv4Address(0) if _version(gateway) == 4 else IPv6Address(0)
+    anywhere: Address = IPv4Address(0) if _version(pair) == 4 else IPv6Address(0)
     return Protection(tunnel.name, route, reqid, tunnel.proposals[0].protocol, pair.local.address or anywhere,
                       pair.remote.address or anywhere)
 

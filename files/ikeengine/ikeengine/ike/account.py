@@ -17,7 +17,7 @@ from ..negotiation.identities import Received
 from ..negotiation.matching import Offer
 from ..negotiation.reasons import Reason
 from ..security_association import SocketAddress
-from ..vpn.model import IkeVersion, Route
+from ..vpn.model import EndpointPair, IkeVersion, Route
 from ..vpn.selectors import Address
 
 #: Offers, once they are wanted.
@@ -45,6 +45,7 @@ class Account:
     """One negotiation of an IKE SA, as far as it came. ``reached`` is the last exchange whose message of the peer's
     was taken. ``theirs`` is the peer's offer to us as responder, and its choice for us as initiator.
 
+    ``pair`` is the endpoint pair, once it is known; ``local`` and ``remote`` are between which addresses it began.
     ``presented`` is how the peer calls itself and ``asked`` how it calls us; ``credential`` says what was checked.
     """
 
@@ -53,6 +54,7 @@ class Account:
     began_at: float
     local: SocketAddress
     remote: SocketAddress
+    pair: EndpointPair | None = None
     reached: str = ""
     theirs: Offers = tuple
     ours: Offers = tuple

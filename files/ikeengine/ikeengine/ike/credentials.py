@@ -25,7 +25,7 @@ from ..crypto.certification_path import check_peer
 from ..crypto.errors import CertificateError
 from ..crypto.signatures import PrivateKey, load_private_key
 from ..negotiation import identities
-from ..vpn.model import Credential, CredentialMethod, Gateway, Identity, IdentityKind
+from ..vpn.model import Credential, CredentialMethod, EndpointPair, Gateway, Identity, IdentityKind
 from ..wire.constants import IdType
 
 _T = TypeVar("_T")
@@ -97,10 +97,10 @@ def authorities_of(gateways: Iterable[Gateway]) -> list[Certificate]:
     return list(found.values())
 
 
-def identification(gateway: Gateway) -> tuple[int, bytes]:
-    """Type and data of who we say that we are: an X500 name as it stands in our certificate, since peers may compare
-    octets (RFC 4945 §3.1.5)."""
-    id_type, data = identities.to_wire(gateway.endpoints[0].local.identity)
+def identification(gateway: Gateway, pair: EndpointPair) -> tuple[int, bytes]:
+    """Type and data of who we say that we are, an X500 name as it stands in our certificate, since
+    peers may compare octets (RFC 4945 §3.1.5)."""
+    id_type, data = identities.to_wire(pair.local.identity)
     if id_type == IdType.DER_ASN1_DN and gateway.method is CredentialMethod.CERTIFICATE:
         with suppress(CertificateError):  # what is wrong with ours is said where it is to prove something
             subject = certified(gateway.credential).own.subject

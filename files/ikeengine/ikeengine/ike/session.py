@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..negotiation.answers import another_version, undeclared
 from ..negotiation.reasons import Reason
 from ..security_association import CoveredRoute, Datagram, SocketAddress
-from ..vpn.model import Gateway, IkeVersion, Route, Tunnel
+from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Tunnel
 from ..wire.header import Header
 from .account import Account
 from .children import Child, ChildState, rekey_fraction
@@ -26,7 +26,8 @@ _NAT_KEEP_ALIVE = b"\xff"  # RFC 3948 §2.3
 
 
 class IkeSession(ABC):
-    """``gateway`` is None at a responder until it knows who the peer is.
+    """``gateway`` is None at a responder until it knows who the peer is; so is ``pair``, its endpoint pair that is in
+    use.
 
     ``spi_i`` and ``spi_r`` are the IKE SA's SPIs, which IKEv1 calls cookies: 8 octets.
     """
@@ -34,10 +35,11 @@ class IkeSession(ABC):
     version: ClassVar[IkeVersion]
 
     def __init__(self, context: Context, *, initiator: bool, gateway: Gateway | None, local: SocketAddress,
-                 remote: SocketAddress, now: float) -> None:
+                 remote: SocketAddress, now: float, pair: EndpointPair | None = None) -> None:
         self.context = context
         self.initiator = initiator
         self.gateway = gateway
+        self.pair = pair
         self.candidates: tuple[Gateway, ...] = (gateway,) if gateway else ()
         self.local = local
         self.remote = remote
@@ -53,7 +55,7 @@ class IkeSession(ABC):
         self.peer_behind_nat = False
         self.remote_identity = ""
 
-        self.account = Account(self.version, initiator, now, local, remote)
+        self.account = Account(self.version, initiator, now, local, remote, pair)
         self.children: list[Child] = []
         self.rekey_at: float | None = None
         self.expires_at: float | None = None
@@ -119,10 +121,20 @@ class IkeSession(ABC):
 
     def describe_identities(self) -> tuple[str, str]:
         """(local, remote) as status shows them."""
-        if self.gateway is None:
+        if self.pair is None:
             return "", self.remote_identity
-        pair = self.gateway.endpoints[0]
-        return pair.local.identity.value, self.remote_identity or pair.remote.identity.value
+        return self.pair.local.identity.value, self.remote_identity or self.pair.remote.identity.value
+
+    def pairs_of(self, gateway: Gateway) -> tuple[EndpointPair, ...]:
+        """The endpoint pairs of which one is in use if this is the gateway: an initiator knows, a responder goes by
+        the addresses between which the peer began."""
+        if self.initiator and self.pair is not None:
+            return (self.pair,)
+        return gateway.pairs_between(self.account.local.address, self.account.remote.address)
+
+    def is_with(self, gateway: Gateway, pair: EndpointPair) -> None:
+        """It turns out who the peer is, and by which endpoint pair."""
+        self.gateway, self.pair, self.account.pair = gateway, pair, pair
 
     def nobody(self) -> Reason:
         """Why no gateway is a candidate."""

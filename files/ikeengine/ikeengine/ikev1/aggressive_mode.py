@@ -55,7 +55,7 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     phase1.note_offer(session, offered, "message 1 of Aggressive Mode")
     session.account.presented = theirs.id_type, theirs.data
     candidates = phase1.find_candidates(session, Mode.AGGRESSIVE)
-    session.candidates = tuple(row for row in candidates if phase1.is_meant(row, theirs))
+    session.candidates = tuple(row for row in candidates if phase1.pair_meant(session, row, theirs))
     if not session.candidates:
         session.candidates = candidates
         raise Refusal(*phase1.wrong_identity(session, candidates, theirs))
@@ -64,11 +64,12 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
         raise Refusal(NotifyType.BAD_PROPOSAL_SYNTAX,
                       several_groups(session.candidates[0], session.remote.address, sorted(groups)))
     choice = phase1.choose_gateway(session, offered, session.candidates)
+    assert session.gateway is not None
+    phase1.take_meant(session, session.gateway, theirs)
     phase1.take_choice(session, choice)
     session.phase1.sa_body = offered.encode_body()
     phase1.take_public_value(session, payloads, choice.transform)
     session.nonce_i, session.nonce_r = require(payloads, Nonce).data, phase1.fresh_nonce(session)
-    assert session.gateway is not None
     session.abilities = vendor_ids.read(payloads, nat_traversal=session.gateway.nat_traversal)
     key_exchange = phase1.own_key_exchange(session, choice.transform)
     session.protection = phase1.derive(session)

@@ -20,7 +20,7 @@ from ..negotiation.credentials import another_key, no_key, no_scheme, untrusted,
 from ..negotiation.reasons import Reason
 from ..vpn import algorithms
 from ..vpn.algorithms import Authentication
-from ..vpn.model import CredentialMethod, Gateway
+from ..vpn.model import CredentialMethod, Gateway, Identity
 from ..wire.payloads import all_of, first
 from ..wire.v1.certificate import Certificate, CertificateRequest
 from ..wire.v1.constants import AuthenticationMethod, CertificateEncoding, NotifyType
@@ -65,8 +65,8 @@ class Credentials(ABC):
         """What shows that we are who we say. Raises Refusal."""
 
     @abstractmethod
-    def check(self, prf: Authentication, payloads: Sequence[Payload], proven: Proven, at: float) -> None:
-        """Raises Refusal where the peer does not show that it is the gateway's peer; ``at`` is the Unix time."""
+    def check(self, prf: Authentication, payloads: Sequence[Payload], proven: Proven, who: Identity, at: float) -> None:
+        """Raises Refusal where the peer does not show that it is ``who``; ``at`` is the Unix time."""
 
     def request(self) -> list[Payload]:
         """What asks the peer for its own."""
@@ -94,7 +94,7 @@ class PreSharedKey(Credentials):
     def prove(self, prf: Authentication, proven: Proven) -> list[Payload]:
         return [Hash(proven(prf))]
 
-    def check(self, prf: Authentication, payloads: Sequence[Payload], proven: Proven, at: float) -> None:
+    def check(self, prf: Authentication, payloads: Sequence[Payload], proven: Proven, who: Identity, at: float) -> None:
         theirs = first(payloads, Hash)
         if theirs is None or not equal(theirs.data, proven(prf)):
             raise _refusal(self.other_keys())
@@ -131,11 +131,11 @@ class Signatures(Credentials):
         return [*(Certificate(CertificateEncoding.X509_SIGNATURE, der) for der in self._ours.to_send),
                 Signature(signature)]
 
-    def check(self, prf: Authentication, payloads: Sequence[Payload], proven: Proven, at: float) -> None:
+    def check(self, prf: Authentication, payloads: Sequence[Payload], proven: Proven, who: Identity, at: float) -> None:
         theirs = first(payloads, Signature)
         try:
             certificate = self._ours.trust(
-                self._gateway.endpoints[0].remote.identity, _bodies(payloads, CertificateEncoding.X509_SIGNATURE),
+                who, _bodies(payloads, CertificateEncoding.X509_SIGNATURE),
                 _bodies(payloads, CertificateEncoding.CERTIFICATE_REVOCATION_LIST), at)
             certificate.public.verify(self._scheme, theirs.data if theirs is not None else b"",
                                       proven(_HASH_OF.get(self.method, prf)))

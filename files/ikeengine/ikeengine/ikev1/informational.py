@@ -117,7 +117,7 @@ def _explained(session: Ikev1Session, kind: int) -> Reason:
             return no_transform(gateway, peer, word)
         if kind in (NotifyType.UNSUPPORTED_EXCHANGE_TYPE, NotifyType.INVALID_EXCHANGE_TYPE):
             return refused_mode(gateway, peer, word, session.mode)
-    if (gateway is not None and kind != NotifyType.NO_PROPOSAL_CHOSEN
+    if (gateway is not None and session.pair is not None and kind != NotifyType.NO_PROPOSAL_CHOSEN
             and session.step in (Step.MAIN_6, Step.AGGRESSIVE_2, Step.AGGRESSIVE_3)):
-        return not_authentic(gateway, peer, word)
+        return not_authentic(gateway, session.pair, peer, word)
     return refused(peer, word)

@@ -58,8 +58,8 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
 
 def _may_be_known_by_address(session: Ikev1Session, candidates: tuple[Gateway, ...]) -> tuple[Gateway, ...]:
     """Raises Refusal where all are pre-shared keys of peers whose address is not declared (RFC 2409 §5.4)."""
-    known = tuple(row for row in candidates if row.endpoints[0].remote.address is not None
-                  or row.method is CredentialMethod.CERTIFICATE)
+    known = tuple(row for row in candidates if row.method is CredentialMethod.CERTIFICATE
+                  or any(pair.remote.address is not None for pair in session.pairs_of(row)))
     if not known:
         raise Refusal(NotifyType.UNSUPPORTED_EXCHANGE_TYPE,
                       main_mode_without_address(candidates[0], session.remote.address))

@@ -24,7 +24,7 @@ from ..negotiation.mismatches import no_common_transform
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram
 from ..vpn.algorithms import Authentication
-from ..vpn.model import CredentialMethod, Gateway, Mode, Transform
+from ..vpn.model import CredentialMethod, EndpointPair, Gateway, Mode, Transform
 from ..wire.payloads import all_of, require
 from ..wire.v1.attributes import decode_attributes, encode_attributes
 from ..wire.v1.constants import NotifyType
@@ -102,7 +102,8 @@ def choose_gateway(session: Ikev1Session, offered: SecurityAssociation, candidat
         session.account.ours = partial(ike_offers, gateway.transforms, credentials.method)
         choice = choose_ike(offered, gateway.transforms, credentials.method)
         if not isinstance(choice, NoMatch):
-            session.gateway, session.phase1.credentials = gateway, credentials
+            session.is_with(gateway, session.pairs_of(gateway)[0])
+            session.phase1.credentials = credentials
             return choice
         misses.append(choice)
     raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_transform(misses[0], session.remote.address))
@@ -172,8 +173,8 @@ def _publics(session: Ikev1Session) -> tuple[bytes, bytes]:
 # ------------------------------------------------------------------------------------------------ proofs
 
 def own_identity(session: Ikev1Session) -> Identification:
-    assert session.gateway is not None
-    session.phase1.own_id = Identification(*identification(session.gateway))
+    assert session.gateway is not None and session.pair is not None
+    session.phase1.own_id = Identification(*identification(session.gateway, session.pair))
     return session.phase1.own_id
 
 
@@ -186,26 +187,29 @@ def check_peer(session: Ikev1Session, gateways: Sequence[Gateway], payloads: Seq
                now: float) -> None:
     """The peer is one of these, and proves it; the gateway that it is, is the session's. Raises NotProven, or Refusal
     where it proves that it is another."""
-    meant = next((row for row in gateways if is_meant(row, theirs)), None)
+    meant = next((row for row in gateways if pair_meant(session, row, theirs)), None)
     if meant is not None:
-        session.gateway, session.phase1.credentials = meant, credentials_of(meant, session.remote.address)
+        take_meant(session, meant, theirs)
+        session.phase1.credentials = credentials_of(meant, session.remote.address)
         session.phase1.transform = same_suite(meant, session.protection.transform)
     elif gateways[0].method is CredentialMethod.CERTIFICATE:  # of nobody else we know whom to trust
         raise NotProven(*wrong_identity(session, gateways, theirs))
     _check_proof(session, payloads, theirs, now)
     if meant is None:
         raise Refusal(*wrong_identity(session, gateways, theirs))
-    session.remote_identity = meant.endpoints[0].remote.identity.value
+    assert session.pair is not None
+    session.remote_identity = session.pair.remote.identity.value
 
 
 def _check_proof(session: Ikev1Session, payloads: Sequence[Payload], identity: Identification, now: float) -> None:
     """Raises NotProven."""
+    assert session.pair is not None
     account = session.account
     account.presented, account.credential = (identity.id_type, identity.data), "the peer's proof does not hold"
     try:
         session.phase1.proven_by.check(session.protection.transform.authentication, payloads,
                                        _proven(session, identity, of_initiator=not session.initiator),
-                                       session.context.unix_time(now))
+                                       session.pair.remote.identity, session.context.unix_time(now))
     except Refusal as refusal:
         raise NotProven(refusal.notify, refusal.reason) from None
     account.credential = "the peer's proof holds"
@@ -225,15 +229,25 @@ def _proven(session: Ikev1Session, identity: Identification, *, of_initiator: bo
     return proven
 
 
-def is_meant(gateway: Gateway, theirs: Identification) -> bool:
-    return identities.matches(gateway.endpoints[0].remote.identity, theirs.id_type, theirs.data)
+def pair_meant(session: Ikev1Session, gateway: Gateway, theirs: Identification) -> EndpointPair | None:
+    """By which endpoint pair the peer is that gateway, if it is."""
+    return next((pair for pair in session.pairs_of(gateway)
+                 if identities.matches(pair.remote.identity, theirs.id_type, theirs.data)), None)
+
+
+def take_meant(session: Ikev1Session, gateway: Gateway, theirs: Identification) -> None:
+    """The peer says that it is that gateway."""
+    pair = pair_meant(session, gateway, theirs)
+    assert pair is not None
+    session.is_with(gateway, pair)
 
 
 def wrong_identity(session: Ikev1Session, candidates: Sequence[Gateway],
                    theirs: Identification) -> tuple[NotifyType, Reason]:
     """What a Refusal is made of."""
     return NotifyType.AUTHENTICATION_FAILED, identities.mismatch(
-        candidates, session.remote.address, (theirs.id_type, theirs.data), None)
+        [(gateway, pair) for gateway in candidates for pair in session.pairs_of(gateway)], session.remote.address,
+        (theirs.id_type, theirs.data), None)
 
 
 # ------------------------------------------------------------------------------------------------ NAT traversal

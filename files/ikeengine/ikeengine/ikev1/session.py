@@ -21,7 +21,7 @@ from ..ike.state import NO_SPI, State
 from ..negotiation.answers import not_authentic, silent
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram, SocketAddress
-from ..vpn.model import Gateway, IkeVersion, Mode, Route, Tunnel
+from ..vpn.model import EndpointPair, Gateway, IkeVersion, Mode, Route, Tunnel
 from ..wire import payload_rules
 from ..wire.errors import MalformedMessage, WireError
 from ..wire.header import HEADER_SIZE, Header
@@ -64,9 +64,9 @@ class Ikev1Session(IkeSession):
     version = IkeVersion.V1
 
     def __init__(self, context: Context, *, initiator: bool, gateway: Gateway | None, local: SocketAddress,
-                 remote: SocketAddress, now: float, mode: Mode | None = None,
+                 remote: SocketAddress, now: float, pair: EndpointPair | None = None, mode: Mode | None = None,
                  predecessor: Ikev1Session | None = None) -> None:
-        super().__init__(context, initiator=initiator, gateway=gateway, local=local, remote=remote, now=now)
+        super().__init__(context, initiator=initiator, gateway=gateway, local=local, remote=remote, now=now, pair=pair)
         if mode is None:
             mode = modes(gateway)[0] if gateway is not None else Mode.MAIN
         self.mode = mode
@@ -156,7 +156,7 @@ class Ikev1Session(IkeSession):
         if self.state is not State.ESTABLISHED or self._successor is not None:
             return
         new = Ikev1Session(self.context, initiator=True, gateway=self.gateway, local=self.local, remote=self.remote,
-                           now=now, mode=self.mode, predecessor=self)
+                           now=now, pair=self.pair, mode=self.mode, predecessor=self)
         self._successor = new
         new.begin(now)
         if new.state is not State.CLOSED:
@@ -359,7 +359,7 @@ class Ikev1Session(IkeSession):
             self.close(reason, now, failed=True, notify=notify_name(notify) if notify else None)
             return
         new = Ikev1Session(self.context, initiator=True, gateway=gateway, local=self.local, remote=self.remote, now=now,
-                           mode=modes(gateway)[-1], predecessor=self._predecessor)
+                           pair=self.pair, mode=modes(gateway)[-1], predecessor=self._predecessor)
         if self._predecessor is not None:
             self._predecessor._successor = new
             self._predecessor = None
@@ -546,6 +546,6 @@ class Ikev1Session(IkeSession):
 
     @property
     def _silence(self) -> Reason:
-        if self.step is Step.MAIN_6 and self.gateway is not None:
-            return not_authentic(self.gateway, self.remote, "nothing to our identity")
+        if self.step is Step.MAIN_6 and self.gateway is not None and self.pair is not None:
+            return not_authentic(self.gateway, self.pair, self.remote, "nothing to our identity")
         return silent(self.remote, self.step.sent)

@@ -102,6 +102,7 @@ def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], 
     """Raises Refusal where the peer's proof does not hold, or none is there, by which it asks for EAP (RFC 7296 §2.16).
     Gives how it signed, if it did."""
     peer, account = session.remote.address, session.account
+    assert session.pair is not None
     if proof is None:
         account.credential = "the peer asks for EAP"
         raise _refusal(another_method(gateway, peer, None))
@@ -122,7 +123,7 @@ def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], 
         raise _refusal(only_by_address(gateway, peer))
     try:
         certificate = certified(gateway.credential).trust(
-            gateway.endpoints[0].remote.identity, sent,
+            session.pair.remote.identity, sent,
             _bodies(payloads, CertificateEncoding.CERTIFICATE_REVOCATION_LIST), session.context.unix_time(now))
         scheme, signature = _scheme_and_signature(proof, session.signature_hashes)
         certificate.public.verify(scheme, signature, _signed(session, identity, of_initiator))

@@ -15,7 +15,7 @@ from ..negotiation import identities
 from ..negotiation.answers import not_authentic, refused, undeclared
 from ..negotiation.credentials import another_gateways_suite, no_common_ppk
 from ..negotiation.reasons import Reason
-from ..vpn.model import Gateway, Ppk, Transform, Tunnel
+from ..vpn.model import EndpointPair, Gateway, Ppk, Transform, Tunnel
 from ..wire.authentication import Authentication
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.identification import Identification, IdentificationInitiator, IdentificationResponder
@@ -43,10 +43,9 @@ class IkeAuth(Task):
         self._plain_keys: IkeKeys | None = None
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload]:
-        gateway = session.gateway
-        assert gateway is not None
-        pair = gateway.endpoints[0]
-        own = IdentificationInitiator(*identification(gateway))
+        gateway, pair = session.gateway, session.pair
+        assert gateway is not None and pair is not None
+        own = IdentificationInitiator(*identification(gateway, pair))
         key = gateway.credential.ppk
         with_ppk = self._mix(session, gateway, key, own) if session.uses_ppk and key is not None else []
         certificates, proof = authentication.prove(session, gateway, own, of_initiator=True)
@@ -135,7 +134,8 @@ def _no_child(session: Ikev2Session, tunnel: Tunnel, notify: int, reason: Reason
 
 def _rejected(session: Ikev2Session, gateway: Gateway, error: int) -> Refusal:
     peer, word = session.remote.address, notify_name(error)
-    return Refusal(error, not_authentic(gateway, peer, word) if error == NotifyType.AUTHENTICATION_FAILED
+    assert session.pair is not None
+    return Refusal(error, not_authentic(gateway, session.pair, peer, word) if error == NotifyType.AUTHENTICATION_FAILED
                    else refused(peer, word))
 
 
@@ -150,14 +150,14 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     if session.additional is not None and not session.additional.is_done:
         raise Refusal(NotifyType.INVALID_SYNTAX, f"the peer {session.remote} left out IKE_INTERMEDIATE with its "
                       f"{session.additional.kem.name}", fatal=True)
-    gateway = _gateway(session, theirs, asked)
-    session.gateway = gateway
+    gateway, pair = _meant(session, theirs, asked)
+    session.is_with(gateway, pair)
     session.protection.transform = _same_suite(gateway, session.protection.transform) or session.protection.transform
     if proof is not None:
         proof = ppk.took(session, gateway, payloads, proof)
     scheme = authentication.check(session, gateway, payloads, theirs, proof, now, of_initiator=True)
-    session.remote_identity = gateway.endpoints[0].remote.identity.value
-    own = IdentificationResponder(*identification(gateway))
+    session.remote_identity = pair.remote.identity.value
+    own = IdentificationResponder(*identification(gateway, pair))
     certificates, our_proof = authentication.prove(session, gateway, own, of_initiator=False, like=scheme)
     answer: list[Payload] = [own, *certificates, our_proof]
     if session.protection.ppk:
@@ -177,25 +177,26 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     return answer + granted
 
 
-def _gateway(session: Ikev2Session, theirs: Identification, asked: Identification | None) -> Gateway:
-    """The declared gateway that the peer says it is, among those that its address and the suite allow."""
-    meant = [gateway for gateway in session.candidates if _is_meant(gateway, theirs, asked)]
-    for gateway in meant:
+def _meant(session: Ikev2Session, theirs: Identification, asked: Identification | None) -> identities.Meant:
+    """The declared gateway that the peer says it is, and the endpoint pair by which it comes, among those that the
+    addresses and the suite allow."""
+    candidates = [(gateway, pair) for gateway in session.candidates for pair in session.pairs_of(gateway)]
+    meant = [(gateway, pair) for gateway, pair in candidates if _is_meant(pair, theirs, asked)]
+    for gateway, pair in meant:
         if _same_suite(gateway, session.protection.transform):
-            return gateway
+            return gateway, pair
     if meant:
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, another_gateways_suite(
-            meant[0], session.candidates, session.remote.address, session.protection.suite), fatal=True)
-    if not session.candidates:
+            meant[0][0], session.candidates, session.remote.address, session.protection.suite), fatal=True)
+    if not candidates:
         raise Refusal(NotifyType.AUTHENTICATION_FAILED, undeclared(session.local.address, session.remote.address),
                       fatal=True)
     presented, expected = (theirs.id_type, theirs.data), (asked.id_type, asked.data) if asked else None
     raise Refusal(NotifyType.AUTHENTICATION_FAILED, identities.mismatch(
-        session.candidates, session.remote.address, presented, expected), fatal=True)
+        candidates, session.remote.address, presented, expected), fatal=True)
 
 
-def _is_meant(gateway: Gateway, theirs: Identification, asked: Identification | None) -> bool:
-    pair = gateway.endpoints[0]
+def _is_meant(pair: EndpointPair, theirs: Identification, asked: Identification | None) -> bool:
     return identities.matches(pair.remote.identity, theirs.id_type, theirs.data) and (
         asked is None or identities.matches(pair.local.identity, asked.id_type, asked.data))
 
@@ -208,8 +209,9 @@ def _same_suite(gateway: Gateway, chosen: Transform) -> Transform | None:
 
 
 def _check_identity(session: Ikev2Session, gateway: Gateway, theirs: Identification) -> None:
-    wanted = gateway.endpoints[0].remote.identity
+    assert session.pair is not None
+    wanted = session.pair.remote.identity
     if not identities.matches(wanted, theirs.id_type, theirs.data):
-        raise Refusal(NotifyType.AUTHENTICATION_FAILED,
-                      identities.mismatch([gateway], session.remote.address, (theirs.id_type, theirs.data), None))
+        raise Refusal(NotifyType.AUTHENTICATION_FAILED, identities.mismatch(
+            [(gateway, session.pair)], session.remote.address, (theirs.id_type, theirs.data), None))
     session.remote_identity = wanted.value

@@ -22,7 +22,7 @@ from ..ike.state import NO_SPI, State
 from ..negotiation.answers import silent
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram, SocketAddress
-from ..vpn.model import Gateway, IkeVersion, Route, Transform, Tunnel
+from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Transform, Tunnel
 from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, ProtocolId
 from ..wire.delete import Delete
 from ..wire.errors import MalformedMessage, UnsupportedCriticalPayload, WireError
@@ -64,8 +64,8 @@ class Ikev2Session(IkeSession):
     version = IkeVersion.V2
 
     def __init__(self, context: Context, *, initiator: bool, gateway: Gateway | None, local: SocketAddress,
-                 remote: SocketAddress, now: float) -> None:
-        super().__init__(context, initiator=initiator, gateway=gateway, local=local, remote=remote, now=now)
+                 remote: SocketAddress, now: float, pair: EndpointPair | None = None) -> None:
+        super().__init__(context, initiator=initiator, gateway=gateway, local=local, remote=remote, now=now, pair=pair)
 
         # What IKE_SA_INIT leaves for IKE_AUTH (RFC 7296 §2.15).
         self.init_request = b""
@@ -447,7 +447,7 @@ class Ikev2Session(IkeSession):
         """The IKE SA that rekeys this one: up from the start, known to the context, without children until
         ``hand_over``."""
         new = Ikev2Session(self.context, initiator=initiator, gateway=self.gateway, local=self.local,
-                           remote=self.remote, now=now)
+                           remote=self.remote, now=now, pair=self.pair)
         new.spi_i, new.spi_r, new.nonce_i, new.nonce_r = spi_i, spi_r, nonce_i, nonce_r
         new.protection = Protection(transform, skeyseed, nonce_i, nonce_r, spi_i, spi_r, initiator=initiator)
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat

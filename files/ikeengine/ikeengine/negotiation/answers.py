@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..vpn.algorithms import KeyEncapsulation
-from ..vpn.model import CredentialMethod, Gateway, IkeVersion, Mode, Route, Transform, Tunnel
+from ..vpn.model import CredentialMethod, EndpointPair, Gateway, IkeVersion, Mode, Route, Transform, Tunnel
 from ..vpn.selectors import Address
-from .identities import words
+from .identities import endpoints, words
 from .reasons import Reason, listed
 
 _WHO_KNOWS = "its log names what differs, and so does ikectl explain where it is ikeengine"
@@ -33,15 +33,15 @@ def no_group(gateway: Gateway, peer: object, wanted: int) -> Reason:
                   f"transforms[{gateway.transforms[0].name}].key_group")
 
 
-def not_authentic(gateway: Gateway, peer: object, answer: str) -> Reason:
+def not_authentic(gateway: Gateway, pair: EndpointPair, peer: object, answer: str) -> Reason:
     """It does not believe that we are who we say, or that it is who we expect."""
-    pair = gateway.endpoints[0]
     what = "certificate" if gateway.method is CredentialMethod.CERTIFICATE else "pre-shared key"
     if gateway.credential.ppk is not None:
         what += ", post-quantum pre-shared key"
     path = f"gateways[{gateway.name}]"
     return Reason(f"it expects another {what}, or other identifiers",
-                  f"Hold {path}.credential and the identifiers of {path}.endpoints[0] against the peer's: {_WHO_KNOWS}",
+                  f"Hold {path}.credential and the identifiers of {endpoints(gateway, pair)} against the peer's: "
+                  f"{_WHO_KNOWS}",
                   "credential or phase 1 identifier", f"the peer {peer} answered {answer}",
                   f"we present {words(pair.local.identity)} and expect {words(pair.remote.identity)}",
                   f"{path}.credential")

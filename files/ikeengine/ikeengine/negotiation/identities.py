@@ -12,12 +12,15 @@ from typing import TypeAlias
 
 from ..asn1 import names
 from ..asn1.der import DerError
-from ..vpn.model import Gateway, Identity, IdentityKind
+from ..vpn.model import EndpointPair, Gateway, Identity, IdentityKind
 from ..wire.constants import IdType
 from .reasons import Reason
 
 #: Type and data of an identification, as it came.
 Received: TypeAlias = tuple[int, bytes]
+
+#: A gateway that a peer may be, by that endpoint pair.
+Meant: TypeAlias = tuple[Gateway, EndpointPair]
 
 _LONGEST_TEXT = 256
 _MOST_NAMED = 6
@@ -89,18 +92,23 @@ def words(identity: Identity) -> str:
     return f"{identity.value} ({identity.kind.value})"
 
 
-def mismatch(candidates: Sequence[Gateway], peer: object, presented: Received, asked: Received | None) -> Reason:
+def endpoints(gateway: Gateway, pair: EndpointPair) -> str:
+    """Where that endpoint pair stands in the declaration."""
+    return f"gateways[{gateway.name}].endpoints[{gateway.endpoints.index(pair)}]"
+
+
+def mismatch(candidates: Sequence[Meant], peer: object, presented: Received, asked: Received | None) -> Reason:
     """Why the peer is none of the gateways that it may be by its address. ``presented`` is what it says that it is,
     ``asked`` what it says that we are, where it does."""
-    by_name = next((row for row in candidates if matches(row.endpoints[0].remote.identity, *presented)), None)
+    by_name = next((row for row in candidates if matches(row[1].remote.identity, *presented)), None)
     if asked is not None and by_name is not None:
         return _mismatch([by_name], peer, "local", asked, "expects", "present")
     return _mismatch(candidates, peer, "remote", presented, "presents", "expect")
 
 
-def _mismatch(gateways: Sequence[Gateway], peer: object, place: str, received: Received, does: str, we: str) -> Reason:
-    ours = list(dict.fromkeys(getattr(row.endpoints[0], place).identity for row in gateways))
-    path, said = f"gateways[{gateways[0].name}].endpoints[0].{place}.identifier", from_wire(*received)
+def _mismatch(meant: Sequence[Meant], peer: object, place: str, received: Received, does: str, we: str) -> Reason:
+    ours = list(dict.fromkeys(getattr(pair, place).identity for _gateway, pair in meant))
+    path, said = f"{endpoints(*meant[0])}.{place}.identifier", from_wire(*received)
     theirs = f"have the peer {does.removesuffix('s')} {ours[0].as_yaml}"
     fix = f"set {path} to {said.as_yaml}, or {theirs}" if said is not None else theirs
     return Reason("they do not mirror, so the answer is AUTHENTICATION_FAILED", fix[0].upper() + fix[1:],

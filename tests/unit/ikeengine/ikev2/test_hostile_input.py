@@ -115,8 +115,8 @@ def test_mutations_before_authentication_never_raise(seed, monkeypatch):
 ], ids=["no attribute", "a type without end"])
 def test_a_name_that_is_none_is_refused_like_any_other(name, monkeypatch):
     plain = ike_auth.identification
-    monkeypatch.setattr(ike_auth, "identification", lambda gateway: (
-        (IdType.DER_ASN1_DN, bytes.fromhex(name)) if gateway.start is Start.BOOT else plain(gateway)))
+    monkeypatch.setattr(ike_auth, "identification", lambda gateway, ends: (
+        (IdType.DER_ASN1_DN, bytes.fromhex(name)) if gateway.start is Start.BOOT else plain(gateway, ends)))
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
     network.run(1)
