@@ -68,4 +68,4 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         read, _findings = sides.read(sides.declared(variables["hostvars"], [host]))
         return sorted({f"ipv{route.local.version}" for side in read.values() for tunnel in side.tunnels
-                       for route in tunnel.routes})
+                       for route in tunnel.secured})

@@ -128,7 +128,7 @@ def _judge(*ends: End) -> Proof:
     lacking = [end.reason() for end in ends if end.live.get("state") != "up"]
     if lacking:
         return Proof(ends, f"tunnel {ends[0].tunnel.name} is not up: {'; '.join(lacking)}")
-    for route in ends[0].tunnel.routes:
+    for route in ends[0].tunnel.secured:
         views = [View(end, route if end is ends[0] else route.mirrored) for end in ends]
         failure = next(filter(None, map(_narrowed, views)), "") or _uncrossed(*views)
         if failure:

@@ -61,7 +61,7 @@ def _declared(gateway: Gateway, tunnels: Sequence[tuple[Tunnel, TunnelStatus]]) 
             "credential": _METHODS[gateway.method], "start": gateway.start.value,
             "endpoints": [{"local": _end(pair.local), "remote": _end(pair.remote)} for pair in gateway.endpoints],
             "transforms": [{"name": row.name, "suite": suite(row)} for row in gateway.transforms],
-            "tunnels": [{"name": tunnel.name, "state": status.state, "routes": [str(route) for route in tunnel.routes],
+            "tunnels": [{"name": tunnel.name, "state": status.state, "routes": [str(route) for route in tunnel.secured],
                          "offers": offers(tunnel, with_pfs=True), "last_error": status.last_error}
                         for tunnel, status in tunnels]}
 

@@ -48,5 +48,5 @@ class Peer:
 def missing_routes(peer: Peer, tunnels: tuple[Tunnel, ...],
                    covered: set[tuple[str, Route]]) -> list[tuple[Tunnel, Route]]:
     """The routes of the gateway that ought to have a child SA and have none."""
-    return [(tunnel, route) for tunnel in tunnels if tunnel.name not in peer.held for route in tunnel.routes
+    return [(tunnel, route) for tunnel in tunnels if tunnel.name not in peer.held for route in tunnel.secured
             if (tunnel.name, route) not in covered]

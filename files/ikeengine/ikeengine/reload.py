@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .vpn.model import Gateway, Route, Side, Start, Tunnel
+from .vpn.model import Gateway, Route, Side, Start, Tunnel, VirtualInterface
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def difference(old: Side, new: Side) -> Change:
     closing = tuple(row.name for row in old.gateways if not _goes_on(row, gateways.get(row.name)))
     tunnels = {row.name: row for row in new.tunnels}
     routes = tuple((tunnel, route) for tunnel in old.tunnels if tunnel.gateway not in closing
-                   for route in tunnel.routes if not keeps(tunnel, route, tunnels.get(tunnel.name)))
+                   for route in tunnel.secured if not keeps(tunnel, route, tunnels.get(tunnel.name)))
     before = {("gateway", row.name): row for row in old.gateways} | {("tunnel", row.name): row for row in old.tunnels}
     after = {("gateway", row.name): row for row in new.gateways} | {("tunnel", row.name): row for row in new.tunnels}
     both = after.keys() & before.keys()
@@ -61,5 +61,11 @@ def _negotiated(gateway: Gateway) -> Gateway:
 
 def keeps(tunnel: Tunnel, route: Route, new: Tunnel | None) -> bool:
     """Whether the route's child SAs may stay: it is still declared, under the same terms."""
-    return new is not None and route in new.routes and (
-        tunnel == new or replace(tunnel, routes=()) == replace(new, routes=()))
+    return new is not None and route in new.secured and (
+        tunnel == new or _terms(tunnel) == _terms(new))
+
+
+def _terms(tunnel: Tunnel) -> Tunnel:
+    """The tunnel less what an SA of it that stays needs not: of an interface it has but the name."""
+    interface = tunnel.interface and VirtualInterface(tunnel.interface.name)
+    return replace(tunnel, routes=(), interface=interface)

@@ -200,7 +200,7 @@ class IkeSaManager:
         """Traffic wants a route that has no SA: bring it up, unless its gateway only answers or is held down."""
         for name, peer in self._peers.items():
             for tunnel in self._tunnels[name]:
-                for route in tunnel.routes:
+                for route in tunnel.secured:
                     if self._reqid(tunnel.name, route) == reqid:
                         if (peer.gateway.start is not Start.ANSWER and not peer.refused
                                 and tunnel.name not in peer.held):

@@ -83,7 +83,7 @@ def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) ->
     """One tunnel, from the sessions of its gateway."""
     connecting = any(name == tunnel.name for session in sessions for name, _route in session.asked_for())
     routes = []
-    for route in tunnel.routes:
+    for route in tunnel.secured:
         children = tuple(ChildStatus(child.sa, child.sa.negotiated(route), child.initiated_at, child.installed_at,
                                      child.rekey_at)
                          for session in sessions for child in session.children

@@ -265,6 +265,11 @@ class Route:
         return Route(self.remote, self.local, self.direction.mirrored)
 
     @property
+    def is_everything(self) -> bool:
+        """Whether both its sides are: what SAs of a tunnel with an interface are for."""
+        return self.local.is_everything and self.remote.is_everything
+
+    @property
     def as_yaml(self) -> str:
         """As a declaration has it, in one line; a direction that is the usual one need not be said."""
         direction = "" if self.direction is Direction.BOTH else f", direction: {self.direction.value}"
@@ -273,6 +278,10 @@ class Route:
     def __str__(self) -> str:
         arrow = {Direction.BOTH: "<->", Direction.LOCAL_TO_REMOTE: "->", Direction.REMOTE_TO_LOCAL: "<-"}
         return f"{self.local} {arrow[self.direction]} {self.remote}"
+
+
+_EVERYTHING = tuple(Route(Selector.parse(everything), Selector.parse(everything))
+                    for everything in ("0.0.0.0/0", "::/0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +312,19 @@ class Tunnel:
     sa_pairs: SaPairs = SaPairs.PER_ROUTE
 
     @property
+    def secured(self) -> tuple[Route, ...]:
+        """What SAs are negotiated for: the routes; with an interface everything of IPv4, and of IPv6 where an address
+        or a route of it is that."""
+        if self.interface is None:
+            return self.routes
+        versions = {route.remote.version for route in self.routes}
+        versions |= {6 if ":" in address else 4 for address in self.interface.addresses}
+        return _EVERYTHING if 6 in versions else _EVERYTHING[:1]
+
+    @property
     def shares_sa_pairs(self) -> bool:
-        return self.sa_pairs is SaPairs.PER_TUNNEL
+        """An interface has one SA pair, as Fireware's have."""
+        return self.sa_pairs is SaPairs.PER_TUNNEL or self.interface is not None
 
 
 @dataclass(frozen=True, slots=True)

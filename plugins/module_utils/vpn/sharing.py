@@ -39,7 +39,7 @@ def groups(routes: Sequence[Route]) -> list[tuple[Route, ...]]:
 
 def shared(tunnel: Tunnel) -> list[tuple[Route, ...]]:
     """The routes of a tunnel by the SA pairs that its declaration asks for."""
-    return groups(tunnel.routes) if tunnel.shares_sa_pairs else [(route,) for route in tunnel.routes]
+    return groups(tunnel.secured) if tunnel.shares_sa_pairs else [(route,) for route in tunnel.secured]
 
 
 def _product(route: Route, routes: Sequence[Route]) -> set[Route]:

@@ -105,7 +105,7 @@ class DataPlanes:
         numbers = _reqids(side, self._numbers)
         protections = {(tunnel.name, route): _protection(side.gateway(tunnel.gateway), tunnel, route,
                                                          numbers[tunnel.name, route])
-                       for tunnel in side.tunnels for route in tunnel.routes}
+                       for tunnel in side.tunnels for route in tunnel.secured}
         of_gateway = {gateway: frozenset(planes[tunnel.name] for tunnel in tunnels)
                       for gateway, tunnels in side.tunnels_by_gateway().items()}
         return Plan(side, planes, protections, of_gateway)
@@ -310,7 +310,7 @@ def _reqids(side: Side, known: Mapping[tuple[str, Route], int]) -> dict[tuple[st
     ``known`` are those given before: a route keeps its number, and no other ever gets it.
     """
     numbers = {(tunnel.name, route): known.get((tunnel.name, route), 0)
-               for tunnel in side.tunnels for route in tunnel.routes}
+               for tunnel in side.tunnels for route in tunnel.secured}
     taken = set(known.values())
     for (tunnel, route), number in numbers.items():
         if number == 0:

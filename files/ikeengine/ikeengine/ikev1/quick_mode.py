@@ -310,7 +310,7 @@ class Answered(QuickMode):
         payload_rules.check(QUICK_MODE, payloads)
         self.nonce_i, self.nonce_r = require(payloads, Nonce).data, session.context.random(NONCE_SIZE)
         account = session.account.children[""] = ChildAccount(
-            "", False, now, tuple, [route for tunnel in session.tunnels() for route in tunnel.routes],
+            "", False, now, tuple, [route for tunnel in session.tunnels() for route in tunnel.secured],
             kept_child(offered), partial(_proposed, payloads))
         tunnel, route = _meant(session, payloads)
         account.tunnel = self._tunnel = tunnel.name
@@ -382,7 +382,7 @@ def _meant(session: Ikev1Session, payloads: Sequence[Payload]) -> tuple[Tunnel, 
     remote, local = (ikev1_identities.from_wire(row) for row in rows) if rows else (
         Selector.between(session.remote.address, session.remote.address),
         Selector.between(session.local.address, session.local.address))
-    declared = [(tunnel, route) for tunnel in session.tunnels() for route in tunnel.routes]
+    declared = [(tunnel, route) for tunnel in session.tunnels() for route in tunnel.secured]
     for tunnel, route in declared:
         if (route.local, route.remote) == (local, remote):
             return tunnel, route

@@ -215,7 +215,7 @@ def _routes(session: Ikev2Session, rekeyed: Child | None) -> list[tuple[Tunnel, 
     """What the peer may ask for."""
     if rekeyed is not None:
         return [(rekeyed.tunnel, route) for route in rekeyed.sa.declared]
-    return [(tunnel, route) for tunnel in session.tunnels() for route in tunnel.routes]
+    return [(tunnel, route) for tunnel in session.tunnels() for route in tunnel.secured]
 
 
 def _with_spi(choice: ChildChoice, spi: int) -> ProposalSubstructure:

@@ -54,7 +54,7 @@ class CreateChild(Task):
         """Take in all routes of the tunnel that have no SA yet and can share this one, where that is declared."""
         if self.tunnel.shares_sa_pairs and self.tunnel.name not in session.single_pairs:
             context = session.context
-            missing = [route for route in self.tunnel.routes if route in self.routes or (
+            missing = [route for route in self.tunnel.secured if route in self.routes or (
                 context.is_wanted(self.tunnel, route)
                 and not context.is_covered(session.name, self.tunnel.name, route))]
             self.routes = together(self.routes[0], missing)
@@ -199,7 +199,7 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
 
 def _check_room(session: Ikev2Session) -> None:
     """Raises Refusal where the peer has what all routes need while all of them are rekeyed, and more."""
-    number = sum(len(tunnel.routes) for tunnel in session.tunnels())
+    number = sum(len(tunnel.secured) for tunnel in session.tunnels())
     if len(session.children) >= 2 * number + _TO_SPARE:
         raise Refusal(NotifyType.NO_ADDITIONAL_SAS, Reason(
             "an old one goes before a new one comes", "Have the peer delete what it has replaced", "SA pairs",

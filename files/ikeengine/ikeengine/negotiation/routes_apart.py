@@ -51,8 +51,10 @@ def _one_route(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelecto
 def not_narrowed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
                  routes: Sequence[Route], peer: object) -> Reason:
     """Why `agreed` finds nothing."""
-    return Reason("an answer may only narrow what was proposed (RFC 7296 §2.9)", "Mend the peer, or its tunnel route",
-                  "tunnel route", f"the peer {peer} answered {proposed(local, remote)}",
+    rule, fix = "an answer may only narrow what was proposed (RFC 7296 §2.9)", "Mend the peer, or its tunnel route"
+    if any(route.is_everything for route in routes):
+        rule, fix = "a route-based tunnel is for all traffic", "Have both ends of one kind"
+    return Reason(rule, fix, "tunnel route", f"the peer {peer} answered {proposed(local, remote)}",
                   f"we proposed {', '.join(map(str, routes[:_MOST_NAMED]))}")
 
 

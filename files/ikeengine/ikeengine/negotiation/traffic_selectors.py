@@ -80,7 +80,7 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
     First one route is chosen: the one with the first selectors of both lists in it (RFC 7296 §2.9), unless it has an
     SA; else one that equals selectors of the proposal, one that the proposal contains, one that contains selectors of
     it, or one that shares addresses with it; of equals one without an SA, and of those the earliest. Then come all
-    others of its tunnel that can share its SA.
+    others of its tunnel that can share its SA. A route that is everything is granted as a whole or not at all.
     """
     offered_local, offered_remote = from_wire(local), from_wire(remote)
     joined_local, joined_remote = joined(offered_local), joined(offered_remote)
@@ -89,7 +89,7 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
     for tunnel, route in ours:
         shared_local = _intersections(route.local, joined_local)[:_MOST_RANGES]
         shared_remote = _intersections(route.remote, joined_remote)[:_MOST_RANGES]
-        if shared_local and shared_remote:
+        if shared_local and shared_remote and not _cuts(route, shared_local, shared_remote):
             rank = _rank(route, offered_local, offered_remote)
             found.append(_Shared(tunnel, route, shared_local, shared_remote, rank, is_covered(tunnel, route)))
     if not found:
@@ -124,8 +124,8 @@ def _best(found: Sequence[_Shared], first_local: TrafficSelector, first_remote: 
 
 def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
            routes: Sequence[Route]) -> tuple[Part, ...] | None:
-    """What the responder's answer makes of the routes that we proposed; refuses an answer that is wider than they, or
-    in splinters."""
+    """What the responder's answer makes of the routes that we proposed; refuses an answer that is wider than they, in
+    splinters, or for part of everything."""
     answered_local, answered_remote = from_wire(local), from_wire(remote)
     if (len(answered_local) == len(local) and _within(answered_local, [row.local for row in routes])
             and len(answered_remote) == len(remote) and _within(answered_remote, [row.remote for row in routes])):
@@ -135,6 +135,8 @@ def agreed(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector],
             shared_local = _intersections(route.local, joined_local)
             shared_remote = _intersections(route.remote, joined_remote)
             if max(len(shared_local), len(shared_remote)) > _MOST_RANGES:
+                return None
+            if _cuts(route, shared_local, shared_remote):
                 return None
             parts += [(route, Route(one, other, route.direction)) for one in shared_local for other in shared_remote]
         if parts:
@@ -165,6 +167,13 @@ def _within(selectors: Sequence[Selector], bounds: Iterable[Selector]) -> bool:
 
 def _intersections(selector: Selector, ranges: Iterable[Selector]) -> tuple[Selector, ...]:
     return tuple(shared for each in ranges if (shared := selector.intersection(each)) is not None)
+
+
+def _cuts(route: Route, local: Sequence[Selector], remote: Sequence[Selector]) -> bool:
+    """Whether this is but part of a route that is everything. What is routed into an interface and not in its SA would
+    be lost there; and the peer's tunnel is of another kind."""
+    return route.is_everything and bool(local or remote) and (tuple(local), tuple(remote)) != (
+        (route.local,), (route.remote,))
 
 
 def _holds(selector: Selector, first: TrafficSelector) -> bool:

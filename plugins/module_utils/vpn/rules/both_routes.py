@@ -46,6 +46,23 @@ def missing_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
                      f"tunnels[{tunnels.left.name}].routes", f"tunnels[{tunnels.right.name}].routes[{index}]")
 
 
+@TUNNELS.rule("interface-families-differ", ERROR, "RFC 7296 §2.9", member="interface.addresses")
+def interface_families_differ(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
+    """An interface has IPv6, by an address or a route, at both ends of its tunnel or at neither."""
+    ends = ((pair.left, tunnels.left), (pair.right, tunnels.right))
+    if any(tunnel.interface is None for _side, tunnel in ends):
+        return
+    with_it = [len(tunnel.secured) > 1 for _side, tunnel in ends]
+    if with_it[0] is not with_it[1]:
+        (side, tunnel), (peer, peers) = ends if with_it[0] else ends[::-1]
+        here, there = ("IPv4 and IPv6" if has else "IPv4 only" for has in with_it)
+        yield Broken("address families", f"{pair.left.name} has {here}", f"{pair.right.name} has {there}",
+                     f"{peer.name} would refuse an SA for IPv6",
+                     f"Give tunnels[{peers.name}].interface of {peer.name} an IPv6 address, or take IPv6 out of "
+                     f"tunnels[{tunnel.name}] of {side.name}",
+                     f"tunnels[{tunnels.left.name}].interface", f"tunnels[{tunnels.right.name}].interface")
+
+
 def _add(route: Route, side: Side, tunnel: Tunnel, peer: Side, peers: Tunnel) -> tuple[str, str]:
     """What happens without a mirror, and how the peer gets it."""
     answer = f"{peer.name} would answer TS_UNACCEPTABLE"

@@ -152,7 +152,7 @@ def tunnel_kind_differs(pair: PairSettings, tunnels: TunnelPairSettings) -> Iter
         if left is None:
             (side, tunnel), (peer, peers) = (peer, peers), (side, tunnel)
         yield Broken("kind", _kind(pair.left, tunnels.left), _kind(pair.right, tunnels.right),
-                     f"their SAs are for different traffic; {peer.name} would answer TS_UNACCEPTABLE",
+                     f"their SAs are for different traffic; {side.name} would answer TS_UNACCEPTABLE",
                      f"Give {peer.name}'s tunnel {peers.name} an interface, or remove tunnels[{tunnel.name}].interface "
                      f"from {side.name}",
                      *(f"tunnels[{end.name}].{'interface' if end.interface else 'routes'}"

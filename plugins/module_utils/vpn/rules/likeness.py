@@ -124,9 +124,10 @@ class Likenesses:
     def _phase2(self, tunnels: TunnelPair, here: _End, there: _End) -> Likeness:
         """Settings and families; and that each route mirrors, with its sides and the endpoints well apart."""
         left, right = tunnels
-        if len(left.routes) != len(right.routes):
+        by_interface = left.interface is not None or right.interface is not None
+        if len(left.routes) != len(right.routes) or (by_interface and left.secured != right.secured):
             return None
-        families, by_interface = [], left.interface is not None or right.interface is not None
+        families = []
         for route, far_route in zip(left.routes, right.routes, strict=True):
             local, remote = route.local, route.remote
             if ((local is not far_route.remote and local != far_route.remote)

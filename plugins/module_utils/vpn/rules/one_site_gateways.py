@@ -161,3 +161,20 @@ def interface_declared_twice(side: Side) -> Iterator[Broken]:
             yield Broken("virtual interface", f"tunnel {other} has {name}", f"tunnel {tunnel.name} has {name}",
                          "an interface belongs to one tunnel", f"Give tunnels[{tunnel.name}].interface another name",
                          f"tunnels[{other}].interface.name", f"tunnels[{tunnel.name}].interface.name")
+
+
+@SITE.rule("interfaces-of-one-gateway", ERROR, "RFC 7296 §2.9", member="tunnels")
+def interfaces_of_one_gateway(side: Side) -> Iterator[Broken]:
+    """A gateway has one route-based tunnel at most."""
+    first: dict[str, str] = {}
+    for tunnel in side.tunnels:
+        if tunnel.interface is None:
+            continue
+        other = first.setdefault(tunnel.gateway, tunnel.name)
+        if other != tunnel.name:
+            yield Broken("virtual interface", f"tunnels {other} and {tunnel.name} are route-based",
+                         f"both are under gateway {tunnel.gateway}",
+                         "the SAs of both are for all traffic, so the peer could not tell them apart",
+                         f"Give tunnels[{tunnel.name}] a gateway of its own, or route its networks into "
+                         f"tunnels[{other}].interface", f"tunnels[{other}].interface",
+                         f"tunnels[{tunnel.name}].interface")

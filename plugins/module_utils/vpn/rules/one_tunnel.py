@@ -19,8 +19,8 @@ MOST_PROPOSALS = 8
 """Of one tunnel (Fireware)."""
 LONGEST_INTERFACE_NAME = 15
 """Characters on Linux (IFNAMSIZ with its final zero)."""
-_NO_INTERFACE_NAMES = (".", "..", "all", "default")
-_NO_INTERFACES = "., .., all or default"
+_NO_INTERFACE_NAMES = (".", "..", "all", "default", "lo", "ike0")
+_NO_INTERFACES = "., .., all, default, lo or ike0"
 MOST_POLICIES = 64
 """Of one tunnel route in one direction: above, a range draws a warning."""
 
@@ -158,7 +158,7 @@ def ah_in_userspace(side: SiteSettings, gateway: GatewaySettings, tunnel: Tunnel
 
 @PHASE2.rule("interface-name", ERROR, "Linux, dev_valid_name and sysctl_dev_name_is_allowed", member="interface.name")
 def interface_name(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
-    """On Linux the name of an interface has 15 characters at most, and is neither . nor .. nor all nor default."""
+    """On Linux the name of an interface has 15 characters at most, and is none of the kernel's or ikeengine's own."""
     if not side.platform.is_linux or tunnel.interface is None:
         return
     name, path = tunnel.interface.name, f"tunnels[{tunnel.name}].interface.name"

@@ -67,5 +67,5 @@ LEFT_OUT: Mapping[str, LeftOut] = {
                                                frozenset({"route-direction-does-not-mirror"}))
        for direction in Direction if direction is not Direction.BOTH},
     "virtual interface": LeftOut(_tunnel("interface", {"name": "vpn0"}), "phase2-not-negotiated-yet", frozenset({
-        "tunnel-kind-differs"})),
+        "tunnel-kind-differs", "interface-families-differ"})),
 }

@@ -8,6 +8,7 @@ from .case import AH, IKEV1, Case
 TO_BRANCH = {"name": "vpn0", "addresses": ["169.254.0.1/30"]}
 TO_HQ = {"name": "vpn0", "addresses": ["169.254.0.2/30"]}
 ROUTE_BASED = {"hq tunnels.0.interface": TO_BRANCH, "branch tunnels.0.interface": TO_HQ, "both site.managed": False}
+IPV6 = {"local": "fd00:1::/64", "remote": "fd00:2::/64"}
 MORE = {"local": "10.1.9.0/24", "remote": "10.2.9.0/24"}
 
 CASES = (
@@ -53,9 +54,16 @@ CASES = (
           {"branch tunnels.0.pfs": {"enabled": False, "additional_key_exchange": "ML-KEM-768"}})),
     Case("tunnel-kind-differs", {"hq tunnels.0.interface": TO_BRANCH, "both site.managed": False},
          "tunnel lan of hq<->branch: kind: hq's is route-based by interface vpn0, branch's is policy-based: their SAs "
-         "are for different traffic; branch would answer TS_UNACCEPTABLE. Give branch's tunnel lan an interface, or "
+         "are for different traffic; hq would answer TS_UNACCEPTABLE. Give branch's tunnel lan an interface, or "
          "remove tunnels[lan].interface from hq.",
          "tunnels[lan].interface", "tunnels[lan].routes", ({}, ROUTE_BASED)),
+    Case("interface-families-differ", {**ROUTE_BASED, "branch tunnels.0.interface.addresses": [
+        "169.254.0.2/30", "fd00::2/126"]},
+         "tunnel lan of hq<->branch: address families: hq has IPv4 only, branch has IPv4 and IPv6: hq would refuse an "
+         "SA for IPv6. Give tunnels[lan].interface of hq an IPv6 address, or take IPv6 out of tunnels[lan] of branch.",
+         "tunnels[lan].interface", "tunnels[lan].interface",
+         (ROUTE_BASED, {**ROUTE_BASED, "hq tunnels.0.routes.+": IPV6, "branch tunnels.0.interface.addresses": [
+             "169.254.0.2/30", "fd00::2/126"]}, {"hq tunnels.0.routes.+": IPV6})),
     Case("interface-addresses-differ", {**ROUTE_BASED, "branch tunnels.0.interface.addresses": ["169.254.0.6/30"]},
          "tunnel lan of hq<->branch: interface addresses: hq has 169.254.0.1/30, branch has 169.254.0.6/30: no two of "
          "them are different addresses of one network, so neither end reaches the other's. Set "

@@ -125,7 +125,7 @@ CASES = (
            "hq site": {"name": "hq", "platform": "Firebox T45"}})),
     Case("interface-name", {"hq tunnels.0.interface": {"name": "to-the-new-branch"}},
          "tunnel hq/lan: virtual interface: its name is to-the-new-branch: Linux takes names of 1 to 15 characters, "
-         "and not ., .., all or default. Set tunnels[lan].interface.name to another one.",
+         "and not ., .., all, default, lo or ike0. Set tunnels[lan].interface.name to another one.",
          "tunnels[lan].interface.name", "",
          ({"hq tunnels.0.interface": {"name": "to-a-new-branch"}},
           {"hq tunnels.0.interface": {"name": "to-the-new-branch"},

@@ -99,6 +99,16 @@ CASES = (
          "tunnels[lan].interface.name", "tunnels[voice].interface.name",
          ({"hq tunnels.0.interface": {"name": "vpn0"},
            "hq tunnels.+": voice("10.1.9.0/24", "10.2.9.0/24", interface={"name": "vpn1"})},)),
+    Case("interfaces-of-one-gateway", {
+        "hq tunnels.0.interface": {"name": "vpn0"},
+        "hq tunnels.+": voice("10.1.9.0/24", "10.2.9.0/24", interface={"name": "vpn1"})},
+         "site hq: virtual interface: tunnels lan and voice are route-based, both are under gateway branch: the SAs of "
+         "both are for all traffic, so the peer could not tell them apart. Give tunnels[voice] a gateway of its own, "
+         "or route its networks into tunnels[lan].interface.",
+         "tunnels[lan].interface", "tunnels[voice].interface",
+         ({"hq tunnels.0.interface": {"name": "vpn0"}, "hq tunnels.+": voice("10.1.9.0/24", "10.2.9.0/24")},
+          {"hq tunnels.0.interface": {"name": "vpn0"}, "hq gateways.+": gateway("second"), "hq tunnels.+": {
+              **voice("10.1.9.0/24", "10.2.9.0/24", interface={"name": "vpn1"}), "gateway": "second"}})),
     Case("site-declared-twice", {"branch site.name": "hq"},
          "all sites: site.name: 2 sites are called hq: findings could not tell them apart. Give each site its own "
          "name.",
