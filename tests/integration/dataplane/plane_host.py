@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "files/ikeengine"))
 
+from ikeengine.dataplane import limits
 from ikeengine.dataplane.interface import DataPlane, DataPlaneError, Protection
 from ikeengine.dataplane.xfrm.dataplane import XfrmDataPlane
 from ikeengine.dataplane.xfrm.probe import probe
@@ -37,7 +38,7 @@ class Setup:
     """``side`` is 0 or 1; ``plane`` is kernel or userspace; ``routes`` are [local, remote] as this side sees them.
 
     ``joined`` has the SAs of the first route carry all of them; ``anywhere`` says that the peer's address is not known
-    before its SAs are.
+    before its SAs are; ``last_sequence`` stands in for the last number of 32 bits.
     """
 
     side: int
@@ -51,6 +52,7 @@ class Setup:
     encapsulated: bool = True
     esn: bool = False
     kilobytes: int | None = None
+    last_sequence: int | None = None
     joined: bool = False
     anywhere: bool = False
 
@@ -64,6 +66,7 @@ class PlaneHost:
         self.routes = [Route(Selector.parse(local), Selector.parse(remote)) for local, remote in setup.routes]
         self.loop = asyncio.get_running_loop()
         self.udp = self.open_udp(self.local)
+        limits.LAST_SEQUENCE = setup.last_sequence or limits.LAST_SEQUENCE
         self.plane = self.open_plane()
         self.plane.start(lambda event: self.events.append(repr(event)))
 

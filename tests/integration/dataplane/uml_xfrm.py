@@ -196,6 +196,19 @@ def test_octet_limits_ask_for_a_rekey_and_then_end_the_sa(net):
     assert "Expired(spi_in=3489660928, hard=True)" in expired
 
 
+def test_the_kernel_asks_for_a_rekey_before_sequence_numbers_run_out_and_then_sends_no_more(net):
+    a, b = pair(net, last_sequence=20)
+    join(a, b)
+    assert net.ping("lan_a", "10.2.0.2", 19) == 19
+    assert set(a("events")) == {"Expired(spi_in=3489660928, hard=False)"}
+    assert net.ping("lan_a", "10.2.0.2", 4) == 1
+    assert a("events").count("Expired(spi_in=3489660928, hard=True)") == 1
+    a.kill()
+    extended = net.plane("a", plane="kernel", last_sequence=20, esn=True)
+    extended("add_outbound", 0, 1)
+    assert "soft (INF)(packets), hard (INF)(packets)" in net["a"].run(["ip", "-s", "xfrm", "state"]).stdout
+
+
 @pytest.mark.parametrize("extended", [False, True])
 def test_a_mapping_that_moves_takes_the_sa_along(net, extended):
     """b gets another address and port; both ends follow, in the middle of a connection."""

@@ -14,7 +14,7 @@ from ...crypto.esp_cipher import EspOpener, EspSealer, sequence_of, spi_of
 from ...security_association import ChildSa, SocketAddress
 from ...vpn.model import Route
 from ..interface import Acquire, DataPlaneEvent, Expired
-from ..limits import octet_limits
+from ..limits import octet_limits, packet_limits
 from . import inner
 from .replay import ReplayWindow
 
@@ -25,9 +25,6 @@ ACQUIRE_INTERVAL = 1.0
 #: Remembered pairs of inner source and destination.
 CACHE_SIZE = 8192
 
-#: Sequence numbers never wrap (RFC 4303 §3.3.3). A sixteenth of them is left for the rekey.
-_LAST_SEQUENCE = (1 << 32) - 1
-_LAST_EXTENDED_SEQUENCE = (1 << 64) - 1
 _ESP_MINIMUM = 8
 _IPV6_MULTICAST = 0xFF
 
@@ -76,8 +73,7 @@ class Pair:
         self.opener = EspOpener(child.encryption, child.authentication, child.keys_in).open
         self.window = ReplayWindow(extended=child.extended_sequence_numbers)
         self.sequence = 0
-        self.last_sequence = _LAST_EXTENDED_SEQUENCE if child.extended_sequence_numbers else _LAST_SEQUENCE
-        self.soft_sequence = self.last_sequence - self.last_sequence // 16
+        self.soft_sequence, self.last_sequence = packet_limits(child.extended_sequence_numbers)
         self.soft_limit, self.hard_limit = octet_limits(child.expiration.kilobytes)
         self.told_soft = self.told_hard = False
         self.packets_in = self.octets_in = self.packets_out = self.octets_out = 0

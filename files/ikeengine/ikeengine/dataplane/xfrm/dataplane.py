@@ -18,7 +18,7 @@ from ...security_association import ChildSa, SocketAddress
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Expired, Protection
-from ..limits import octet_limits
+from ..limits import octet_limits, packet_limits
 from ..netlink import NETLINK_XFRM, NetlinkError, NetlinkEvents, NetlinkSocket
 from . import messages, policies, states
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
@@ -39,18 +39,19 @@ SEQUENCE_LEAP = 1 << 20
 
 @dataclass(slots=True)
 class _Pair:
-    """An installed pair: which directions the kernel has, over which path, within which octet limits."""
+    """An installed pair: which directions the kernel has, over which path, within which limits."""
 
     child: ChildSa
     local: SocketAddress
     remote: SocketAddress
-    limits: tuple[int, int] = field(init=False)
+    limits: states.Limits = field(init=False)
     inbound: bool = False
     outbound: bool = False
     sent: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        self.limits = octet_limits(self.child.expiration.kilobytes)
+        self.limits = states.Limits(octet_limits(self.child.expiration.kilobytes),
+                                    packet_limits(self.child.extended_sequence_numbers))
 
     def state_id(self, inbound: bool) -> dict[str, Any]:
         if inbound:
@@ -210,6 +211,8 @@ class XfrmDataPlane:
         state = self._kernel.get("reading an SA that moves", self._query(pair, inbound))
         carried = states.carried_over(state, 0 if inbound else SEQUENCE_LEAP)
         self._delete_state(pair.state_id(inbound))
+        if not inbound:
+            pair.limits = pair.limits.less(SEQUENCE_LEAP)
         self._install(pair, inbound, messages.XFRM_MSG_NEWSA, local, remote, carried)
 
     def _wanted_lead(self, protection: Protection) -> _Lead:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pyroute2.netlink import nlmsg
@@ -14,6 +15,7 @@ from ...security_association import ChildSa, DirectionKeys, SocketAddress
 from ...vpn.algorithms import Authentication, Encryption
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
+from ..limits import UNLIMITED
 from . import messages
 
 #: Our reqids are REQID_BASE + the daemon's, so that a later run recognises what this one left.
@@ -28,6 +30,19 @@ SPI_MAX = 0xCFFFFFFF
 REPLAY_WINDOW = 128
 
 Attributes = list[tuple[str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Soft and hard limits of one direction, in octets and in packets."""
+
+    octets: tuple[int, int]
+    packets: tuple[int, int]
+
+    def less(self, leapt: int) -> Limits:
+        """For a state that skips sequence numbers, so that it ends with its last number all the same."""
+        soft, hard = self.packets
+        return self if hard == UNLIMITED else Limits(self.octets, (max(1, soft - leapt), max(1, hard - leapt)))
 
 
 def kernel_reqid(reqid: int) -> int:
@@ -62,13 +77,16 @@ def algorithms(encryption: Encryption | None, authentication: Authentication | N
 
 
 def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAddress,
-          limits: tuple[int, int]) -> tuple[dict[str, Any], Attributes]:
+          limits: Limits) -> tuple[dict[str, Any], Attributes]:
     """Fields and attributes of one direction of a pair, over the outer path between ``local`` and ``remote``.
+
+    Only who sends sees to it that sequence numbers do not run out, so packets are limited outbound.
 
     The state has no selector of its own: the policies of its reqid check what leaves the tunnel (RFC 4301 §5.2).
     """
     source, destination = (remote, local) if inbound else (local, remote)
     outer = messages.family(local.address)
+    packets = (UNLIMITED, UNLIMITED) if inbound else limits.packets
     inner = {messages.family(row.negotiated.local.first) for row in child.routes}
     flags = messages.XFRM_STATE_ESN if child.extended_sequence_numbers else 0
     if len(inner) > 1:
@@ -81,8 +99,8 @@ def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAdd
         "id_spi": child.spi_in if inbound else child.spi_out,
         "id_proto": messages.IP_PROTOCOL[child.protocol],
         "saddr": source.address.packed,
-        "lft_soft_byte_limit": limits[0], "lft_hard_byte_limit": limits[1],
-        "lft_soft_packet_limit": messages.XFRM_INF, "lft_hard_packet_limit": messages.XFRM_INF,
+        "lft_soft_byte_limit": limits.octets[0], "lft_hard_byte_limit": limits.octets[1],
+        "lft_soft_packet_limit": packets[0], "lft_hard_packet_limit": packets[1],
         "reqid": kernel_reqid(child.reqid), "family": outer, "mode": messages.XFRM_MODE_TUNNEL,
         "flags": flags,
     }

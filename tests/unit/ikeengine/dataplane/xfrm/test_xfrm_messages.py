@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
-from ikeengine.dataplane.limits import UNLIMITED
+from ikeengine.dataplane.limits import packet_limits
 from ikeengine.dataplane.xfrm import messages, policies, states
 from ikeengine.dataplane.xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK
 from ikeengine.security_association import ChildSa, CoveredRoute, DirectionKeys, SocketAddress
@@ -20,7 +20,7 @@ from ikeengine.vpn.selectors import Selector
 from tests.unit.ikeengine.dataplane.xfrm import iproute2_octets as octets
 
 HEADER = 16
-UNBOUNDED = (UNLIMITED, UNLIMITED)
+UNBOUNDED = states.Limits((messages.XFRM_INF, messages.XFRM_INF), (messages.XFRM_INF, messages.XFRM_INF))
 
 
 def end(text: str, port: int = 4500) -> SocketAddress:
@@ -57,7 +57,7 @@ def test_inbound_state_with_gcm():
 def test_outbound_state_with_cbc_in_udp_and_octet_limits():
     cbc = child(encryption=algorithms.encryption("AES-128"), authentication=algorithms.authentication("SHA2-256"),
                 keys_out=CBC, udp_encapsulated=True)
-    installed = states.state(cbc, False, HQ, BRANCH, (100000, 131072000))
+    installed = states.state(cbc, False, HQ, BRANCH, states.Limits((100000, 131072000), UNBOUNDED.packets))
     assert encoded(messages.XFRM_MSG_NEWSA, *installed) == octets.STATE_CBC_ENCAPSULATED
 
 
@@ -78,6 +78,19 @@ def test_a_state_whose_inner_family_differs_says_so():
     route = Route(Selector.parse("2001:db8:1::/48"), Selector.parse("2001:db8:2::/48"))
     values, _ = states.state(child(routes=covering(route)), True, HQ, BRANCH, UNBOUNDED)
     assert (values["sel_family"], values["family"]) == (messages.family(ip_address("::")), 2)
+
+
+def test_only_what_sends_is_limited_in_packets_and_a_leap_counts_as_packets():
+    limits = states.Limits(UNBOUNDED.octets, packet_limits(extended=False))
+    (soft, hard), packets = limits.packets, ("lft_soft_packet_limit", "lft_hard_packet_limit")
+    assert hard == 2**32 - 1 and hard * 13 // 16 < soft <= hard - hard // 16
+    outbound, _ = states.state(child(), False, HQ, BRANCH, limits)
+    assert [outbound[name] for name in packets] == [soft, hard]
+    inbound, _ = states.state(child(), True, HQ, BRANCH, limits)
+    assert [inbound[name] for name in packets] == [messages.XFRM_INF] * 2
+    assert limits.less(1 << 20).packets == (soft - (1 << 20), hard - (1 << 20))
+    assert limits.less(1 << 32).packets == (1, 1), "0 would mean that the SA is over before its first packet"
+    assert packet_limits(extended=True) == UNBOUNDED.packets == UNBOUNDED.less(1 << 20).packets
 
 
 def test_deleting_a_state():
