@@ -57,6 +57,7 @@ GATEWAY = {
     "credential": {"type": "dict", "options": {
         "method": {"type": "str"},
         **{name: {"type": "str", "no_log": True} for name in ("psk", "private_key", "ppk_key")},
+        "also_accepted": {"type": "list", "elements": "str", "no_log": True},
         "ppk": {"type": "dict"},
         "certificate": {"type": "str"},
         **{name: {"type": "list", "elements": "str"} for name in ("ca", "chain", "crl")}}},

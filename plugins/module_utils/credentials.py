@@ -17,7 +17,7 @@ from .vpn.declaration import DEFAULT_TRANSFORM, GATEWAY, read_gateway
 from .vpn.reading import Fields, Misfits, is_field
 
 _OF_CERTIFICATES = ("certificate", "private_key", "ca", "chain", "crl")
-_SECRET = ("psk", "private_key", "ppk_key")
+_SECRET = ("psk", "also_accepted", "private_key", "ppk_key")
 _FOR_THE_HOST = {"declaration-missing-field", "declaration-unknown-reference"}
 """What only shows beside what the host has: a task may name nothing but what it changes."""
 
@@ -53,12 +53,12 @@ def check_options(module: str, given: Mapping[str, object], options: Collection[
                                f"{', '.join(sorted(options))}")
 
 
-def apart(gateways: object) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+def apart(gateways: object) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
     """The gateways without their keys, and each gateway's key by its field. Raises MalformedGateway."""
     if not isinstance(gateways, Sequence) or isinstance(gateways, str):
         raise MalformedGateway("gateways is no list: write it as a list of gateways, each a mapping of fields")
     without: list[dict[str, Any]] = []
-    keys: dict[str, dict[str, str]] = {}
+    keys: dict[str, dict[str, Any]] = {}
     for index, gateway in enumerate(gateways):
         name = gateway.get("name") if isinstance(gateway, Mapping) else None
         if isinstance(gateway, Mapping) and (isinstance(name, bool) or not isinstance(name, (str, int))):

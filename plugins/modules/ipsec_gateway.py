@@ -43,6 +43,12 @@ options:
       psk:
         description: The pre-shared key, the same at both ends.
         type: str
+      also_accepted:
+        description: Other pre-shared keys by which the peer may prove itself while both ends change theirs. Given
+          with O(credential.psk), or alone, the list replaces the one on the host.
+        type: list
+        elements: str
+        version_added: 0.4.0
       certificate:
         description: The own certificate, as PEM text.
         type: str
@@ -123,6 +129,14 @@ EXAMPLES = r"""
     ike_version: 2
     nat_traversal: {keep_alive: 10s}
     dead_peer_detection: {idle: 60s, retries: 10}
+
+- name: A peer whose operator will set the new key there, some time this week
+  tandem.vpn.ipsec_gateway:
+    name: branch
+    credential:
+      method: psk
+      psk: "{{ vault_branch_psk }}"
+      also_accepted: ["{{ vault_new_psk }}"]
 
 - name: A peer by certificates of either end's own authority, and a post-quantum key beside them
   tandem.vpn.ipsec_gateway:

@@ -55,8 +55,8 @@ from .selectors import Address, Selector
 from .writing import VERSION, joined, write
 
 __all__ = [
-    "DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "ENDPOINT", "GATEWAY", "PROPOSAL", "TRANSFORM", "TUNNEL",
-    "VERSION", "DeclarationError", "digest", "key_parser", "keyed_digest", "read", "read_endpoint", "read_gateway",
+    "DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "ENDPOINT", "GATEWAY", "MOST_ALSO_ACCEPTED", "PROPOSAL",
+    "TRANSFORM", "TUNNEL", "VERSION", "DeclarationError", "digest", "key_parser", "keyed_digest", "read", "read_endpoint", "read_gateway",
     "read_platform", "read_proposal", "read_route", "read_transform", "read_tunnel", "referred", "write",
 ]
 
@@ -72,11 +72,14 @@ PROPOSAL = ("name", "protocol", "authentication", "encryption", "force_key_expir
 GATEWAY = ("name", "ike_version", "mode", "credential", "endpoints", "transforms", "nat_traversal",
            "dead_peer_detection", "ike_keep_alive", "start")
 ENDPOINT = ("address", "public_address", "identifier")
-_CREDENTIAL = ("method", "psk", "certificate", "private_key", "ca", "chain", "crl", "ppk", "ppk_key")
+_CREDENTIAL = ("method", "psk", "also_accepted", "certificate", "private_key", "ca", "chain", "crl", "ppk",
+               "ppk_key")
 TUNNEL = ("name", "gateway", "routes", "proposals", "pfs", "sa_pairs", "dataplane", "interface")
 
 _DAY = 86400
 _LONGEST_PPK_ID = 255
+MOST_ALSO_ACCEPTED = 7
+"""Pre-shared keys beside a gateway's own: who is not authenticated yet makes us try each of them."""
 _COLON = re.compile("(?<=[0-9a-f]):(?=[0-9a-f])")
 """Between two octets of a hexadecimal key, where bytes.fromhex takes a space."""
 _UNREAD_ADDRESS = ipaddress.IPv4Address(0)
@@ -165,7 +168,7 @@ class _Keys:
         if gateway not in self._gateways:
             return None
         return Fields(self._gateways[gateway], f"secrets.gateways[{gateway}]",
-                      ("method", "psk", "private_key", "ppk_key"), self._misfits, hidden=True)
+                      ("method", "psk", "also_accepted", "private_key", "ppk_key"), self._misfits, hidden=True)
 
 
 def read_gateway(fields: Fields, transforms: Mapping[str, Transform], shared: tuple[Transform, ...] = (),
@@ -211,6 +214,7 @@ def _credential(fields: Fields, gateway: str, keys: _Keys | None) -> Credential:
         chain=credential.take("chain", _pem_blocks(method, "chain", pem.CERTIFICATE), ()),
         crl=credential.take("crl", _pem_blocks(method, "crl", pem.CRL), ()),
         ppk=_ppk(credential, kept, known=keys is not None),
+        also_accepted=_also_accepted(credential, method, kept),
     )
 
 
@@ -235,6 +239,23 @@ def _key(credential: Fields, method: CredentialMethod, kept: Fields | None, *, k
                                         state="is missing"))
         return None
     return kept.take(field, key_parser(method), None, required=True)
+
+
+def _also_accepted(credential: Fields, method: CredentialMethod, kept: Fields | None) -> tuple[Secret, ...]:
+    """The keys beside the gateway's own. What is ``kept`` of them belongs to the key that is kept: where a key stands
+    inline they do, too."""
+    field = "also_accepted"
+    if method is CredentialMethod.CERTIFICATE:
+        if field in credential:
+            credential.report(field, Misfit("method certificate accepts whom its authorities vouch for",
+                                            f"Remove {field}, and add the other authority to ca", state="is set"))
+        return ()
+    where = credential if kept is None or "psk" in credential or field in credential else kept
+    keys = where.each(field, key_parser(method))
+    if len(keys) > MOST_ALSO_ACCEPTED:
+        where.report(field, Misfit(f"at most {MOST_ALSO_ACCEPTED} keys are accepted beside a gateway's own",
+                                   "Remove those that no peer has any more", state=f"has {len(keys)}"))
+    return keys
 
 
 def _ppk(credential: Fields, kept: Fields | None, *, known: bool) -> Ppk | None:

@@ -191,7 +191,8 @@ class Ppk:
 class Credential:
     """``secret`` is the pre-shared key, or the certificate's private key in PEM.
 
-    It is None where only the existence of a key is known (a declaration without its secrets). ``certificate`` to
+    It is None where only the existence of a key is known (a declaration without its secrets). ``also_accepted`` are
+    other pre-shared keys by which the peer may prove itself while the two ends change theirs. ``certificate`` to
     ``crl`` belong to certificates, each one PEM block: the own one, the authorities that the peer's must come from,
     what lies between the own one and its authority, and revocation lists.
     """
@@ -203,6 +204,12 @@ class Credential:
     chain: tuple[str, ...] = ()
     crl: tuple[str, ...] = ()
     ppk: Ppk | None = None
+    also_accepted: tuple[Secret, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[Secret, ...]:
+        """The pre-shared keys by which the peer may prove itself, our own first."""
+        return (self.secret, *self.also_accepted) if self.secret is not None else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from . import durations
 from .algorithms import KeyEncapsulation
-from .model import Credential, CredentialMethod, Endpoint, Gateway, Proposal, Side, Transform, Tunnel
+from .model import Credential, CredentialMethod, Endpoint, Gateway, Proposal, Secret, Side, Transform, Tunnel
 
 VERSION = 1
 """Of the format that ``write`` gives and ``declaration.read`` takes."""
@@ -124,10 +124,16 @@ def _write_keys(credential: Credential) -> dict[str, object]:
     keys: dict[str, object] = {}
     if secret is not None:
         field = "private_key" if method is CredentialMethod.CERTIFICATE else "psk"
-        keys[field] = secret.octets.hex() if method is CredentialMethod.HEX_PSK else secret.octets.decode()
+        keys[field] = _write_key(method, secret)
+    if credential.also_accepted:
+        keys["also_accepted"] = [_write_key(method, key) for key in credential.also_accepted]
     if ppk is not None and ppk.secret is not None:
         keys["ppk_key"] = f"0x{ppk.secret.octets.hex()}"
     return {"method": method.value, **keys} if keys else {}
+
+
+def _write_key(method: CredentialMethod, key: Secret) -> str:
+    return key.octets.hex() if method is CredentialMethod.HEX_PSK else key.octets.decode()
 
 
 def _name(row: KeyEncapsulation | None) -> str | None:

@@ -27,7 +27,8 @@ ROOT, PARTNERS_ROOT = (certificates.issue(f"CN={name}", authority=True) for name
 ISSUING = certificates.issue("CN=Issuing", ROOT, authority=True)
 HQ = certificates.issue("CN=hq", ISSUING, alternative=["192.0.2.2"])
 #: What the examples leave to the reader.
-READERS = dict.fromkeys(("vault_psk", "vault_branch_psk", "vault_partner_ppk"), "a key that is long enough to be one")
+READERS = dict.fromkeys(("vault_psk", "vault_branch_psk", "vault_new_psk", "vault_partner_ppk"),
+                        "a key that is long enough to be one")
 READERS["vault_hq_private_key"] = HQ.key_pem
 PKI = {"hq.pem": HQ.pem, "issuing.pem": ISSUING.pem, "partners-root.pem": PARTNERS_ROOT.pem,
        "partners-root.crl": certificates.revocation_list(PARTNERS_ROOT)}

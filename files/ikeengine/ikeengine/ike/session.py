@@ -17,6 +17,7 @@ from ..wire.header import Header
 from .account import Account
 from .children import Child, ChildState, rekey_fraction
 from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Failed, IkeClosed
+from .proofs import Proofs
 from .state import IKE_PORT, NAT_TRAVERSAL_PORT, NO_SPI, State
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class IkeSession(ABC):
         self.behind_nat = False
         self.peer_behind_nat = False
         self.remote_identity = ""
+        self.proofs = Proofs()
 
         self.account = Account(self.version, initiator, now, local, remote, pair)
         self.children: list[Child] = []

@@ -72,7 +72,7 @@ def respond(session: Ikev1Session, received: Received, now: float) -> None:
     session.nonce_i, session.nonce_r = require(payloads, Nonce).data, phase1.fresh_nonce(session)
     session.abilities = vendor_ids.read(payloads, nat_traversal=session.gateway.nat_traversal)
     key_exchange = phase1.own_key_exchange(session, choice.transform)
-    session.protection = phase1.derive(session)
+    phase1.derive(session)
     identity = phase1.own_identity(session)
     session.phase1.peer_id = theirs
     # Its loss the peer notices, that of message 3 only we: so both ends repeat theirs.
@@ -93,8 +93,9 @@ def take_answer(session: Ikev1Session, received: Received, now: float) -> None:
     session.nonce_r = require(payloads, Nonce).data
     session.abilities = vendor_ids.read(payloads, nat_traversal=gateway.nat_traversal)
     theirs = require(payloads, Identification)
-    session.protection = phase1.derive(session)
-    phase1.check_peer(session, [gateway], payloads, theirs, now)
+    phase1.derive(session)
+    # The responder had to choose a key before it knew which one we have.
+    phase1.by_each_key(session, lambda: phase1.check_peer(session, [gateway], payloads, theirs, now))
     phase1.take_path(session, payloads, received.datagram)
     session.heard(received.datagram, now)
     if session.nat_detected:

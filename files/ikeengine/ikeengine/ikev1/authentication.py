@@ -15,6 +15,7 @@ from ..crypto.errors import CertificateError, SignatureError
 from ..crypto.isakmp_keys import skeyid_of_psk, skeyid_of_signatures
 from ..crypto.signature_schemes import Scheme
 from ..ike.credentials import MOST_SENT, certified
+from ..ike.proofs import Proofs
 from ..ike.refusal import Refusal
 from ..negotiation.credentials import another_key, no_key, no_scheme, untrusted, unusable_certificate
 from ..negotiation.reasons import Reason
@@ -57,8 +58,12 @@ class Credentials(ABC):
         """Why the peer's encrypted message of Phase 1 may be none under our keys."""
 
     @abstractmethod
-    def skeyid(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> bytes:
-        """What all keys come from."""
+    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[bytes]:
+        """What all keys come from: one for each key that the peer may prove itself by, our own first."""
+
+    def proofs(self, which: int, payloads: Sequence[Payload] = ()) -> Proofs:
+        """What is kept of a Phase 1 under that one of ``skeyids``, in which the peer sent these with its proof."""
+        return Proofs(self._gateway.credential)
 
     @abstractmethod
     def prove(self, prf: Authentication, proven: Proven) -> list[Payload]:
@@ -83,13 +88,16 @@ class PreSharedKey(Credentials):
         super().__init__(gateway, peer)
         if gateway.credential.secret is None:
             raise _refusal(no_key(gateway))
-        self._key = gateway.credential.secret.octets
 
     def other_keys(self) -> Reason:
         return another_key(self._gateway, self._peer)
 
-    def skeyid(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> bytes:
-        return skeyid_of_psk(prf, self._key, nonce_i, nonce_r)
+    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[bytes]:
+        return [skeyid_of_psk(prf, key.octets, nonce_i, nonce_r) for key in self._gateway.credential.accepted]
+
+    def proofs(self, which: int, payloads: Sequence[Payload] = ()) -> Proofs:
+        key = self._gateway.credential.accepted[which]
+        return Proofs(self._gateway.credential, key, key)
 
     def prove(self, prf: Authentication, proven: Proven) -> list[Payload]:
         return [Hash(proven(prf))]
@@ -120,8 +128,12 @@ class Signatures(Credentials):
         return Reason("its keys are others than ours", "Let both try again", "phase 1",
                       f"the peer {self._peer} sends what makes no sense")
 
-    def skeyid(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> bytes:
-        return skeyid_of_signatures(prf, nonce_i, nonce_r, shared_secret)
+    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[bytes]:
+        return [skeyid_of_signatures(prf, nonce_i, nonce_r, shared_secret)]
+
+    def proofs(self, which: int, payloads: Sequence[Payload] = ()) -> Proofs:
+        return Proofs(self._gateway.credential, certificates=_bodies(payloads, CertificateEncoding.X509_SIGNATURE),
+                      lists=_bodies(payloads, CertificateEncoding.CERTIFICATE_REVOCATION_LIST))
 
     def prove(self, prf: Authentication, proven: Proven) -> list[Payload]:
         try:

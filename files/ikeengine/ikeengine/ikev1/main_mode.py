@@ -19,6 +19,7 @@ from ..wire.errors import MalformedMessage
 from ..wire.payloads import require
 from ..wire.v1.constants import ExchangeType, NotifyType
 from ..wire.v1.identification import Identification
+from ..wire.v1.message import Payload
 from ..wire.v1.nonce import Nonce
 from ..wire.v1.security_association import SecurityAssociation
 from . import phase1, vendor_ids
@@ -96,7 +97,7 @@ def take_answered_key_exchange(session: Ikev1Session, received: Received, now: f
     phase1.take_public_value(session, payloads, transform)
     session.nonce_r = require(payloads, Nonce).data
     phase1.take_path(session, payloads, received.datagram)
-    session.protection = phase1.derive(session)
+    phase1.derive(session)
     if session.nat_detected:
         session.float_to_nat_traversal_port()
     identity = phase1.own_identity(session)
@@ -106,18 +107,21 @@ def take_answered_key_exchange(session: Ikev1Session, received: Received, now: f
 
 def take_identity(session: Ikev1Session, received: Received, now: float) -> None:
     """The responder: message 5, and message 6 for it. Only here it does the exponentiation that the keys take."""
-    if not session.has_keys:
-        session.protection = phase1.derive(session)
-    protection = session.protection
-    chain = session.decrypted(received, protection.phase1)
-    theirs = require(chain.payloads, Identification)
-    phase1.check_peer(session, _alike(session), chain.payloads, theirs, now)
-    protection.accept(received.data, protection.phase1)
+    phase1.derive(session)
+    payloads: list[Payload] = []
+
+    def take() -> None:
+        chain = session.decrypted(received, session.protection.phase1)
+        phase1.check_peer(session, _alike(session), chain.payloads, require(chain.payloads, Identification), now)
+        payloads.extend(chain.payloads)
+
+    phase1.by_each_key(session, take)
+    session.protection.accept(received.data, session.protection.phase1)
     session.heard(received.datagram, now)
     identity = phase1.own_identity(session)
     session.answer(received, [identity, *phase1.prove(session, identity), *phase1.shorter_life(session)], Step.UP, now,
                    encrypted=True)
-    phase1.take_first_contact(session, chain.payloads, now)
+    phase1.take_first_contact(session, payloads, now)
     session.establish(phase1.agreed_life(session), now)
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from ..negotiation.reasons import Reason
 from ..security_association import Datagram
 from ..vpn.algorithms import Authentication
 from ..vpn.model import CredentialMethod, EndpointPair, Gateway, Mode, Transform
+from ..wire.errors import WireError
 from ..wire.payloads import all_of, require
 from ..wire.v1.attributes import decode_attributes, encode_attributes
 from ..wire.v1.constants import NotifyType
@@ -51,6 +52,8 @@ class Phase1:
     life: int | None = None
     key_exchange: KeyExchange | None = None
     peer_public: bytes = field(default=b"", repr=False)
+    #: One for each key that the peer may have, our own first.
+    protections: Sequence[Protection] = ()
     own_id: Identification | None = None
     #: Of Aggressive Mode, until the proof of it comes.
     peer_id: Identification | None = None
@@ -151,15 +154,37 @@ def take_public_value(session: Ikev1Session, payloads: Sequence[Payload], transf
     session.phase1.peer_public = theirs.data
 
 
-def derive(session: Ikev1Session) -> Protection:
-    """Raises InvalidKeyExchange where the peer's public value is no good."""
+def derive(session: Ikev1Session) -> None:
+    """The keys, once, with those of our own pre-shared key in force. Raises InvalidKeyExchange where the peer's public
+    value is no good."""
     phase1 = session.phase1
+    if phase1.protections:
+        return
     assert phase1.key_exchange is not None and phase1.transform is not None
     shared = phase1.key_exchange.shared_secret(phase1.peer_public)
     prf = phase1.transform.authentication
-    skeyid = phase1.proven_by.skeyid(prf, session.nonce_i, session.nonce_r, shared)
-    keys = isakmp_keys(prf, skeyid, shared, session.spi_i, session.spi_r)
-    return Protection(phase1.transform, keys, *_publics(session))
+    phase1.protections = [
+        Protection(phase1.transform, isakmp_keys(prf, skeyid, shared, session.spi_i, session.spi_r),
+                   *_publics(session))
+        for skeyid in phase1.proven_by.skeyids(prf, session.nonce_i, session.nonce_r, shared)]
+    session.protection = phase1.protections[0]
+
+
+def by_each_key(session: Ikev1Session, take: Callable[[], None]) -> None:
+    """Take the peer's proof under the keys of the first accepted pre-shared key that it holds under (RFC 2409 §5.4: all
+    keys of an ISAKMP SA come from it). Raises what ``take`` does under our own key where it holds under none."""
+    phase1 = session.phase1
+    refusals: list[NotProven | WireError] = []
+    for protection in phase1.protections:
+        session.protection = protection
+        try:
+            take()
+        except (NotProven, WireError) as refusal:
+            refusals.append(refusal)
+        else:
+            return
+    session.protection = phase1.protections[0]
+    raise refusals[0]
 
 
 def _publics(session: Ikev1Session) -> tuple[bytes, bytes]:
@@ -195,6 +220,7 @@ def check_peer(session: Ikev1Session, gateways: Sequence[Gateway], payloads: Seq
     elif gateways[0].method is CredentialMethod.CERTIFICATE:  # of nobody else we know whom to trust
         raise NotProven(*wrong_identity(session, gateways, theirs))
     _check_proof(session, payloads, theirs, now)
+    session.proofs = session.phase1.proven_by.proofs(session.phase1.protections.index(session.protection), payloads)
     if meant is None:
         raise Refusal(*wrong_identity(session, gateways, theirs))
     assert session.pair is not None

@@ -25,7 +25,7 @@ from ..negotiation.credentials import (
     unusable_certificate,
 )
 from ..negotiation.reasons import Reason
-from ..vpn.model import CredentialMethod, Gateway
+from ..vpn.model import CredentialMethod, Gateway, Secret
 from ..wire.authentication import Authentication, DigitalSignature
 from ..wire.certificate import Certificate, CertificateRequest
 from ..wire.constants import AuthMethod, CertificateEncoding, NotifyType
@@ -74,10 +74,15 @@ def request(gateways: Iterable[Gateway]) -> list[Payload]:
 
 def prove(session: Ikev2Session, gateway: Gateway, identity: Identification, *, of_initiator: bool,
           like: Scheme | None = None) -> tuple[list[Payload], Authentication]:
-    """Our certificates, if it is by these, and AUTH for ``identity``. ``like`` is how the peer signed. Raises
-    Refusal."""
+    """Our certificates, if it is by these, and AUTH for ``identity``. ``like`` is how the peer signed. A responder
+    answers by the pre-shared key that the peer has shown to know, which may have no other. Raises Refusal."""
+    session.proofs.credential = gateway.credential
     if gateway.method is not CredentialMethod.CERTIFICATE:
-        return [], Authentication(AuthMethod.SHARED_KEY, _shared_key(session, gateway, identity, of_initiator))
+        key = session.proofs.peer_key or gateway.credential.secret
+        if key is None:
+            raise _refusal(no_key(gateway))
+        session.proofs.own_key = key
+        return [], Authentication(AuthMethod.SHARED_KEY, _by_key(session, key, identity, of_initiator))
     try:
         ours = certified(gateway.credential)
         # Who announces no hash of ours still knows the methods of old.
@@ -113,7 +118,8 @@ def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], 
         raise _refusal(another_method(gateway, peer, proof.method))
     if not by_certificate:
         account.credential = "the proof is not that of our pre-shared key"
-        if not equal(proof.data, _shared_key(session, gateway, identity, of_initiator)):
+        session.proofs.peer_key = _key_of(session, gateway, identity, proof, of_initiator)
+        if session.proofs.peer_key is None:
             raise _refusal(another_key(gateway, peer, with_ppk=session.protection.ppk))
         account.credential = "the proof is that of our pre-shared key"
         return None
@@ -121,10 +127,11 @@ def check(session: Ikev2Session, gateway: Gateway, payloads: Sequence[Payload], 
     account.credential = "the certificate is not trusted"
     if not sent and any(row.encoding in _BY_ADDRESS for row in all_of(payloads, Certificate)):
         raise _refusal(only_by_address(gateway, peer))
+    lists = _bodies(payloads, CertificateEncoding.CERTIFICATE_REVOCATION_LIST)
+    session.proofs.certificates, session.proofs.lists = sent, lists
     try:
         certificate = certified(gateway.credential).trust(
-            session.pair.remote.identity, sent,
-            _bodies(payloads, CertificateEncoding.CERTIFICATE_REVOCATION_LIST), session.context.unix_time(now))
+            session.pair.remote.identity, sent, lists, session.context.unix_time(now))
         scheme, signature = _scheme_and_signature(proof, session.signature_hashes)
         certificate.public.verify(scheme, signature, _signed(session, identity, of_initiator))
     except (CertificateError, SignatureError) as error:
@@ -162,12 +169,19 @@ def _signed(session: Ikev2Session, identity: Identification, of_initiator: bool)
     return signed_octets(protection.prf, message, nonce, key, identity.encode_body(), int_auth)
 
 
-def _shared_key(session: Ikev2Session, gateway: Gateway, identity: Identification, of_initiator: bool) -> bytes:
+def _by_key(session: Ikev2Session, key: Secret, identity: Identification, of_initiator: bool) -> bytes:
     """AUTH of that end by the pre-shared key."""
-    secret = gateway.credential.secret
-    if secret is None:
+    return psk_auth(session.protection.prf, key.octets, _signed(session, identity, of_initiator))
+
+
+def _key_of(session: Ikev2Session, gateway: Gateway, identity: Identification, proof: Authentication,
+            of_initiator: bool) -> Secret | None:
+    """The accepted key that the proof is of. All are tried, so that time does not tell which it is. Raises Refusal."""
+    accepted = gateway.credential.accepted
+    if not accepted:
         raise _refusal(no_key(gateway))
-    return psk_auth(session.protection.prf, secret.octets, _signed(session, identity, of_initiator))
+    found = [row for row in accepted if equal(proof.data, _by_key(session, row, identity, of_initiator))]
+    return found[0] if found else None
 
 
 def _refusal(reason: Reason) -> Refusal:

@@ -451,7 +451,7 @@ class Ikev2Session(IkeSession):
         new.spi_i, new.spi_r, new.nonce_i, new.nonce_r = spi_i, spi_r, nonce_i, nonce_r
         new.protection = Protection(transform, skeyseed, nonce_i, nonce_r, spi_i, spi_r, initiator=initiator)
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
-        new.candidates, new.remote_identity = self.candidates, self.remote_identity
+        new.candidates, new.remote_identity, new.proofs = self.candidates, self.remote_identity, self.proofs
         new.single_pairs = self.single_pairs
         new.fragmentation, new.account = self.fragmentation, self.account
         new.protection.ppk = self.protection.ppk

@@ -43,7 +43,7 @@ CHOICES = (
         IkeVersion.V1: ("mode", "ike_keep_alive", "nat_traversal.enabled", "dead_peer_detection.enabled"),
         IkeVersion.V2: ("credential.ppk", "credential.ppk_key")}),
     Choice("method", reading.choice(CredentialMethod), {
-        CredentialMethod.PSK: ("psk",), CredentialMethod.HEX_PSK: ("psk",),
+        CredentialMethod.PSK: ("psk", "also_accepted"), CredentialMethod.HEX_PSK: ("psk", "also_accepted"),
         CredentialMethod.CERTIFICATE: ("certificate", "private_key", "ca", "chain", "crl")}),
 )
 """IKEv2 always has NAT traversal and dead peer detection; what is a key to psk is none to hex-psk."""

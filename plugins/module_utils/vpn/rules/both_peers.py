@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .. import identities
 from ..model import (
+    Credential,
     CredentialMethod,
     Endpoint,
     EndpointPair,
@@ -20,6 +21,7 @@ from ..model import (
     Mode,
     Protocol,
     Route,
+    Secret,
     Side,
     Start,
     Tunnel,
@@ -34,14 +36,18 @@ def _paths(pair: Pair, field: str) -> tuple[str, str]:
     return f"gateways[{pair.left_gateway.name}].{field}", f"gateways[{pair.right_gateway.name}].{field}"
 
 
+def _accepts(credential: Credential, key: Secret) -> bool:
+    return any(hmac.compare_digest(key.octets, row.octets) for row in credential.accepted)
+
+
 @GATEWAYS.rule("psk-differs", ERROR, f"{SEED}; RFC 7296 §2.15", member="credential.psk")
 def psk_differs(pair: Pair) -> Iterator[Broken]:
-    """Both ends have the same pre-shared key."""
+    """Both ends have the same pre-shared key, or each also accepts the other's."""
     left, right = pair.left_gateway.credential, pair.right_gateway.credential
     if left is right or left.method is not right.method or left.method is CredentialMethod.CERTIFICATE \
             or left.secret is None or right.secret is None:
         return
-    if not hmac.compare_digest(left.secret.octets, right.secret.octets):
+    if not (_accepts(right, left.secret) and _accepts(left, right.secret)):
         yield Broken("credential", f"{pair.left.name} has one pre-shared key", f"{pair.right.name} has another",
                      "the keys must be equal; the peers would answer AUTHENTICATION_FAILED",
                      f"Set the same psk in gateways[{pair.left_gateway.name}].credential of {pair.left.name} and "

@@ -24,6 +24,14 @@ def test_keys_come_out_and_go_back_in():
     assert with_key(without[0], keys["a"]) == with_key(without[0], MARKER) == gateways[0]
 
 
+def test_other_accepted_keys_go_the_same_way():
+    gateways = [{"name": "a", "credential": {"method": "psk", "psk": "k", "also_accepted": [MARKER]}}]
+    without, keys = apart(gateways)
+    assert MARKER not in repr(without)
+    assert keys == {"a": {"psk": "k", "also_accepted": [MARKER]}}
+    assert with_key(without[0], keys["a"]) == gateways[0]
+
+
 def test_a_private_key_goes_the_same_way():
     key = PEM.format("PRIVATE KEY")
     gateways = [{"name": "a", "credential": {"method": "certificate", "certificate": PEM.format("CERTIFICATE"),

@@ -114,6 +114,8 @@ def test_the_identifier_of_an_endpoint_behind_a_nat_is_the_address_that_peers_re
 
 @pytest.mark.parametrize("credential", [{"method": "psk", "psk": "schlüssel mit umlaut"},
                                         {"method": "hex-psk", "psk": "0xC0FFEE00"}, CERTIFICATE,
+                                        {"method": "psk", "psk": "new", "also_accepted": ["old", "schlüssel"]},
+                                        {"method": "hex-psk", "psk": "c0ffee", "also_accepted": ["0xC0:FFEE:00"]},
                                         {"method": "psk", "psk": "key", "ppk": {"id": "qkd 1"}, "ppk_key": "schlüssel"},
                                         {**CERTIFICATE, "ppk": {"id": "a", "required": False}, "ppk_key": "0xC0:FFEE"}])
 def test_read_is_the_inverse_of_write(hq, credential):
@@ -151,6 +153,7 @@ def test_a_certificate_comes_with_its_authorities_chain_and_revocation_lists(hq)
     ("private_key", pem("CERTIFICATE"), "private_key is not valid: it holds a PEM block of type CERTIFICATE, not"),
     ("private_key", pem("ENCRYPTED PRIVATE KEY"), "private_key is not valid: the private key has a passphrase"),
     ("psk", MARKER, "psk is set: method certificate has no psk. Remove psk, or change the method"),
+    ("also_accepted", [MARKER], "also_accepted is set: method certificate accepts whom its authorities vouch for. Remove"),
 ])
 def test_a_broken_certificate_is_refused_and_never_quoted(hq, field, text, message):
     hq["gateways"][0]["credential"] = CERTIFICATE | {field: text}
@@ -251,6 +254,31 @@ def test_without_secrets_a_key_is_unknown_and_with_secrets_it_must_be_there(hq):
     assert refused(written, secrets=secrets) == [
         "hq: gateways[branch].credential.psk is missing: the method is psk, and the key that is kept is one of "
         "hex-psk. Set psk, or the method to hex-psk."]
+
+
+def test_other_accepted_keys_belong_to_the_key_that_they_stand_beside(hq):
+    """What is kept of them goes with the key that is kept: a new key has those that are given with it."""
+    credential = hq["gateways"][0]["credential"]
+    credential |= {"psk": "old", "also_accepted": ["older"]}
+    written, secrets = declaration.write(declaration.read(hq))
+    kept = declaration.read(written, secrets=secrets).gateways[0].credential
+    assert [key.octets for key in kept.accepted] == [b"old", b"older"]
+    for given, accepted in (({"psk": "new"}, [b"new"]), ({"also_accepted": ["new"]}, [b"old", b"new"]),
+                            ({"psk": "new", "also_accepted": ["old"]}, [b"new", b"old"]), ({}, [b"old", b"older"])):
+        written["gateways"][0]["credential"] = {"method": "psk", **given}
+        read = declaration.read(written, secrets=secrets).gateways[0].credential
+        assert [key.octets for key in read.accepted] == accepted
+
+
+@pytest.mark.parametrize("keys, said", [
+    ([MARKER] * 8, "also_accepted has 8: at most 7 keys are accepted beside a gateway's own. Remove those that"),
+    ([MARKER, ""], "also_accepted[1] is empty: a pre-shared key has at least one character. Set the key that both"),
+    (MARKER, "also_accepted is text: a list is needed here. Write it as a list."),
+])
+def test_other_accepted_keys_are_a_short_list_and_never_quoted(hq, keys, said):
+    hq["gateways"][0]["credential"] |= {"also_accepted": keys}
+    (found,) = refused(hq)
+    assert found.startswith(f"hq: gateways[branch].credential.{said}") and MARKER not in found
 
 
 def test_a_post_quantum_key_stands_apart_as_the_other_does(hq):

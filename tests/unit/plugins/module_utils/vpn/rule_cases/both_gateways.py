@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rules between both ends of a gateway."""
 
-from .case import AH, BLOCK, CERTIFICATE, IKEV1, Case, endpoints
+from .case import AH, BLOCK, CERTIFICATE, IKEV1, KEY, Case, endpoints
 
+NEXT_KEY = "another-planted-marker-of-good-length"
 KEEP_ALIVE = {**IKEV1, "both gateways.0.ike_keep_alive": {"enabled": True},
               "both gateways.0.dead_peer_detection": {"enabled": False}}
 FIRST = {"hq": {"local": {"address": "192.0.2.2"}, "remote": {"address": "198.51.100.2"}},
@@ -52,6 +53,8 @@ CASES = (
          "gateways[branch].credential.psk", "gateways[hq].credential.psk",
          ({"hq gateways.0.credential": {"method": "hex-psk", "psk": "0x" + "AB" * 16},
            "branch gateways.0.credential": {"method": "hex-psk", "psk": "ab" * 16}},
+          {"hq gateways.0.credential.psk": NEXT_KEY, "hq gateways.0.credential.also_accepted": [KEY],
+           "branch gateways.0.credential.also_accepted": [NEXT_KEY]},
           {"hq gateways.0.credential": CERTIFICATE,
            "branch gateways.0.credential": {**CERTIFICATE, "private_key": BLOCK.replace("MAA=", "MAEA").format(
                "PRIVATE KEY")}})),
