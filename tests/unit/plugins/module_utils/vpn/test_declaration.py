@@ -153,7 +153,7 @@ def test_a_certificate_comes_with_its_authorities_chain_and_revocation_lists(hq)
     ("private_key", pem("CERTIFICATE"), "private_key is not valid: it holds a PEM block of type CERTIFICATE, not"),
     ("private_key", pem("ENCRYPTED PRIVATE KEY"), "private_key is not valid: the private key has a passphrase"),
     ("psk", MARKER, "psk is set: method certificate has no psk. Remove psk, or change the method"),
-    ("also_accepted", [MARKER], "also_accepted is set: method certificate accepts whom its authorities vouch for. Remove"),
+    ("also_accepted", [MARKER], "also_accepted is set: method certificate accepts whom its authorities vouch for."),
 ])
 def test_a_broken_certificate_is_refused_and_never_quoted(hq, field, text, message):
     hq["gateways"][0]["credential"] = CERTIFICATE | {field: text}
