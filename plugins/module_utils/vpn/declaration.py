@@ -57,7 +57,8 @@ from .writing import VERSION, joined, write
 __all__ = [
     "DEFAULT_PFS", "DEFAULT_PROPOSAL", "DEFAULT_TRANSFORM", "ENDPOINT", "GATEWAY", "MOST_ALSO_ACCEPTED", "PROPOSAL",
     "TRANSFORM", "TUNNEL", "VERSION", "DeclarationError", "digest", "key_parser", "keyed_digest", "read",
-    "read_endpoint", "read_gateway", "read_platform", "read_proposal", "read_route", "read_transform", "read_tunnel", "referred", "write",
+    "read_endpoint", "read_gateway", "read_platform", "read_proposal", "read_route", "read_transform", "read_tunnel",
+    "referred", "write",
 ]
 
 DEFAULT_TRANSFORM = Transform("default", algorithms.authentication("SHA2-256"), algorithms.encryption("AES-256"),
