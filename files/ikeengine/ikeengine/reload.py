@@ -22,16 +22,21 @@ class ReloadResult:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Gateways whose IKE SAs must go, and routes whose child SAs must go on IKE SAs that stay."""
+    """Gateways whose IKE SAs must go at once, those whose IKE SAs serve until new ones are up, and routes whose child
+    SAs must go on IKE SAs that stay."""
 
     gateways_to_close: tuple[str, ...]
+    gateways_to_replace: tuple[str, ...]
     routes_to_close: tuple[tuple[Tunnel, Route], ...]
     result: ReloadResult
 
 
 def difference(old: Side, new: Side) -> Change:
     gateways = {row.name: row for row in new.gateways}
-    closing = tuple(row.name for row in old.gateways if not _goes_on(row, gateways.get(row.name)))
+    closing = tuple(row.name for row in old.gateways
+                    if row.name not in gateways or row.version is not gateways[row.name].version)
+    replacing = tuple(row.name for row in old.gateways
+                      if row.name not in closing and not _goes_on(row, gateways[row.name]))
     tunnels = {row.name: row for row in new.tunnels}
     routes = tuple((tunnel, route) for tunnel in old.tunnels if tunnel.gateway not in closing
                    for route in tunnel.secured if not keeps(tunnel, route, tunnels.get(tunnel.name)))
@@ -39,7 +44,7 @@ def difference(old: Side, new: Side) -> Change:
     after = {("gateway", row.name): row for row in new.gateways} | {("tunnel", row.name): row for row in new.tunnels}
     both = after.keys() & before.keys()
     changed = {key for key in both if after[key] != before[key]}
-    return Change(closing, routes, ReloadResult(
+    return Change(closing, replacing, routes, ReloadResult(
         added=_names(after.keys() - before.keys()), removed=_names(before.keys() - after.keys()),
         changed=_names(changed), unchanged=_names(both - changed)))
 
@@ -48,9 +53,9 @@ def _names(keys: set[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(" ".join(key) for key in sorted(keys))
 
 
-def _goes_on(gateway: Gateway, new: Gateway | None) -> bool:
-    """Whether its IKE SAs may stay."""
-    return new is not None and (gateway == new or _negotiated(gateway) == _negotiated(new))
+def _goes_on(gateway: Gateway, new: Gateway) -> bool:
+    """Whether its IKE SAs may stay as they are."""
+    return gateway == new or _negotiated(gateway) == _negotiated(new)
 
 
 def _negotiated(gateway: Gateway) -> Gateway:

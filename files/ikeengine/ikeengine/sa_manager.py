@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -128,6 +129,7 @@ class IkeSaManager:
         """Do all that is due."""
         for timed in self._timers.due(now):
             if isinstance(timed, Peer):
+                self._end_replacement(timed, now)
                 self._attempt(timed, now)
             else:
                 timed.handle_timer(now)
@@ -163,6 +165,29 @@ class IkeSaManager:
         self._timers.note(peer, None)
         self._close_all(gateway, reason, now)
         self._find_candidates(now)
+
+    def replace(self, gateway: str, now: float, patience: float = math.inf) -> bool:
+        """Authenticate anew, on what is declared now: make an IKE SA and child SAs beside those that are up, which go
+        when the new ones carry their routes (RFC 7296 §2.8.3). So no packet is lost.
+
+        What is up goes anyway after ``patience`` seconds without a successor; with no end to these it stays, if the
+        first try fails. Returns whether there was something to replace, and we can begin it: a peer whose address is
+        not known has to. Raises KeyError for an unknown name.
+        """
+        peer = self._peers[gateway]
+        up = self._sessions.established(gateway)
+        if not up or peer.gateway.endpoints[0].remote.address is None:
+            return False
+        for session in list(self._sessions.of(gateway)):
+            if session.state in _BEGINNING:
+                session.close("it begins anew", now)
+        for session in up:
+            session.supersede()
+        peer.attempts, peer.replace_by = 0, now + patience
+        self._timers.note(peer, None)
+        self._attempt(peer, now)
+        self._end_replacement(peer, now)
+        return True
 
     def rekey_ike(self, gateway: str, now: float) -> None:
         """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
@@ -237,6 +262,9 @@ class IkeSaManager:
                                   child.sa.covers(tunnel.name, route))
         self._adopt(side)
         self._find_candidates(now)
+        for name in change.gateways_to_replace:
+            if not self.replace(name, now, self.settings.replace_patience):
+                self._close_all(name, "its declaration changed", now)
         for peer in self._peers.values():
             if peer.wanted:
                 self._attempt(peer, now)
@@ -327,6 +355,16 @@ class IkeSaManager:
     def is_covered(self, gateway: str, tunnel: str, route: Route) -> bool:
         return any(session.is_covered(tunnel, route) for session in self._sessions.of(gateway))
 
+    def is_needed(self, session: IkeSession) -> bool:
+        return any(not self.is_covered(session.name, child.sa.tunnel, row.declared)
+                   or self._sending.get(row.reqid) is child.sa
+                   for child in session.children if child.is_live for row in child.sa.routes)
+
+    def sends_elsewhere(self, session: IkeSession, child: Child) -> Child | None:
+        senders = [sa for reqid in child.sa.reqids if (sa := self._sending.get(reqid)) is not None]
+        return next((row for other in self._sessions.of(session.name) if other is not session
+                     for row in other.children if row.is_live and row.sa in senders), None)
+
     def established(self, session: IkeSession, now: float) -> None:
         half_open.discard(session)
         self._sessions.assign(session)
@@ -358,7 +396,13 @@ class IkeSaManager:
             return
         # Traffic wanted what only an IKE SA that gave way to another carried; its next packet may be long in coming.
         asked_for = bool(remaining) and peer.gateway.start is Start.TRAFFIC and not peer.refused
-        if (peer.wanted or asked_for) and self._missing(peer):
+        if peer.replace_by is not None and not any(row.superseded for row in remaining):
+            peer.replace_by = None
+        elif peer.replace_by == math.inf and session.established_at is None:
+            peer.replace_by = None
+            for row in remaining:
+                row.supersede(False)
+        if (peer.wanted or asked_for or peer.replace_by is not None) and self._missing(peer):
             self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
 
     def child_lost(self, session: IkeSession, now: float) -> None:
@@ -379,6 +423,8 @@ class IkeSaManager:
             peer = self._peers[event.child.gateway]
             peer.tunnel_errors.pop(event.child.tunnel, None)
             peer.last_error = None
+        elif isinstance(event, ChildRemoved):
+            self._release(event.child)
         self._events.append(event)
         if isinstance(event, ChildOutbound):
             self._sending |= dict.fromkeys(event.child.reqids, event.child)
@@ -432,8 +478,7 @@ class IkeSaManager:
         return session
 
     def _missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
-        covered = {(child.sa.tunnel, route) for session in self._sessions.of(peer.gateway.name)
-                   for child in session.children if child.is_live for route in child.sa.declared}
+        covered = set[tuple[str, Route]]().union(*(row.covered() for row in self._sessions.of(peer.gateway.name)))
         return missing_routes(peer, self._tunnels[peer.gateway.name], covered)
 
     def _settle(self, one: IkeSession, other: IkeSession, now: float) -> None:
@@ -461,6 +506,26 @@ class IkeSaManager:
                 if chosen(child) and child.state is not ChildState.DELETING:
                     session.delete_child(child, reason, now)
             self._touch(session)
+
+    def _end_replacement(self, peer: Peer, now: float) -> None:
+        """What the peer takes no successor of goes when its time is over."""
+        if peer.replace_by is None or peer.replace_by == math.inf:
+            return
+        if now < peer.replace_by:
+            self._try_at(peer, peer.replace_by)
+            return
+        peer.replace_by = None
+        for session in self._sessions.established(peer.gateway.name):
+            if session.superseded:
+                session.leave("it is declared otherwise, and the peer takes no successor", now)
+                self._touch(session)
+
+    def _release(self, gone: ChildSa) -> None:
+        """What waits for the end of that child SA, of another IKE SA, sends now."""
+        for session in self._sessions.of(gone.gateway):
+            for child in session.children:
+                if child.replaces is not None and child.replaces.sa is gone:
+                    session.activate_outbound(child)
 
     def _revive(self, gone: ChildSa) -> None:
         """A data plane sends on the last outbound SA of a route. Where that went and an earlier one is still up, the

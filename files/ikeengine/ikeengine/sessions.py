@@ -74,8 +74,8 @@ class Sessions:
         return [row for row in self.of(gateway) if row.state is State.ESTABLISHED]
 
     def live(self, gateway: str) -> IkeSession | None:
-        """The first that is established."""
-        return next(iter(self.established(gateway)), None)
+        """The first that is established and not about to go."""
+        return next((row for row in self.of(gateway) if row.serves), None)
 
     def sibling(self, session: IkeSession) -> IkeSession | None:
         """Another one with that peer that is up, or on its way out."""

@@ -17,6 +17,7 @@ from .account import Account
 from .events import Event
 
 if TYPE_CHECKING:
+    from .children import Child
     from .session import IkeSession
 
 NONCE_SIZE = 32  # at least half the key size of every PRF that we have (RFC 7296 §2.10)
@@ -70,6 +71,12 @@ class Settings:
     fallback_tries: int = 3
     #: A second IKE SA with the same peer that its creator does not close is closed by the other end after this.
     duplicate_grace: float = 5.0
+    #: A new IKE SA takes the place of another that is up: how long its responder waits for the other's DELETE before it
+    #: sends on the new child SAs, which covers one loss of the answer that they come with; and how long what is on its
+    #: way by the old ones gets.
+    takeover_grace: float = 0.8
+    #: How long an IKE SA whose terms are declared no more may stay where the peer does not take the new ones.
+    replace_patience: float = 60.0
     #: Whether sessions tell their keys (``IkeKeyed``), for whoever has to see what is in the datagrams.
     export_keys: bool = False
 
@@ -116,7 +123,13 @@ class Context(Interface):
         """Whether the route is still declared, under the same terms, and its tunnel not taken down."""
 
     def is_covered(self, gateway: str, tunnel: str, route: Route) -> bool:
-        """Whether any session already holds a child SA for that route."""
+        """Whether any session already holds a child SA for that route, and is not about to go."""
+
+    def is_needed(self, session: IkeSession) -> bool:
+        """Whether a route is carried by that session alone, or sent on it still."""
+
+    def sends_elsewhere(self, session: IkeSession, child: Child) -> Child | None:
+        """The child SA of another IKE SA with that peer that sends for a route of ``child``."""
 
     def established(self, session: IkeSession, now: float) -> None: ...
 

@@ -64,7 +64,10 @@ class IkeSession(ABC):
         self._half_open_until: float | None = None if initiator else now + context.settings.half_open_timeout
         self._heard_at = now
         self._sent_at = now
+        #: Another is to be made in its place, beside it.
+        self.superseded = False
         self._leave_at: tuple[float, str] | None = None
+        self._leave_by = now
         self._gives_way = False
         self._replaced = False
 
@@ -118,8 +121,21 @@ class IkeSession(ABC):
         return next((child for child in self.children
                      if child.sa.spi_out == spi and child.sa.protocol.value == protocol), None)
 
+    @property
+    def serves(self) -> bool:
+        """It is up, and meant to stay so."""
+        return self.state is State.ESTABLISHED and not self._gives_way and not self.superseded
+
+    def covered(self) -> set[tuple[str, Route]]:
+        """The routes, by tunnel, that need no other child SA."""
+        if self._gives_way:
+            return set()
+        return {(child.sa.tunnel, route) for child in self.children if child.is_live and not child.superseded
+                for route in child.sa.declared}
+
     def is_covered(self, tunnel: str, route: Route) -> bool:
-        return any(child.is_live and child.sa.covers(tunnel, route) for child in self.children)
+        return not self._gives_way and any(child.is_live and not child.superseded and child.sa.covers(tunnel, route)
+                                           for child in self.children)
 
     def describe_identities(self) -> tuple[str, str]:
         """(local, remote) as status shows them."""
@@ -225,6 +241,27 @@ class IkeSession(ABC):
     def leave_at(self, time: float, reason: str) -> None:
         """Close it with a DELETE at that time, if the peer has not; until then it sends nothing more."""
         self._leave_at, self._gives_way = (time, reason), True
+        self._leave_by = time + self.context.settings.half_open_timeout
+        for child in self.children:
+            if child.replaces is not None and child.replaces not in self.children:
+                child.replaces = child.outbound_due = None
+
+    def supersede(self, wanted: bool = True) -> None:
+        """Another is to be made in its place; or, where that is not ``wanted`` any more, it counts as before."""
+        self.superseded = wanted
+        for child in self.children:
+            child.superseded = wanted
+
+    def _leaves(self, now: float) -> str | None:
+        """Why it is time to leave, if it is: not while a route hangs on it that another IKE SA is about to have."""
+        if self._leave_at is None or now < self._leave_at[0]:
+            return None
+        reason = self._leave_at[1]
+        if now < self._leave_by and self.context.is_needed(self):
+            self._leave_at = now + self.context.settings.takeover_grace, reason
+            return None
+        self._leave_at = None
+        return reason
 
     def stay(self) -> None:
         """Whatever it was to give way to is gone: it serves again."""
@@ -239,10 +276,12 @@ class IkeSession(ABC):
         initiated at once, else by either, should the peer not do it. We close what the peer leaves be."""
         assert self.established_at is not None
         anew = winner.created_at > self.established_at
-        if self.initiator and not anew:
-            self.leave(reason, now)
+        settings = self.context.settings
+        if anew:
+            pause = settings.takeover_grace if winner.initiator else settings.duplicate_grace
         else:
-            self.leave_at(now + self.context.settings.duplicate_grace, reason)
+            pause = settings.takeover_grace if self.initiator else settings.duplicate_grace
+        self.leave_at(now + pause, reason)
 
     def fail(self, reason: Reason | str, notify: str | None = None, *, tunnel: str | None = None) -> None:
         """Say that a negotiation, of the tunnel where one is named, ended without success; ``notify`` is the wire's
@@ -290,11 +329,17 @@ class IkeSession(ABC):
                  and row.sa.tunnel == child.sa.tunnel and _one_needless(set(row.sa.routes), set(child.sa.routes))]
         if child not in self.children:
             self.children.append(child)
+        child.superseded = self.superseded
         self.install_inbound(child)
         losers = [self._settle(child, twin, now) for twin in twins]
-        if child.replaces is None and child not in losers and not self._gives_way:
+        if child.replaces is not None or child in losers or self._gives_way:
+            return
+        elsewhere = None if child.created_by_us else self.context.sends_elsewhere(self, child)
+        if elsewhere is None:
             child.outbound = True
             self.context.emit(ChildOutbound(child.sa))
+        else:
+            child.replaces, child.outbound_due = elsewhere, now + self.context.settings.takeover_grace
 
     def _settle(self, one: Child, other: Child, now: float) -> Child:
         """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed

@@ -405,6 +405,11 @@ class Ikev1Session(IkeSession):
         assert self.established_at is not None
         anew = winner.created_at > self.established_at
         self.state, self._replaced, self._heir = State.REPLACED, True, winner
+        for child in self.children:
+            if child.superseded and winner.initiator:
+                # It is made anew as well, by one end, and not at once with all that is to be done now.
+                child.rekey_at = now + self.context.settings.rekey_retry * self.context.fraction()
+            child.superseded = False
         winner.children.extend(self.children)
         winner.deletions.inherit(self.deletions)
         self.children.clear()
@@ -527,8 +532,9 @@ class Ikev1Session(IkeSession):
         if self.expires_at is not None and now >= self.expires_at:
             self.leave("the lifetime of the IKE SA is over", now)
             return
-        if self._leave_at is not None and now >= self._leave_at[0]:
-            self.leave(self._leave_at[1], now)
+        reason = self._leaves(now)
+        if reason is not None:
+            self.leave(reason, now)
             return
         if self.state is State.ESTABLISHED:
             if self.rekey_at is not None and now >= self.rekey_at:

@@ -468,7 +468,8 @@ class Ikev2Session(IkeSession):
         new.children.extend(self.children)
         self.children.clear()
         new.requests.inherit(self.requests)
-        new._leave_at, new._gives_way = self._leave_at, self._gives_way
+        new._leave_at, new._leave_by, new._gives_way = self._leave_at, self._leave_by, self._gives_way
+        new.superseded = self.superseded
         self._leave_at = None
         self.state, self.rival, self._replaced = State.REPLACED, None, True
         self.expires_at = now + self.context.settings.half_open_timeout
@@ -503,8 +504,8 @@ class Ikev2Session(IkeSession):
             self.say_once([Delete(ProtocolId.IKE, ())], now)
             self.close("the lifetime of the IKE SA is over", now)
             return
-        if self._leave_at is not None and now >= self._leave_at[0]:
-            reason, self._leave_at = self._leave_at[1], None
+        reason = self._leaves(now)
+        if reason is not None:
             self.leave(reason, now)
         if self.state is State.ESTABLISHED:
             if self.rekey_at is not None and now >= self.rekey_at:

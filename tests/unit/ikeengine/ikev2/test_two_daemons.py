@@ -223,7 +223,7 @@ def test_an_end_that_forgot_everything_and_does_not_say_so_is_believed(seed):
     reborn.manager.start(network.now)
     network.run(1)
     spis = set(reborn.inbound)
-    assert spis <= set(one.outbound)  # the new SA sends at once
+    assert spis <= set(one.outbound)  # the new SA sends within a second
     network.run(120)
     agree(one, reborn, routes=1)
     assert set(reborn.inbound) == spis

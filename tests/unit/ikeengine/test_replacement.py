@@ -1,0 +1,143 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE SAs that are made anew beside those that are up, so that no packet is lost (RFC 7296 §2.8.3)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import ikev1, virtual_network
+from tests.support.virtual_network import BRANCH, HQ, TRANSFORM, agree, pair
+
+VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
+ROUTES = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(3))
+NEW = {**TRANSFORM, "encryption": "AES-128", "key_group": 14}
+_STEP = 0.005
+
+
+class Traffic:
+    """A packet of every route from either end every 5 ms; it arrives after the network's latency."""
+
+    def __init__(self, network):
+        self.network, self.lost, self.sent = network, [], 0
+        self._flying = []
+        self._routes = {address: tuple(end.sending) for address, end in network.ends.items()}
+
+    def run(self, seconds):
+        network = self.network
+        end_at, send_at = network.now + seconds, network.now
+        while network.now < end_at:
+            # What was sent before a datagram arrives before it.
+            arrival = self._flying[0][0] - 1e-6 if self._flying else end_at
+            network.run(max(0.0, min(arrival, send_at, end_at) - network.now))
+            while self._flying and self._flying[0][0] - 1e-6 <= network.now:
+                at, receiver, reqid, spi = self._flying.pop(0)
+                self.sent += 1
+                if spi not in network.ends[receiver].inbound:
+                    self.lost.append((round(at - 1000, 3), receiver, reqid, spi))
+            if network.now >= send_at:
+                send_at += _STEP
+                for address, other in ((HQ, BRANCH), (BRANCH, HQ)):
+                    sending = network.ends[address].sending
+                    for reqid in self._routes[address]:
+                        spi = sending[reqid].spi_out if reqid in sending else None
+                        self._flying.append((network.now + network.latency, other, reqid, spi))
+
+
+def _up(version, seed=0, latency=0.01, **changes):
+    network, one, other = pair(version.hq(routes=ROUTES, **changes),
+                               version.branch(routes=ROUTES, start="answer", **changes), seed=seed, latency=latency)
+    network.start()
+    network.run(10)
+    agree(one, other, routes=len(ROUTES))
+    return network, one, other, Traffic(network)
+
+
+def _suites(end):
+    return [row.suite for row in end.manager.gateways()[0].ike]
+
+
+@pytest.mark.parametrize("replaces", ["initiator", "responder"])
+@pytest.mark.parametrize("latency", [0.001, 0.1])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_ike_sa_and_its_child_sas_are_made_anew_without_loss(version, latency, replaces):
+    network, one, other, traffic = _up(version, latency=latency)
+    before = set(one.inbound) | set(other.inbound), one.manager.gateways()[0].ike[0].spi_i
+    traffic.run(0.1)
+    assert (one if replaces == "initiator" else other).manager.replace("peer", network.now)
+    traffic.run(12)
+    assert (traffic.lost, traffic.sent > 10000) == ([], True)
+    agree(one, other, routes=len(ROUTES))
+    assert not before[0] & (set(one.inbound) | set(other.inbound))
+    assert [row.spi_i for row in one.manager.gateways()[0].ike] != [before[1]]
+    assert len(_suites(one)) == len(_suites(other)) == 1
+    assert one.reasons == other.reasons == []
+    before = len(network.sent)
+    network.run(4)
+    assert len(network.sent) == before  # at rest
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("version", VERSIONS)
+def test_both_ends_at_once_end_with_one(version, seed):
+    network, one, other, traffic = _up(version, seed=seed)
+    traffic.run(0.05)
+    one.manager.replace("peer", network.now)
+    traffic.run(0.005 * seed)
+    other.manager.replace("peer", network.now)
+    traffic.run(40)
+    assert traffic.lost == []
+    agree(one, other, routes=len(ROUTES))
+    assert len(_suites(one)) == len(_suites(other)) == 1
+
+
+@pytest.mark.parametrize("first", ["initiator", "responder"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_phase_1_that_changes_at_one_end_after_the_other_loses_nothing(version, first):
+    """As a playbook does it, one host after the other."""
+    network, one, other, traffic = _up(version)
+    steps = [lambda: one.manager.reload(version.hq(routes=ROUTES, transforms=(NEW,)), network.now),
+             lambda: other.manager.reload(version.branch(routes=ROUTES, start="answer", transforms=(NEW,)),
+                                          network.now)]
+    for step in steps if first == "initiator" else steps[::-1]:
+        assert step().changed == ("gateway peer",)
+        traffic.run(7)
+    traffic.run(12)
+    assert traffic.lost == []
+    agree(one, other, routes=len(ROUTES))
+    assert _suites(one) == _suites(other) == ["AES-128/SHA2-256/group 14"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_declared_no_more_goes_a_minute_later_where_the_peer_does_not_follow(version):
+    network, one, other, traffic = _up(version)
+    one.manager.reload(version.hq(routes=ROUTES, transforms=(NEW,)), network.now)
+    traffic.run(59)
+    assert traffic.lost == []
+    assert "NO_PROPOSAL_CHOSEN" in one.manager.gateways()[0].last_error
+    network.run(2)
+    assert not one.inbound and not other.inbound
+    assert one.closings[-1] == "it is declared otherwise, and the peer takes no successor"
+    other.manager.reload(version.branch(routes=ROUTES, start="answer", transforms=(NEW,)), network.now)
+    network.run(80)
+    agree(one, other, routes=len(ROUTES))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_replacement_that_fails_and_was_not_needed_leaves_all_as_it_was(version):
+    network, one, other, traffic = _up(version)
+    before = dict(one.inbound)
+    begins = (b"\x22", b"\x02")  # IKE_SA_INIT, Main Mode
+    network.tamper = lambda datagram: None if datagram.data[18:19] in begins else datagram
+    one.manager.replace("peer", network.now)
+    traffic.run(70)
+    assert traffic.lost == [] and one.inbound == before
+    assert one.manager.gateways()[0].state == "established"
+    network.tamper = lambda datagram: datagram
+    traffic.run(5)
+    assert one.inbound == before  # it is not tried again
+    one.manager.replace("peer", network.now)
+    traffic.run(12)
+    assert traffic.lost == [] and not set(before) & set(one.inbound)
+    agree(one, other, routes=len(ROUTES))
