@@ -16,7 +16,7 @@ from .ike import half_open
 from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
 from .ike.context import Settings
-from .ike.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed
+from .ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Event, Failed
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
 from .ike.state import IKE_PORT, State
@@ -45,13 +45,15 @@ _BEGINNING = (State.INITIATING, State.AUTHENTICATING)
 class IkeSaManager:
     """Give it datagrams, time and orders; take datagrams and events from it after each. It raises on orders only.
 
-    ``source`` names the host's own address from which packets to a peer leave, where none is declared.
+    ``source`` names the host's own address from which packets to a peer leave, where none is declared; ``received``
+    is how many packets have come by a child SA.
     """
 
     def __init__(self, side: Side, *, allocate_spi: Callable[[Address, Address, Protocol, str], int],
                  encapsulate: Callable[[str], bool], reqid: Callable[[str, Route], int],
                  extended_sequence_numbers: Callable[[str], bool] = lambda _tunnel: False,
                  source: Callable[[Address], Address | None] = lambda _remote: None,
+                 received: Callable[[ChildSa], int] = lambda _child: 0,
                  random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None,
                  unix_time: Callable[[float], float] = float) -> None:
         """``unix_time`` makes Unix time of the sessions' clock, which is that anyway where it says nothing."""
@@ -63,6 +65,7 @@ class IkeSaManager:
         self._extended_sequence_numbers = extended_sequence_numbers
         self._source = source
         self._reqid = reqid
+        self._received = received
         self._unix_time = unix_time
         self._acceptor = Acceptor(self, self._adopt_session)
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
@@ -221,6 +224,18 @@ class IkeSaManager:
             self._touch(session)
             return
 
+    def moved(self, spi_in: int, local: SocketAddress, remote: SocketAddress, now: float) -> None:
+        """An authentic packet of that child SA, the newest, came by another path: follow the peer there, with all that
+        it has in common with us, where it may have a new mapping."""
+        for session, child in self._sessions.children():
+            if child.sa.spi_in == spi_in:
+                before = session.local, session.remote
+                if before != (local, remote) and session.follows_packets:
+                    for other in self._sessions.of(session.name):
+                        if (other.local, other.remote) == before:
+                            other.move(local, remote)
+                return
+
     def acquire(self, reqid: int, now: float) -> None:
         """Traffic wants a route that has no SA: bring it up, unless its gateway only answers or is held down."""
         for name, peer in self._peers.items():
@@ -326,6 +341,9 @@ class IkeSaManager:
     def reqid(self, tunnel: str, route: Route) -> int:
         return self._reqid(tunnel, route)
 
+    def received(self, child: ChildSa) -> int:
+        return self._received(child)
+
     def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
         found = {peer.gateway.name: peer for address in (remote, None) for peer in self._by_remote.get(address, ())}
         return [peer.gateway for peer in found.values()
@@ -428,6 +446,9 @@ class IkeSaManager:
         self._events.append(event)
         if isinstance(event, ChildOutbound):
             self._sending |= dict.fromkeys(event.child.reqids, event.child)
+        elif isinstance(event, ChildMoved):
+            self._sending |= {reqid: event.child for reqid in event.child.reqids
+                              if reqid in self._sending and self._sending[reqid].spi_in == event.child.spi_in}
         elif isinstance(event, ChildRemoved):
             self._revive(event.child)
 

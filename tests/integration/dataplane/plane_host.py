@@ -15,7 +15,7 @@ import json
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,8 @@ class PlaneHost:
                     self.loop.remove_reader(self.udp.fileno())
                     self.udp.close()
                     self.udp = self.open_udp(new_local)
-                plane.move(self.child(route, generation), new_local, SocketAddress(ip_address(remote), remote_port))
+                plane.move(replace(self.child(route, generation), local=new_local,
+                                   remote=SocketAddress(ip_address(remote), remote_port)))
             case "counters":
                 counted = plane.counters(self.child(*arguments))
                 return [counted.packets_in, counted.octets_in, counted.packets_out, counted.octets_out]

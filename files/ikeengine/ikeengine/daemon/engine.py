@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..dataplane.interface import Acquire, DataPlaneError, DataPlaneEvent, Expired
+from ..dataplane.interface import Acquire, DataPlaneError, DataPlaneEvent, Expired, Moved
 from ..ike.events import (
     ChildInbound,
     ChildMoved,
@@ -174,6 +174,8 @@ class Engine:
                 self._log.info("an SA reached its limit of traffic", tunnel=child.tunnel, spi_in=f"{spi_in:08x}",
                                limit="hard" if hard else "soft")
                 self.manager.expire(spi_in, self.now(), hard=hard)
+            case Moved(spi_in, local, remote):
+                self.manager.moved(spi_in, local, remote, self.now())
         self.pump()
 
     def _carry_out(self, event: Event) -> None:
@@ -216,7 +218,7 @@ class Engine:
             case ChildRemoved(child, reason):
                 log.info("SA removed", tunnel=child.tunnel, reason=reason, **_spis(child))
             case ChildMoved(child):
-                log.notice("the peer's path moved", tunnel=child.tunnel, remote=str(event.remote), **_spis(child))
+                log.notice("the peer's path moved", tunnel=child.tunnel, remote=str(child.remote), **_spis(child))
             case Failed():
                 about = {"tunnel": event.tunnel} if event.tunnel else {}
                 log.from_network(f"gateway {event.gateway}", "negotiation failed", **about, notify=event.notify,

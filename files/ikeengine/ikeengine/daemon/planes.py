@@ -218,7 +218,7 @@ class DataPlanes:
             case ChildOutbound():
                 plane.add_outbound(child)
             case ChildMoved():
-                plane.move(child, event.local, event.remote)
+                plane.move(child)
                 self._children[child.spi_in] = (plane, child)
             case ChildRemoved():
                 self._children.pop(child.spi_in, None)
@@ -243,6 +243,13 @@ class DataPlanes:
             return self._plane_of(child).counters(child)
         except DataPlaneError:
             return Counters()
+
+    def packets_in(self, child: ChildSa) -> int:
+        """How many packets came by it; none where the plane has it no more."""
+        try:
+            return self._plane_of(child).packets_in(child)
+        except DataPlaneError:
+            return 0
 
     def drops(self) -> dict[str, int]:
         """How many packets went no further, by reason, over all planes that live."""

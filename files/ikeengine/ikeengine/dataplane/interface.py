@@ -59,7 +59,17 @@ class Expired:
     hard: bool
 
 
-DataPlaneEvent: TypeAlias = Acquire | Expired
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An authentic packet of an SA, newer than all before it, came from another ``remote`` than the peer's (RFC 7296
+    §2.23). Whether to follow is not for the data plane to say."""
+
+    spi_in: int
+    local: SocketAddress
+    remote: SocketAddress
+
+
+DataPlaneEvent: TypeAlias = Acquire | Expired | Moved
 
 
 class DataPlane(Interface):
@@ -99,13 +109,17 @@ class DataPlane(Interface):
     def add_outbound(self, child: ChildSa) -> None:
         """Begin to send on ``spi_out``; for the routes that it carries it takes the place of earlier outbound SAs."""
 
-    def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
-        """The outer path changed (a NAT mapping moved): keep keys, sequence numbers and replay window."""
+    def move(self, child: ChildSa) -> None:
+        """The outer path is now as ``child`` has it (a NAT mapping moved, a host has another address): keep keys,
+        sequence numbers and replay window."""
 
     def remove(self, child: ChildSa) -> None:
         """Forget both directions; the protection stays. Removing what is gone is no error."""
 
     def counters(self, child: ChildSa) -> Counters: ...
+
+    def packets_in(self, child: ChildSa) -> int:
+        """How many packets came by it."""
 
     def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
         """A datagram from the NAT traversal port that is ESP (RFC 3948 §2.1), where the daemon's socket got it."""

@@ -48,6 +48,8 @@ class Child:
     state: ChildState = ChildState.INSTALLED
     inbound: bool = False
     outbound: bool = False
+    #: Packets that had come when they were last looked at.
+    received: int = 0
     #: The child that the peer made by rekeying this one.
     replacement: Child | None = None
     #: The child that this one replaces, while its outbound SA waits for that one's DELETE.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
-from ..security_association import Datagram
+from ..security_association import ChildSa, Datagram
 from ..vpn.model import Gateway, IkeVersion, Protocol, Route, Tunnel
 from ..vpn.selectors import Address
 from .account import Account
@@ -104,6 +104,9 @@ class Context(Interface):
         """Whether that tunnel's data plane can do them (RFC 4303 §2.2.1)."""
 
     def reqid(self, tunnel: str, route: Route) -> int: ...
+
+    def received(self, child: ChildSa) -> int:
+        """How many packets have come by that child SA."""
 
     def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
         """The gateways of that version that a peer at these addresses may be."""

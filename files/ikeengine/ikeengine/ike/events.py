@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..negotiation.reasons import Reason
-from ..security_association import ChildSa, SocketAddress
+from ..security_association import ChildSa
 from ..vpn.algorithms import Authentication, Encryption
 from ..vpn.model import IkeVersion
 
@@ -84,11 +84,9 @@ class ChildRemoved:
 
 @dataclass(frozen=True, slots=True)
 class ChildMoved:
-    """The peer's path changed; ``child`` already holds the new one."""
+    """The outer path of ``child`` changed: it has the new addresses and ports, and whether it is now in UDP."""
 
     child: ChildSa
-    local: SocketAddress
-    remote: SocketAddress
 
 
 @dataclass(frozen=True, slots=True)

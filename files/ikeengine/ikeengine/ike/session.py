@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..negotiation.answers import another_version, undeclared
@@ -17,6 +18,7 @@ from ..wire.header import Header
 from .account import Account
 from .children import Child, ChildState, rekey_fraction
 from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Failed, IkeClosed
+from .last_heard import LastHeard
 from .proofs import Proofs
 from .state import IKE_PORT, NAT_TRAVERSAL_PORT, NO_SPI, State
 
@@ -39,6 +41,8 @@ class IkeSession(ABC):
                  remote: SocketAddress, now: float, pair: EndpointPair | None = None) -> None:
         self.context = context
         self.initiator = initiator
+        #: Whether we initiated the first of the IKE SAs that took over from each other (RFC 4555 §1.3).
+        self.originator = initiator
         self.gateway = gateway
         self.pair = pair
         self.candidates: tuple[Gateway, ...] = (gateway,) if gateway else ()
@@ -62,7 +66,7 @@ class IkeSession(ABC):
         self.rekey_at: float | None = None
         self.expires_at: float | None = None
         self._half_open_until: float | None = None if initiator else now + context.settings.half_open_timeout
-        self._heard_at = now
+        self._last_heard = LastHeard(now)
         self._sent_at = now
         #: Another is to be made in its place, beside it.
         self.superseded = False
@@ -217,12 +221,28 @@ class IkeSession(ABC):
 
     def heard(self, datagram: Datagram, now: float) -> None:
         """Something authentic came: the peer lives; one behind a NAT may have a new mapping (RFC 7296 §2.23)."""
-        self._heard_at = now
-        moved = (datagram.local, datagram.remote) != (self.local, self.remote)
-        if moved and (self.peer_behind_nat or self.state is State.RESPONDING):
-            self.local, self.remote = datagram.local, datagram.remote
-            for child in self.children:
-                self.context.emit(ChildMoved(child.sa, self.local, self.remote))
+        self._last_heard.heard(now)
+        if (datagram.local, datagram.remote) != (self.local, self.remote) and self.follows_packets:
+            self.move(datagram.local, datagram.remote)
+
+    @property
+    def follows_packets(self) -> bool:
+        """Whether what is authentic shows where the peer is: behind a NAT it may have a new mapping (RFC 7296 §2.23).
+
+        An end behind a NAT itself that initiated does not follow: its mapping belongs to the peer of before. That of a
+        responder's own NAT is there for good, so that the next packet of the real peer puts right what a captured one
+        did."""
+        return self.state is State.RESPONDING or (
+            self.peer_behind_nat and not (self.behind_nat and self.originator))
+
+    def move(self, local: SocketAddress, remote: SocketAddress) -> None:
+        """The path between the two ends is another one, for the IKE SA and for its child SAs."""
+        for session in {self, self.holder}:
+            session.local, session.remote = local, remote
+        for child in self.holder.children:
+            if (child.sa.local, child.sa.remote) != (local, remote):
+                child.sa = replace(child.sa, local=local, remote=remote)
+                self.context.emit(ChildMoved(child.sa))
 
     def float_to_nat_traversal_port(self) -> None:
         """An initiator goes on at port 4500 once a NAT was seen (RFC 7296 §2.23, RFC 3947 §4)."""
@@ -375,11 +395,17 @@ class IkeSession(ABC):
     # ---------------------------------------------------------------------------------------------- time
 
     def _liveness_due(self) -> float | None:
-        """When the peer has been silent for so long that it is to be asked whether it lives."""
+        """When to see whether the peer has been silent for so long that it is to be asked whether it lives."""
         detection = self.gateway.dead_peer_detection if self.gateway else None
         if self.state is not State.ESTABLISHED or detection is None:
             return None
-        return self._heard_at + detection.idle
+        return self._last_heard.due(detection.idle)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether neither messages nor packets have come for as long as is declared."""
+        detection = self.gateway.dead_peer_detection if self.gateway else None
+        return detection is None or self._last_heard.is_silent(self.holder.children, self.context.received,
+                                                               detection.idle, now)
 
     def _keep_alive_due(self) -> float | None:
         """When the NAT before us wants to see something of us."""

@@ -33,7 +33,8 @@ class Liveness:
             self._keep_alive_at += session.gateway.keep_alive.interval
 
     def heard(self) -> None:
-        """Any authentic message shows that the peer lives (RFC 3706 §5.5)."""
+        """Any authentic message shows that the peer lives (RFC 3706 §5.5); packets show it, too, when it would be asked
+        again."""
         self._asked = None
         self._keep_alives_unanswered = 0
 
@@ -59,11 +60,15 @@ class Liveness:
         if due is not None and now >= due:
             assert session.gateway is not None and session.gateway.dead_peer_detection is not None
             retries = session.gateway.dead_peer_detection.retries
-            if self._asked is None:
+            if not session.is_silent(now):
+                self._asked = None
+            elif self._asked is None:
                 self._asked = Repeater(session.context, b"", now, retries)
-            elif not self._asked.again(now):
+                self._ask(session, NotifyType.R_U_THERE, now)
+            elif self._asked.again(now):
+                self._ask(session, NotifyType.R_U_THERE, now)
+            else:
                 return f"the peer {session.remote} is silent: no answer to Dead Peer Detection"
-            self._ask(session, NotifyType.R_U_THERE, now)
         due = self._keep_alive_due(session)
         if due is not None and now >= due:
             assert session.gateway is not None and session.gateway.keep_alive is not None

@@ -71,6 +71,8 @@ class Ikev1Session(IkeSession):
             mode = modes(gateway)[0] if gateway is not None else Mode.MAIN
         self.mode = mode
         self.step = Step.NEW
+        if predecessor is not None:
+            self.originator = predecessor.originator
         self.phase1 = Phase1()
         self.abilities = Abilities()
         self.liveness: Liveness | None = None

@@ -143,7 +143,9 @@ class Requests:
     def retransmit(self, row: Outstanding, now: float) -> bool:
         """Send it again, the next time later, with jitter; False when the last try is over."""
         if row.tries_left == 0:
-            return False
+            if not isinstance(row.task, Liveness) or self._session.is_silent(now):
+                return False
+            row.tries_left = self._tries(row.task)  # its packets come
         context = self._session.context
         row.tries_left -= 1
         row.interval = min(row.interval * context.settings.retransmit_factor, context.settings.retransmit_longest)

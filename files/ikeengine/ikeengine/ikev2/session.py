@@ -452,7 +452,7 @@ class Ikev2Session(IkeSession):
         new.protection = Protection(transform, skeyseed, nonce_i, nonce_r, spi_i, spi_r, initiator=initiator)
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
         new.candidates, new.remote_identity, new.proofs = self.candidates, self.remote_identity, self.proofs
-        new.single_pairs = self.single_pairs
+        new.single_pairs, new.originator = self.single_pairs, self.originator
         new.fragmentation, new.account = self.fragmentation, self.account
         new.protection.ppk = self.protection.ppk
         new.state, new.established_at, new.predecessor = State.ESTABLISHED, now, self
@@ -512,7 +512,7 @@ class Ikev2Session(IkeSession):
                 self.rekey_at = None
                 self.rekey(now)
             liveness = self._liveness_due()
-            if liveness is not None and now >= liveness and self.requests.outstanding is None:
+            if liveness is not None and now >= liveness and self.requests.outstanding is None and self.is_silent(now):
                 self.requests.add(Liveness(), now)
             self._keep_alive(now)
         for child in list(self.children):

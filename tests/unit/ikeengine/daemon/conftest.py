@@ -106,8 +106,8 @@ class NotingPlane:
         newest = {reqid: child for child in self.ever_outbound for reqid in child.reqids}
         return [child.spi_out for child in newest.values() if child.spi_out in self.outbound]
 
-    def move(self, child: ChildSa, local: object, remote: object) -> None:
-        self._note("move", child.tunnel)
+    def move(self, child: ChildSa) -> None:
+        self._note("move", f"{child.tunnel} {child.remote}")
 
     def remove(self, child: ChildSa) -> None:
         self._note("remove", child.tunnel)
@@ -116,6 +116,9 @@ class NotingPlane:
 
     def counters(self, child: ChildSa) -> Counters:
         return Counters(1, 100, 2, 200)
+
+    def packets_in(self, child: ChildSa) -> int:
+        return 0
 
     def receive(self, data: bytes, local: object, remote: object) -> None:
         self.received.append(data)

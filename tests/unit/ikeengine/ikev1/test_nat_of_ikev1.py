@@ -74,7 +74,7 @@ def test_a_mapping_that_moves_is_followed_once_something_authentic_comes_from_it
     other.manager.rekey_child("lan", network.now)
     network.run(20)
     agree(one, other, routes=1)
-    assert any(isinstance(event, ChildMoved) and event.remote.port == 61000 for event in one.events)
+    assert any(isinstance(event, ChildMoved) and event.child.remote.port == 61000 for event in one.events)
 
 
 @MODES

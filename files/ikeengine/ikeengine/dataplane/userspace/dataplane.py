@@ -122,11 +122,20 @@ class UserspaceDataPlane:
         self._mtus[self._mtu_for(pair)] += 1
         self._fit_mtu()
 
-    def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
+    def move(self, child: ChildSa) -> None:
         pair = self._pairs.get(child.spi_in)
         if pair is None:
             raise DataPlaneError(f"tunnel {child.tunnel}: SA {child.spi_in:08x} is not installed, so it cannot move")
-        pair.local, pair.remote = local, remote
+        if not child.udp_encapsulated:
+            raise DataPlaneError(f"tunnel {child.tunnel}: userspace carries ESP in UDP only")
+        before = self._mtu_for(pair)
+        pair.child = child
+        pair.local = child.local
+        pair.remote = pair.heard_from = child.remote
+        if pair.outbound:
+            self._mtus[before] -= 1
+            self._mtus[self._mtu_for(pair)] += 1
+            self._fit_mtu()
 
     def remove(self, child: ChildSa) -> None:
         self._spis.free(child.spi_in)
@@ -142,8 +151,12 @@ class UserspaceDataPlane:
             return Counters()
         return Counters(pair.packets_in, pair.octets_in, pair.packets_out, pair.octets_out)
 
+    def packets_in(self, child: ChildSa) -> int:
+        pair = self._pairs.get(child.spi_in)
+        return pair.packets_in if pair is not None else 0
+
     def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
-        self._path.inbound(data)
+        self._path.inbound(data, local, remote)
 
     def stop(self, keep_protection: bool) -> None:
         for pair in list(self._pairs.values()):

@@ -13,7 +13,7 @@ from ...crypto.errors import IntegrityError
 from ...crypto.esp_cipher import EspOpener, EspSealer, sequence_of, spi_of
 from ...security_association import ChildSa, SocketAddress
 from ...vpn.model import Route
-from ..interface import Acquire, DataPlaneEvent, Expired
+from ..interface import Acquire, DataPlaneEvent, Expired, Moved
 from ..limits import octet_limits, packet_limits
 from . import inner
 from .replay import ReplayWindow
@@ -57,16 +57,17 @@ class _AnySelectors:
 class Pair:
     """An SA pair in both directions, its counters and limits."""
 
-    __slots__ = ("child", "hard_limit", "inbound", "last_sequence", "local", "octets_in", "octets_out", "opener",
-                 "outbound", "packets_in", "packets_out", "remote", "seal", "selectors", "sequence", "soft_limit",
-                 "soft_sequence", "told_hard", "told_soft", "window")
+    __slots__ = ("child", "hard_limit", "heard_from", "inbound", "last_sequence", "local", "octets_in",
+                 "octets_out", "opener", "outbound", "packets_in", "packets_out", "remote", "seal", "selectors",
+                 "sequence", "soft_limit", "soft_sequence", "told_hard", "told_soft", "window")
 
     def __init__(self, child: ChildSa) -> None:
         """Raises UnsupportedAlgorithm."""
         if child.encryption is None:
             raise ValueError("ESP without an encryption algorithm")
         self.child = child
-        self.local, self.remote = child.local, child.remote
+        self.local = child.local
+        self.remote = self.heard_from = child.remote
         routes = [row.negotiated for row in child.routes]
         self.selectors = _Selectors(routes[0]) if len(routes) == 1 else _AnySelectors(routes)
         self.seal = EspSealer(child.encryption, child.authentication, child.keys_out, child.spi_out).seal
@@ -186,8 +187,8 @@ class PacketPath:
         if pair.octets_out >= pair.soft_limit or sequence >= pair.soft_sequence:
             self._expire(pair, hard=False)
 
-    def inbound(self, packet: bytes) -> None:
-        """One ESP packet from the wire (RFC 4303 §3.4, RFC 4301 §5.2)."""
+    def inbound(self, packet: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+        """One ESP packet from the wire (RFC 4303 §3.4, RFC 4301 §5.2), and the path that it came by."""
         if len(packet) < _ESP_MINIMUM:
             self.drops["inbound_malformed"] += 1
             return
@@ -205,7 +206,8 @@ class PacketPath:
         except IntegrityError:
             self.drops["inbound_integrity"] += 1
             return
-        pair.window.advance(sequence)
+        if pair.window.advance(sequence) and remote is not pair.heard_from:
+            self._tell_source(pair, local, remote)
         if next_header == inner.DUMMY:
             return
         try:
@@ -266,6 +268,12 @@ class PacketPath:
         if now >= lane.acquire_at:
             lane.acquire_at = now + ACQUIRE_INTERVAL
             self._on_event(Acquire(lane.reqid))
+
+    def _tell_source(self, pair: Pair, local: SocketAddress, remote: SocketAddress) -> None:
+        """Tell once of each source that is not the one before; equal addresses may be different objects."""
+        if remote != pair.heard_from:
+            self._on_event(Moved(pair.child.spi_in, local, remote))
+        pair.heard_from = remote
 
     def _expire(self, pair: Pair, hard: bool) -> None:
         """Tell once that a limit is reached."""

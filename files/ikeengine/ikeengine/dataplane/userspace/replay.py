@@ -40,11 +40,12 @@ class ReplayWindow:
         behind = self._top - sequence
         return behind < 0 or (sequence != 0 and behind < self._size and not self._seen >> behind & 1)
 
-    def advance(self, sequence: int) -> None:
-        """Note a number whose packet proved authentic."""
+    def advance(self, sequence: int) -> bool:
+        """Note a number whose packet proved authentic; whether it is newer than all before."""
         ahead = sequence - self._top
         if ahead > 0:
             self._seen = (self._seen << ahead | 1) & self._mask if ahead < self._size else 1
             self._top = sequence
-        else:
-            self._seen |= 1 << -ahead
+            return True
+        self._seen |= 1 << -ahead
+        return False

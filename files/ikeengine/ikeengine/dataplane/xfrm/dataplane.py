@@ -17,7 +17,7 @@ from pyroute2.netlink import nlmsg
 from ...security_association import ChildSa, SocketAddress
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
-from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Expired, Protection
+from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Expired, Moved, Protection
 from ..limits import octet_limits, packet_limits
 from ..netlink import NETLINK_XFRM, NetlinkError, NetlinkEvents, NetlinkSocket
 from . import messages, policies, states
@@ -28,7 +28,7 @@ from .policy_table import PolicyTable
 #: Where a route's policies lead: the outer addresses, and the number that the SA has in common with them.
 _Lead: TypeAlias = tuple[Address, Address, int]
 
-_EVENT_GROUPS = (messages.XFRMNLGRP_ACQUIRE, messages.XFRMNLGRP_EXPIRE)
+_EVENT_GROUPS = (messages.XFRMNLGRP_ACQUIRE, messages.XFRMNLGRP_EXPIRE, messages.XFRMNLGRP_MAPPING)
 
 _log = logging.getLogger(__name__)
 
@@ -39,11 +39,9 @@ SEQUENCE_LEAP = 1 << 20
 
 @dataclass(slots=True)
 class _Pair:
-    """An installed pair: which directions the kernel has, over which path, within which limits."""
+    """An installed pair: which directions the kernel has, and within which limits."""
 
     child: ChildSa
-    local: SocketAddress
-    remote: SocketAddress
     limits: states.Limits = field(init=False)
     inbound: bool = False
     outbound: bool = False
@@ -55,8 +53,8 @@ class _Pair:
 
     def state_id(self, inbound: bool) -> dict[str, Any]:
         if inbound:
-            return states.state_id(self.local.address, self.child.spi_in, self.child.protocol)
-        return states.state_id(self.remote.address, self.child.spi_out, self.child.protocol)
+            return states.state_id(self.child.local.address, self.child.spi_in, self.child.protocol)
+        return states.state_id(self.child.remote.address, self.child.spi_out, self.child.protocol)
 
 
 class XfrmDataPlane:
@@ -119,7 +117,7 @@ class XfrmDataPlane:
             self._delete_policies(known)
 
     def add_inbound(self, child: ChildSa) -> None:
-        pair = self._pairs.setdefault(child.spi_in, _Pair(child, child.local, child.remote))
+        pair = self._pairs.setdefault(child.spi_in, _Pair(child))
         try:
             self._install(pair, True, messages.XFRM_MSG_UPDSA)
         except NetlinkError as error:
@@ -130,7 +128,7 @@ class XfrmDataPlane:
         pair.inbound = True
 
     def add_outbound(self, child: ChildSa) -> None:
-        pair = self._pairs.setdefault(child.spi_in, _Pair(child, child.local, child.remote))
+        pair = self._pairs.setdefault(child.spi_in, _Pair(child))
         self._install(pair, False, messages.XFRM_MSG_NEWSA)
         pair.outbound = True
         before = {self._sending[reqid].child.spi_in for reqid in child.reqids if reqid in self._sending}
@@ -143,28 +141,31 @@ class XfrmDataPlane:
                 older.outbound = False
                 self._delete_state(older.state_id(False))
 
-    def move(self, child: ChildSa, local: SocketAddress, remote: SocketAddress) -> None:
+    def move(self, child: ChildSa) -> None:
         pair = self._pairs.get(child.spi_in)
         if pair is None:
             raise DataPlaneError(f"tunnel {child.tunnel}: SA {child.spi_in:08x} is not installed, so it cannot move")
-        if (pair.local, pair.remote) == (local, remote):
+        before = pair.child
+        if (before.local, before.remote, before.udp_encapsulated) == (
+                child.local, child.remote, child.udp_encapsulated):
             return
-        same_addresses = (pair.local.address, pair.remote.address) == (local.address, remote.address)
+        in_place = (before.local.address, before.remote.address, before.udp_encapsulated) == (
+            child.local.address, child.remote.address, child.udp_encapsulated)
         for inbound in (True, False):
             if not (pair.inbound if inbound else pair.outbound):
                 continue
-            if same_addresses:
+            if in_place:
                 # An update changes the ports in place and touches nothing else.
-                self._install(pair, inbound, messages.XFRM_MSG_UPDSA, local, remote)
+                self._install(pair, inbound, messages.XFRM_MSG_UPDSA, child)
             else:
-                self._carry_over(pair, inbound, local, remote)
-        pair.local, pair.remote = local, remote
+                self._carry_over(pair, inbound, child)
+        pair.child = child
         self._follow(child.reqids)
 
     def remove(self, child: ChildSa) -> None:
         pair = self._pairs.pop(child.spi_in, None)
         if pair is None:
-            pair = _Pair(child, child.local, child.remote, True)
+            pair = _Pair(child, True)
         for inbound in (True, False):
             if pair.inbound if inbound else pair.outbound:
                 self._delete_state(pair.state_id(inbound))
@@ -181,6 +182,10 @@ class XfrmDataPlane:
         sent = self._carried(pair, False) if pair.outbound else pair.sent
         return Counters(*received, *sent)
 
+    def packets_in(self, child: ChildSa) -> int:
+        pair = self._pairs.get(child.spi_in)
+        return self._carried(pair, True)[0] if pair is not None and pair.inbound else 0
+
     def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
         """The kernel takes its ESP off the socket before the daemon reads; what still comes is dropped."""
 
@@ -196,31 +201,32 @@ class XfrmDataPlane:
             self._events.close()
         self._kernel.close()
 
-    def _install(self, pair: _Pair, inbound: bool, kind: int, local: SocketAddress | None = None,
-                 remote: SocketAddress | None = None, carried: states.Attributes | None = None) -> None:
-        child = pair.child
-        values, attributes = states.state(child, inbound, local or pair.local, remote or pair.remote, pair.limits)
+    def _install(self, pair: _Pair, inbound: bool, kind: int, child: ChildSa | None = None,
+                 carried: states.Attributes | None = None) -> None:
+        """``child`` is the pair's as it is to be from now on, where that is not as it is."""
+        child = child or pair.child
+        values, attributes = states.state(child, inbound, child.local, child.remote, pair.limits)
         if carried is not None:
             attributes = [each for each in attributes if each[0] != "XFRMA_REPLAY_ESN_VAL"] + carried
         way, spi = ("inbound", child.spi_in) if inbound else ("outbound", child.spi_out)
         self._kernel.change(f"tunnel {child.tunnel}: installing the {way} SA {spi:08x} ({child.suite})",
                             messages.build(kind, values, attributes))
 
-    def _carry_over(self, pair: _Pair, inbound: bool, local: SocketAddress, remote: SocketAddress) -> None:
-        """Replace a state by its like between other addresses, with its counters and replay state."""
+    def _carry_over(self, pair: _Pair, inbound: bool, child: ChildSa) -> None:
+        """Replace a state by its like on another path, with its counters and replay state."""
         state = self._kernel.get("reading an SA that moves", self._query(pair, inbound))
         carried = states.carried_over(state, 0 if inbound else SEQUENCE_LEAP)
         self._delete_state(pair.state_id(inbound))
         if not inbound:
             pair.limits = pair.limits.less(SEQUENCE_LEAP)
-        self._install(pair, inbound, messages.XFRM_MSG_NEWSA, local, remote, carried)
+        self._install(pair, inbound, messages.XFRM_MSG_NEWSA, child, carried)
 
     def _wanted_lead(self, protection: Protection) -> _Lead:
         """To the SA that sends for the route; where there is none, to one as it was declared."""
         pair = self._sending.get(protection.reqid)
         if pair is None:
             return protection.local, protection.remote, protection.reqid
-        return pair.local.address, pair.remote.address, pair.child.reqid
+        return pair.child.local.address, pair.child.remote.address, pair.child.reqid
 
     def _lead(self, protection: Protection) -> None:
         """Have the route's policies demand that SA."""
@@ -280,6 +286,12 @@ class XfrmDataPlane:
                     self._on_event(Acquire(reqid))
             elif kind == messages.XFRM_MSG_EXPIRE:
                 self._expired(message["state_id_spi"], bool(message["hard"]))
+            elif kind == messages.XFRM_MSG_MAPPING:
+                pair = self._pairs.get(message["id_spi"])
+                if pair is not None:
+                    address = messages.address_of(message["new_saddr"], message["id_family"])
+                    remote = SocketAddress(address, message["new_sport"])
+                    self._on_event(Moved(pair.child.spi_in, pair.child.local, remote))
 
     def _expired(self, spi: int, hard: bool) -> None:
         for pair in self._pairs.values():

@@ -34,10 +34,12 @@ XFRM_MSG_ACQUIRE = 0x17
 XFRM_MSG_EXPIRE = 0x18
 XFRM_MSG_UPDPOLICY = 0x19
 XFRM_MSG_UPDSA = 0x1A
+XFRM_MSG_MAPPING = 0x26
 
 #: Multicast groups (enum xfrm_nlgroups).
 XFRMNLGRP_ACQUIRE = 1
 XFRMNLGRP_EXPIRE = 2
+XFRMNLGRP_MAPPING = 8
 
 XFRM_POLICY_IN = 0
 XFRM_POLICY_OUT = 1
@@ -108,6 +110,7 @@ USERSA_INFO: Layout = (
     ("stats_integrity_failed", "I"), ("seq", "I"), ("reqid", "I"), ("family", "H"), ("mode", "B"),
     ("replay_window", "B"), ("flags", "B"), ("pad", "7s"),
 )
+USERSA_ID: Layout = (("daddr", "16s"), ("spi", ">I"), ("family", "H"), ("proto", "B"), ("pad", "1s"))
 USERPOLICY_INFO: Layout = (
     *embedded("sel", SELECTOR), *embedded("lft", LIFETIME), *embedded("curlft", CURRENT_LIFETIME), ("priority", "I"),
     ("index", "I"), ("dir", "B"), ("action", "B"), ("flags", "B"), ("share", "B"), ("pad", "4s"),
@@ -197,7 +200,7 @@ class usersa_info(StateAttributes, nlmsg):
 class usersa_id(StateAttributes, nlmsg):
     """struct xfrm_usersa_id { xfrm_address_t daddr; be32 spi; u16 family; u8 proto; }"""
 
-    fields = (("daddr", "16s"), ("spi", ">I"), ("family", "H"), ("proto", "B"), ("pad", "1s"))
+    fields = USERSA_ID
 
 
 class userspi_info(StateAttributes, nlmsg):
@@ -235,12 +238,21 @@ class user_expire(StateAttributes, nlmsg):
     fields = (*embedded("state", USERSA_INFO), ("hard", "B"), ("pad", "7s"))
 
 
+class user_mapping(StateAttributes, nlmsg):
+    """struct xfrm_user_mapping { xfrm_usersa_id id; u32 reqid; xfrm_address_t old_saddr, new_saddr; be16 old_sport,
+    new_sport; }
+    """
+
+    fields = (*embedded("id", USERSA_ID), ("reqid", "I"), ("old_saddr", "16s"), ("new_saddr", "16s"),
+              ("old_sport", ">H"), ("new_sport", ">H"))
+
+
 #: What each message type carries.
 MESSAGES: dict[int, type[nlmsg]] = {
     XFRM_MSG_NEWSA: usersa_info, XFRM_MSG_UPDSA: usersa_info, XFRM_MSG_DELSA: usersa_id, XFRM_MSG_GETSA: usersa_id,
     XFRM_MSG_ALLOCSPI: userspi_info, XFRM_MSG_NEWPOLICY: userpolicy_info, XFRM_MSG_UPDPOLICY: userpolicy_info,
     XFRM_MSG_DELPOLICY: userpolicy_id, XFRM_MSG_GETPOLICY: userpolicy_id, XFRM_MSG_ACQUIRE: user_acquire,
-    XFRM_MSG_EXPIRE: user_expire,
+    XFRM_MSG_EXPIRE: user_expire, XFRM_MSG_MAPPING: user_mapping,
 }
 
 

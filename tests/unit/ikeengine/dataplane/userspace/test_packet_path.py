@@ -9,7 +9,7 @@ import ipaddress
 from dataclasses import replace
 
 import pytest
-from ikeengine.dataplane.interface import Acquire, Expired
+from ikeengine.dataplane.interface import Acquire, Expired, Moved
 from ikeengine.dataplane.userspace import path as packet_path
 from ikeengine.dataplane.userspace.path import PacketPath, Pair
 from ikeengine.dataplane.userspace.tun import inner_mtu, smallest_mtu
@@ -61,6 +61,12 @@ class End:
                                lambda packet: self.delivered.append(packet) is None, self.events.append,
                                lambda: self.time)
 
+    def take(self, data: bytes, remote: SocketAddress | None = None) -> None:
+        """ESP from the pair's remote, or from elsewhere."""
+        pair = self.path._inbound.get(int.from_bytes(data[:4], "big"))
+        here, there = (pair.local, pair.remote) if pair else (HQ, BRANCH)
+        self.path.inbound(data, here, remote or there)
+
     def install(self, made: ChildSa) -> Pair:
         for row in made.routes:
             self.path.add_route(row.reqid, row.declared)
@@ -83,7 +89,7 @@ def test_a_packet_goes_through_and_is_counted(ends):
     packet = ipv4("10.1.0.2", "10.2.0.2")
     hq.path.outbound(packet)
     assert packet not in hq.sent[0] and hq.sent[0][:8] == bytes.fromhex("d000100100000001")
-    branch.path.inbound(hq.sent[0])
+    branch.take(hq.sent[0])
     assert branch.delivered == [packet]
 
 
@@ -93,7 +99,7 @@ def test_ipv6_goes_through():
     branch.install(mirrored(child(ROUTE_V6)))
     packet = ipv6("2001:db8:1::2", "2001:db8:2::2")
     hq.path.outbound(packet)
-    branch.path.inbound(hq.sent[0])
+    branch.take(hq.sent[0])
     assert branch.delivered == [packet]
 
 
@@ -101,7 +107,7 @@ def test_traffic_flow_padding_is_cut_off(ends):
     hq, branch = ends
     packet = ipv4("10.1.0.2", "10.2.0.2")
     hq.path.outbound(packet + bytes(100))
-    branch.path.inbound(hq.sent[0])
+    branch.take(hq.sent[0])
     assert branch.delivered == [packet]
 
 
@@ -110,7 +116,7 @@ def test_every_kind_of_bad_arrival_is_dropped_and_counted(ends):
     hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
     good = hq.sent[0]
     for bad in (b"", good[:7], b"\xaa" * 60, good[:-1] + bytes([good[-1] ^ 1]), good[:12], good, good):
-        branch.path.inbound(bad)
+        branch.take(bad)
     assert branch.path.drops == {"inbound_malformed": 2, "inbound_unknown_spi": 1, "inbound_integrity": 2,
                                  "inbound_replayed": 1}
     assert len(branch.delivered) == 1
@@ -126,14 +132,14 @@ def test_a_peer_cannot_send_from_outside_the_selectors():
         next_header = 41 if packet[0] >> 4 == 6 else 4
         sealed = hq.path._lanes[1].pair.seal(len(hq.sent) + 1, packet, next_header)
         hq.sent.append(sealed)
-        branch.path.inbound(sealed)
+        branch.take(sealed)
     assert branch.delivered == []
     assert branch.path.drops == {"inbound_outside_selectors": 3, "inbound_malformed": 1}
 
 
 def test_dummy_packets_are_discarded_without_a_word(ends):
     hq, branch = ends
-    branch.path.inbound(hq.path._lanes[1].pair.seal(1, bytes(40), 59))
+    branch.take(hq.path._lanes[1].pair.seal(1, bytes(40), 59))
     assert branch.delivered == [] and branch.path.drops == {}
 
 
@@ -180,7 +186,7 @@ def test_first_packets_wait_for_the_sa_and_the_daemon_is_asked_once_a_second():
     branch = End()
     branch.install(mirrored(child()))
     for sent in hq.sent:
-        branch.path.inbound(sent)
+        branch.take(sent)
     assert branch.delivered == [*packets[5:], packets[0]]
 
 
@@ -190,7 +196,7 @@ def test_a_new_pair_takes_over_and_the_old_one_still_receives(ends):
     late = branch.sent[0]
     hq.install(child(spi=0xD0000002))
     hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
-    hq.path.inbound(late)
+    hq.take(late)
     assert hq.sent[0][:4].hex() == "d0001002" and len(hq.delivered) == 1
 
 
@@ -199,7 +205,7 @@ def test_after_removal_traffic_waits_and_arrivals_are_unknown(ends):
     branch.path.outbound(ipv4("10.2.0.2", "10.1.0.2"))
     hq.path.remove(hq.path._lanes[1].pair)
     hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
-    hq.path.inbound(branch.sent[0])
+    hq.take(branch.sent[0])
     assert hq.sent == [] and hq.events == [Acquire(1)] and hq.path.drops == {"inbound_unknown_spi": 1}
 
 
@@ -225,7 +231,7 @@ def test_extended_numbers_go_on_past_two_to_the_32():
     other.window.advance(pair.sequence)
     for _ in range(6):
         hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
-        branch.path.inbound(hq.sent[-1])
+        branch.take(hq.sent[-1])
     assert len(branch.delivered) == 6 and branch.path.drops == {}
 
 
@@ -238,7 +244,7 @@ def test_octet_limits_hold_on_both_sides():
     assert len(hq.sent) == 10 and hq.path.drops == {"outbound_expired": 2}
     assert hq.events == [Expired(0xD0000001, False), Expired(0xD0000001, True)]
     for sent in hq.sent:
-        branch.path.inbound(sent)
+        branch.take(sent)
     assert branch.events == [Expired(0xD0001001, False)] and len(branch.delivered) == 10
 
 
@@ -254,7 +260,7 @@ def test_what_the_device_does_not_take_is_counted(ends):
     hq, branch = ends
     branch.path._deliver = lambda packet: False
     hq.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
-    branch.path.inbound(hq.sent[0])
+    branch.take(hq.sent[0])
     assert branch.path.drops == {"inbound_not_delivered": 1}
 
 
@@ -289,7 +295,7 @@ def test_one_pair_carries_all_its_routes_and_what_waits_for_any_of_them():
     branch.install(mirrored(child(routes=BOTH)))
     hq.path.outbound(packets[1])
     for sent in hq.sent:
-        branch.path.inbound(sent)
+        branch.take(sent)
     assert branch.delivered == packets
     hq.path.outbound(ipv4("10.1.0.2", "10.2.9.2"))
     assert len(hq.sent) == 2
@@ -318,5 +324,39 @@ def test_both_families_share_a_pair():
     packets = [ipv4("10.1.0.2", "10.2.0.2"), ipv6("2001:db8:1::2", "2001:db8:2::2")]
     for packet in packets:
         hq.path.outbound(packet)
-        branch.path.inbound(hq.sent[-1])
+        branch.take(hq.sent[-1])
     assert branch.delivered == packets
+
+
+ELSEWHERE = SocketAddress(ipaddress.ip_address("198.51.100.1"), 61000)
+
+
+def sealed(end: End, count: int) -> list[bytes]:
+    for _packet in range(count):
+        end.path.outbound(ipv4("10.1.0.2", "10.2.0.2"))
+    return end.sent[-count:]
+
+
+def test_the_newest_authentic_packet_tells_once_where_it_came_from(ends):
+    hq, branch = ends
+    first, second, third = sealed(hq, 3)
+    branch.take(first, ELSEWHERE)
+    branch.take(second, ELSEWHERE)
+    branch.take(third, replace(ELSEWHERE))
+    assert branch.events == [Moved(child().spi_out, BRANCH, ELSEWHERE)] and len(branch.delivered) == 3
+
+
+def test_what_is_forged_replayed_or_late_tells_nothing(ends):
+    hq, branch = ends
+    late, newest, other = sealed(hq, 3)
+    branch.take(newest)
+    for data in (late, newest, other[:-1] + bytes([other[-1] ^ 1])):
+        branch.take(data, ELSEWHERE)
+    assert branch.events == [] and len(branch.delivered) == 2
+
+
+def test_a_source_that_comes_back_is_told_again(ends):
+    hq, branch = ends
+    for number, data in enumerate(sealed(hq, 3)):
+        branch.take(data, ELSEWHERE if number == 1 else HQ)
+    assert [event.remote for event in branch.events] == [ELSEWHERE, HQ]
