@@ -17,15 +17,15 @@ from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..capabilities import Capabilities
 from ..interface import Counters, DataPlaneError, DataPlaneEvent, Protection
+from ..mtu import PATH_MTU, inner_mtu, smallest_mtu
 from .guard import Guard
 from .path import PacketPath, Pair
 from .spis import Spis
-from .tun import TunDevice, inner_mtu, smallest_mtu
+from .tun import TunDevice
 
 _log = logging.getLogger(__name__)
 
 DEVICE = "ike0"
-PATH_MTU = 1500
 
 #: Packets read from the device per wake-up, so that IKE never starves behind bulk traffic.
 BATCH = 64

@@ -10,7 +10,6 @@ import os
 import socket
 import struct
 
-from ...vpn.algorithms import AUTHENTICATIONS, ENCRYPTIONS, Authentication, Encryption
 from ..interface import DataPlaneError
 
 DEVICE = "/dev/net/tun"
@@ -21,25 +20,6 @@ _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _SIOCSIFMTU = 0x8922
 _IFF_UP = 0x1
-
-_OUTER_HEADER = {4: 20, 6: 40}
-_UDP_HEADER = 8
-_ESP_HEADER = 8
-_ESP_TRAILER = 2
-_ESP_ALIGNMENT = 4
-
-
-def inner_mtu(path_mtu: int, outer_version: int, encryption: Encryption, authentication: Authentication | None) -> int:
-    """The largest inner packet, in octets, whose ESP in UDP fits ``path_mtu`` (RFC 4303 §2, RFC 3948 §2.1)."""
-    icv = encryption.icv_size if authentication is None else authentication.icv_size
-    room = path_mtu - _OUTER_HEADER[outer_version] - _UDP_HEADER - _ESP_HEADER - encryption.iv_size - icv
-    return room - room % max(encryption.block_size, _ESP_ALIGNMENT) - _ESP_TRAILER
-
-
-def smallest_mtu(path_mtu: int) -> int:
-    """An inner MTU that holds for every algorithm of the table, over either outer protocol."""
-    return min(inner_mtu(path_mtu, 6, encryption, None if encryption.aead else authentication)
-               for encryption in ENCRYPTIONS for authentication in AUTHENTICATIONS)
 
 
 class TunDevice:
