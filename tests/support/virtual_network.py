@@ -8,13 +8,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
 from ikeengine.ike.context import Settings
-from ikeengine.ike.events import ChildInbound, ChildOutbound, ChildRemoved, Event, Failed, IkeClosed
+from ikeengine.ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Event, Failed, IkeClosed
 from ikeengine.sa_manager import IkeSaManager
 from ikeengine.security_association import ChildSa, Datagram, SocketAddress
 from ikeengine.vpn import declaration
@@ -96,6 +97,12 @@ class End:
                 assert event.child.spi_out not in self.outbound
                 self.outbound[event.child.spi_out] = event.child
                 self.sending |= dict.fromkeys(event.child.reqids, event.child)
+            elif isinstance(event, ChildMoved):
+                child = event.child
+                for held, key in ((self.inbound, child.spi_in), (self.outbound, child.spi_out)):
+                    if key in held:
+                        held[key] = child
+                self.sending |= {reqid: child for reqid, row in self.sending.items() if row.spi_in == child.spi_in}
             elif isinstance(event, ChildRemoved):
                 del self.inbound[event.child.spi_in]
                 self.outbound.pop(event.child.spi_out, None)
@@ -126,7 +133,9 @@ class VirtualNetwork:
         self.latency = latency
         self.faults = faults or Faults()
         self.sent: list[tuple[float, Datagram]] = []
-        self._flying: list[tuple[float, int, Datagram]] = []
+        #: Packets of child SAs that came, by the SPI that they came by.
+        self.packets: Counter[int] = Counter()
+        self._flying: list[tuple[float, int, Datagram, Callable[[End, Datagram], None] | None]] = []
         self._numbers = itertools.count()
         self._spis = itertools.count(0xC0000001)
         self._reqids: dict[tuple[str, Route], int] = {}
@@ -141,6 +150,7 @@ class VirtualNetwork:
         return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
                                 extended_sequence_numbers=lambda _tunnel: side.name in self._extended,
                                 source=lambda _remote: ip_address(address) if address else None,
+                                received=lambda child: self.packets[child.spi_in],
                                 reqid=self._reqid, random=self.random.randbytes, settings=self._settings,
                                 unix_time=lambda now: now + EPOCH))
 
@@ -164,13 +174,16 @@ class VirtualNetwork:
         for end in self.ends.values():
             for datagram in end.manager.datagrams_to_send():
                 self.sent.append((self.now, datagram))
-                kept = self.tamper(datagram)
-                if kept is not None:
-                    self._fly(kept)
+                self.fly(datagram)
             end.take_events()
         self.watch()
 
-    def _fly(self, datagram: Datagram) -> None:
+    def fly(self, datagram: Datagram, arrive: Callable[[End, Datagram], None] | None = None) -> None:
+        """Send it through the network; ``arrive`` takes it at the end that it comes to, where it is none of IKE."""
+        kept = self.tamper(datagram)
+        if kept is None:
+            return
+        datagram = kept
         faults = self.faults if self.now < self.faults.until else Faults()
         for _copy in range(2 if self.random.random() < faults.duplicate else 1):
             if self.random.random() < faults.drop:
@@ -181,7 +194,7 @@ class VirtualNetwork:
                 data = data[:place] + bytes([data[place] ^ (1 << self.random.randrange(8))]) + data[place + 1:]
             delay = self.latency * (1 + (20 * self.random.random() if self.random.random() < faults.reorder else 0))
             heapq.heappush(self._flying, (self.now + delay, next(self._numbers),
-                                          Datagram(datagram.remote, datagram.local, data)))
+                                          Datagram(datagram.remote, datagram.local, data), arrive))
 
     def run(self, seconds: float) -> None:
         """Let that much virtual time pass."""
@@ -197,9 +210,11 @@ class VirtualNetwork:
                 return
             self.now = max(self.now, due)
             while self._flying and self._flying[0][0] <= self.now:
-                datagram = heapq.heappop(self._flying)[2]
+                datagram, arrive = heapq.heappop(self._flying)[2:]
                 end = self.ends.get(str(datagram.local.address))
-                if end is not None:
+                if end is not None and arrive is not None:
+                    arrive(end, datagram)
+                elif end is not None:
                     end.manager.receive(datagram, self.now)
             for end in self.ends.values():
                 end.manager.handle_timer(self.now)

@@ -146,6 +146,7 @@ class Requests:
             if not isinstance(row.task, Liveness) or self._session.is_silent(now):
                 return False
             row.tries_left = self._tries(row.task)  # its packets come
+            row.interval = self._session.context.settings.retransmit_first
         context = self._session.context
         row.tries_left -= 1
         row.interval = min(row.interval * context.settings.retransmit_factor, context.settings.retransmit_longest)
