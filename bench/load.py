@@ -6,7 +6,8 @@
 It is started in a network namespace that has the spokes' addresses. Standard input has a line of JSON, the fields of
 ``Load``; then "ready" is printed. A further line ``begin NUMBER`` has so many spokes begin, ``await NUMBER`` waits for
 the hub to begin; when so many more are up, a line of JSON says how many seconds that took, and what the machine's
-monotonic clock showed then. All spokes show one public value of a key group, to keep this end cheap.
+monotonic clock showed then. All spokes show one public value of a key group, to keep this end cheap. None thinks it
+flooded: a hub that begins with all is one peer to each.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
 from ikeengine.daemon.udp import UdpSockets  # noqa: E402
+from ikeengine.ike.context import Settings  # noqa: E402
 from ikeengine.ike.events import ChildOutbound, Failed  # noqa: E402
 from ikeengine.sa_manager import IkeSaManager  # noqa: E402
 from ikeengine.security_association import Datagram, SocketAddress  # noqa: E402
@@ -52,7 +54,9 @@ class Load:
         side = declaration.read(hub.load(suite, numbers), secrets=hub.keys(numbers))
         self._spis = iter(range(_FIRST_SPI, _FIRST_SPI + 2 * self.spokes))
         self._manager = IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis),
-                                     encapsulate=lambda _gateway: False, reqid=lambda _tunnel, _route: 1)
+                                     encapsulate=lambda _gateway: False, reqid=lambda _tunnel, _route: 1,
+                                     settings=Settings(cookie_threshold=self.spokes + 1,
+                                                       half_open_per_address=self.spokes + 1))
         self._waiting = [gateway.name for gateway in reversed(side.gateways)]
         self._sockets = UdpSockets()
         self._up = self._under_way = self._begin = self._goal = 0

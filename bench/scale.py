@@ -58,6 +58,7 @@ class Watched:
 
     def stalled(self) -> dict[str, float]:
         """The longest since this was asked last, as `bench.watched` has it."""
+        time.sleep(0.2)  # a round of the loop that has answered may have more to do
         self._report.unlink(missing_ok=True)
         os.kill(self._pid, signal.SIGUSR1)
         while not self._report.exists():

@@ -9,6 +9,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from . import explanation
@@ -83,11 +84,12 @@ class IkeSaManager:
 
     # ---------------------------------------------------------------------------------------------- in and out
 
-    def start(self, now: float) -> None:
-        """Begin to bring up what is declared ``start: boot``."""
+    def start(self, now: float, at_most: int | None = None) -> None:
+        """Begin to bring up what is declared ``start: boot``; ``at_most`` as for `handle_timer`."""
         for peer in self._peers.values():
             if peer.wanted:
-                self._attempt(peer, now)
+                self._try_at(peer, now)
+        self.handle_timer(now, at_most)
 
     def receive(self, datagram: Datagram, now: float) -> None:
         """A datagram from an IKE port, without the non-ESP marker. Whatever its octets, nothing is raised."""
@@ -128,9 +130,9 @@ class IkeSaManager:
         """When `handle_timer` wants to be called, or None. Calling it earlier does no harm."""
         return self._timers.next()
 
-    def handle_timer(self, now: float) -> None:
-        """Do all that is due."""
-        for timed in self._timers.due(now):
+    def handle_timer(self, now: float, at_most: int | None = None) -> None:
+        """Do what is due, for ``at_most`` so many sessions and gateways: `next_timer` tells of what is left."""
+        for timed in islice(self._timers.due(now), at_most):
             if isinstance(timed, Peer):
                 self._end_replacement(timed, now)
                 self._attempt(timed, now)
@@ -266,8 +268,8 @@ class IkeSaManager:
     def is_idle(self) -> bool:
         return not self._sessions
 
-    def reload(self, side: Side, now: float) -> ReloadResult:
-        """Put another declaration in force. What did not change keeps its SAs."""
+    def reload(self, side: Side, now: float, at_most: int | None = None) -> ReloadResult:
+        """Put another declaration in force. What did not change keeps its SAs; ``at_most`` as for `handle_timer`."""
         change = difference(self._side, side)
         for name in change.gateways_to_close:
             self._close_all(name, "its declaration changed", now)
@@ -281,14 +283,24 @@ class IkeSaManager:
             if not self.replace(name, now, self.settings.replace_patience):
                 self._close_all(name, "its declaration changed", now)
         for peer in self._peers.values():
-            if peer.wanted:
-                self._attempt(peer, now)
+            if peer.wanted and self._missing(peer):
+                self._try_at(peer, now)
+        self.handle_timer(now, at_most)
         return change.result
 
     # ---------------------------------------------------------------------------------------------- status
 
+    def gateway(self, name: str) -> GatewayStatus:
+        """Raises KeyError for an unknown name."""
+        return gateway_status(self._peers[name], self._sessions.of(name))
+
+    def tunnels_at(self, gateway: str) -> list[TunnelStatus]:
+        """Those of one gateway. Raises KeyError for an unknown name."""
+        peer, sessions = self._peers[gateway], self._sessions.of(gateway)
+        return [tunnel_status(peer, row, sessions) for row in self._tunnels[gateway]]
+
     def gateways(self) -> list[GatewayStatus]:
-        return [gateway_status(peer, self._sessions.of(name)) for name, peer in self._peers.items()]
+        return [self.gateway(name) for name in self._peers]
 
     def explain(self, gateway: str, unix: Callable[[float], float]) -> dict[str, Any]:
         """What `explanation.of_gateway` says of it. Raises KeyError for an unknown name."""
@@ -312,8 +324,7 @@ class IkeSaManager:
         return list(self._accounts.strangers)
 
     def tunnels(self) -> list[TunnelStatus]:
-        return [tunnel_status(peer, tunnel, self._sessions.of(name)) for name, peer in self._peers.items()
-                for tunnel in self._tunnels[name]]
+        return [row for name in self._peers for row in self.tunnels_at(name)]
 
     # ---------------------------------------------------------------------------------------------- what sessions ask
 

@@ -30,6 +30,7 @@ from .supervisor import notify, notify_reloading
 _UP_TIMEOUT = 30.0
 _LONGEST_TIMEOUT = 3600.0
 _FOLLOWER_BACKLOG = 1000
+_AT_ONCE = 50  # gateways of a status
 
 
 class Commands:
@@ -42,6 +43,7 @@ class Commands:
         self._abilities = abilities
         self._log = log
         self._started_at = time.time()
+        self._reloading = asyncio.Lock()
         self._commands: dict[str, Callable[[Json], Awaitable[Json]]] = {
             "status": self._status, "up": self._up, "down": self._down, "rekey": self._rekey,
             "reload": self._reload, "flush": self._flush, "log": self._log_entries, "abilities": self._list_abilities,
@@ -68,12 +70,20 @@ class Commands:
         drops = dict(manager.counters)
         drops["malformed"] = drops.get("malformed", 0) + udp.malformed
         drops["esp_unknown_spi"] = self._engine.esp_of_unknown_spi
+        async with self._reloading:  # while it is in force; all else gets its turn now and then
+            gateways: list[Json] = []
+            tunnels: list[Json] = []
+            for number, gateway in enumerate(self._declared.side.gateways, 1):
+                gateways.append(writer.gateway(manager.gateway(gateway.name)))
+                tunnels += map(writer.tunnel, manager.tunnels_at(gateway.name))
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
         return {
             "daemon": {"version": __version__, "pid": os.getpid(), "started_at": self._started_at,
                        "declaration_digest": self._declared.digest, **self._keys_digest(request)},
             "dataplanes": availability_as_json(self._abilities()),
-            "gateways": [writer.gateway(gateway) for gateway in manager.gateways()],
-            "tunnels": [writer.tunnel(tunnel) for tunnel in manager.tunnels()],
+            "gateways": gateways,
+            "tunnels": tunnels,
             "counters": {"datagrams_received": udp.received, "datagrams_dropped": drops,
                          "packets_dropped": self._engine.planes.drops(), "datagrams_unsent": udp.send_failed},
         }
@@ -115,10 +125,10 @@ class Commands:
         timeout = _timeout(request)
 
         def is_up() -> bool:
+            states = {item.name: item.state for item in self._engine.manager.tunnels_at(gateway)}
             if tunnel is not None:
-                return self._tunnel_state(tunnel) == "up"
-            tunnels = [item.state for item in self._engine.manager.tunnels() if item.gateway == gateway]
-            return self._gateway_state(gateway) == "established" and all(state == "up" for state in tunnels)
+                return states[tunnel] == "up"
+            return self._gateway_state(gateway) == "established" and all(state == "up" for state in states.values())
 
         if not is_up():
             subject = _label(gateway, tunnel)
@@ -128,9 +138,8 @@ class Commands:
 
     async def _down(self, request: Json) -> Json:
         gateway, tunnel = self._named(request)
-        closed = [f"tunnel {item.name}" for item in self._engine.manager.tunnels()
-                  if item.gateway == gateway and tunnel in (None, item.name)
-                  and any(route.children for route in item.routes)]
+        closed = [f"tunnel {item.name}" for item in self._engine.manager.tunnels_at(gateway)
+                  if tunnel in (None, item.name) and any(route.children for route in item.routes)]
         if tunnel is None and self._gateway_state(gateway) != "down":
             closed.insert(0, f"gateway {gateway}")
         self._engine.manager.terminate(gateway, self._engine.now(), tunnel, "taken down by the operator")
@@ -165,13 +174,16 @@ class Commands:
         if not isinstance(data, dict) or not isinstance(secrets, dict):
             raise CommandError("bad_request", "reload takes two objects: declaration and secrets")
         try:
-            return self._take(parse(data, secrets, time.time()))
+            async with self._reloading:
+                # Beside the event loop, which would stand still for a tenth of a second with a thousand gateways.
+                return self._take(await asyncio.to_thread(parse, data, secrets, time.time()))
         except DeclarationError as error:
             raise CommandError("invalid_declaration", str(error),
                                findings=[finding.as_dict() for finding in error.findings]) from None
 
     async def _flush(self, request: Json) -> Json:
-        return self._take(parse(NOTHING, NOTHING))
+        async with self._reloading:
+            return self._take(parse(NOTHING, NOTHING))
 
     async def _log_entries(self, request: Json) -> Json:
         return {"entries": [entry.as_dict() for entry in self._log.entries(_lines(request))]}
@@ -231,17 +243,14 @@ class Commands:
         return str(gateway), None
 
     def _gateway_state(self, name: str) -> str:
-        return next((item.state for item in self._engine.manager.gateways() if item.name == name), "down")
-
-    def _tunnel_state(self, name: str) -> str:
-        return next((item.state for item in self._engine.manager.tunnels() if item.name == name), "down")
+        return self._engine.manager.gateway(name).state
 
     def _generation(self, gateway: str, tunnel: str | None) -> set[bytes | int]:
         """What tells the SAs of now from their successors: IKE SPIs of a gateway, inbound SPIs of a tunnel."""
         manager = self._engine.manager
         if tunnel is None:
-            return {ike.spi_i for item in manager.gateways() if item.name == gateway for ike in item.ike}
-        return {child.sa.spi_in for item in manager.tunnels() if item.name == tunnel
+            return {ike.spi_i for ike in manager.gateway(gateway).ike}
+        return {child.sa.spi_in for item in manager.tunnels_at(gateway) if item.name == tunnel
                 for route in item.routes for child in route.children}
 
     async def _until(self, holds: Callable[[], bool], begin: Callable[[], None], fails: Callable[[Event], None],

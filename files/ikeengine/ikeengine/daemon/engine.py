@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ..sa_manager import IkeSaManager
     from ..vpn.model import Side
 
+#: Sessions and gateways that get what is due before the sockets have their turn: each may cost a millisecond.
+_DUE_AT_ONCE = 16
 _SHUTDOWN_LIMIT = 1.0  # seconds that peers get to acknowledge our DELETE
 
 
@@ -65,7 +67,7 @@ class Engine:
         self.planes.start(plan, self._on_data_plane_event)
         self._set_ports()
         self.sockets.attach(self._loop, self)
-        self.manager.start(self.now())
+        self.manager.start(self.now(), _DUE_AT_ONCE)
         self.pump()
 
     def reload(self, side: Side) -> ReloadResult:
@@ -77,7 +79,7 @@ class Engine:
         self.planes.protect(plan)
         before = self.planes.adopt(plan)
         self._set_ports()
-        result = self.manager.reload(side, self.now())
+        result = self.manager.reload(side, self.now(), _DUE_AT_ONCE)
         self.pump()
         for error in self.planes.unprotect(before):
             self._log.error("could not take down a protection", reason=str(error))
@@ -160,7 +162,7 @@ class Engine:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.manager.handle_timer(self.now())
+        self.manager.handle_timer(self.now(), _DUE_AT_ONCE)
         self.pump()
 
     def _on_data_plane_event(self, event: DataPlaneEvent) -> None:

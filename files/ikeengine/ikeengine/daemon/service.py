@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, open_to
 from .status import abilities_as_json
 from .supervisor import notify, supervised, watchdog_interval
 from .udp import PortTaken, UdpSockets
+
+#: Seconds after which a thread that reads a declaration lets the event loop go on.
+_SWITCH_INTERVAL = 0.0005
 
 
 def serve(options: Options) -> None:
@@ -81,6 +85,7 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, log.notice, "SIGHUP changes nothing: ikectl reload hands a declaration over")
 
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     sockets = UdpSockets()
     sockets.open()
     host = Host(sockets, loop)

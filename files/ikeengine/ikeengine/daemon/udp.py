@@ -15,10 +15,12 @@ import glob
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 from typing import Protocol
 
 from ..security_association import Datagram, SocketAddress
@@ -34,7 +36,9 @@ _IN_PKTINFO = struct.Struct("=i4s4s")  # struct in_pktinfo: ifindex, spec_dst, a
 _IN6_PKTINFO = struct.Struct("=16si")  # struct in6_pktinfo: addr, ifindex
 _SO_RCVBUFFORCE = 33  # absent from the socket module
 _RECEIVE_BUFFER = 1 << 20  # octets: most of a thousand datagrams, that come while another process has the CPU
-_BOUND = 128  # datagrams taken from one socket before the others get their turn
+#: Datagrams, and IKE messages among them, taken from one socket before all else gets its turn: a message may cost a
+#: millisecond.
+_BOUND, _MESSAGES = 128, 16
 
 
 class PortTaken(Exception):
@@ -134,27 +138,30 @@ class UdpSockets:
                 self._receiver.send_failed(remote, error)
 
     def _receive_plain(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
-        for data, local, remote in self._drain(sock, port):
+        for data, local, remote in islice(self._drain(sock, port), _MESSAGES):
             receiver.receive_ike(Datagram(local, remote, data))
         receiver.batch_received()
 
     def _receive_marked(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
+        messages = 0
         for data, local, remote in self._drain(sock, port):
             if data[:4] == NON_ESP_MARKER:
                 receiver.receive_ike(Datagram(local, remote, data[4:]))
+                messages += 1
+                if messages == _MESSAGES:
+                    break
             elif len(data) > 4:
                 receiver.receive_esp(data, local, remote)
             elif data != KEEP_ALIVE:
                 self.counters.malformed += 1
         receiver.batch_received()
 
-    def _drain(self, sock: socket.socket, port: int) -> list[tuple[bytes, SocketAddress, SocketAddress]]:
-        batch: list[tuple[bytes, SocketAddress, SocketAddress]] = []
-        while len(batch) < _BOUND:
+    def _drain(self, sock: socket.socket, port: int) -> Iterator[tuple[bytes, SocketAddress, SocketAddress]]:
+        for _datagram in range(_BOUND):
             try:
                 data, ancillary, _flags, sender = sock.recvmsg(_LARGEST, 64)
             except (BlockingIOError, InterruptedError):
-                break
+                return
             except OSError:  # an ICMP error of an earlier datagram, told here by Linux: not about a new one
                 continue
             self.counters.received += 1
@@ -162,8 +169,7 @@ class UdpSockets:
             if local is None:
                 self.counters.malformed += 1
                 continue
-            batch.append((data, _socket_address(local, port), _socket_address(sender[0], sender[1])))
-        return batch
+            yield data, _socket_address(local, port), _socket_address(sender[0], sender[1])
 
 
 def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
