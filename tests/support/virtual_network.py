@@ -181,9 +181,10 @@ class VirtualNetwork:
     def fly(self, datagram: Datagram, arrive: Callable[[End, Datagram], None] | None = None) -> None:
         """Send it through the network; ``arrive`` takes it at the end that it comes to, where it is none of IKE."""
         kept = self.tamper(datagram)
-        if kept is None:
-            return
-        datagram = kept
+        if kept is not None:
+            self._fly(kept, arrive)
+
+    def _fly(self, datagram: Datagram, arrive: Callable[[End, Datagram], None] | None = None) -> None:
         faults = self.faults if self.now < self.faults.until else Faults()
         for _copy in range(2 if self.random.random() < faults.duplicate else 1):
             if self.random.random() < faults.drop:
