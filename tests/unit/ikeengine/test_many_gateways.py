@@ -24,6 +24,18 @@ def test_a_handshake_takes_as_many_calls_beside_many_gateways_as_alone() -> None
     assert abs(among_many - alone) < 40
 
 
+def test_what_is_due_is_done_in_parts_so_that_sockets_get_their_turn() -> None:
+    spokes = range(1, 41)
+    side = declaration.read(hub.hub(SUITE, spokes, "boot"), secrets=hub.keys(spokes))
+    manager = VirtualNetwork({hub.HUB: side}, seed=1).ends[hub.HUB].manager
+    begun = []
+    manager.start(0.0, at_most=16)
+    while manager.next_timer() == 0.0:
+        begun.append(len(manager.datagrams_to_send()))
+        manager.handle_timer(0.0, at_most=16)
+    assert [*begun, len(manager.datagrams_to_send())] == [16, 16, 8]
+
+
 def _calls_of_a_handshake(spokes: int) -> int:
     """Calls of functions, Python's and C's, at both ends while one spoke is brought up."""
     numbers = range(1, spokes + 1)
