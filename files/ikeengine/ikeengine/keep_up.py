@@ -15,7 +15,8 @@ from .vpn.model import Gateway, Route, Start, Tunnel
 class Peer:
     """One declared gateway. ``refused``: an operator took it down; ``held`` names its tunnels that one took down;
     ``noted_timer`` is when it is tried next, for the manager to keep; ``replace_by`` is when the IKE SAs that are to be
-    replaced go without a successor, infinity where they rather stay, None where none is to be."""
+    replaced go without a successor, infinity where they rather stay, None where none is to be; ``prove_at`` is when the
+    ends are to show that they take each other by what is declared now, if what is up has not shown it."""
 
     gateway: Gateway
     wanted: bool
@@ -23,6 +24,7 @@ class Peer:
     attempts: int = 0
     noted_timer: float | None = None
     replace_by: float | None = None
+    prove_at: float | None = None
     last_error: str | None = None
     held: set[str] = field(default_factory=set)
     tunnel_errors: dict[str, str] = field(default_factory=dict)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .vpn.model import Gateway, Route, Side, Start, Tunnel, VirtualInterface
+from .vpn.model import Credential, CredentialMethod, Gateway, Route, Side, Start, Tunnel, VirtualInterface
+
+_UNSAID = Credential(CredentialMethod.PSK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,12 @@ class ReloadResult:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Gateways whose IKE SAs must go at once, those whose IKE SAs serve until new ones are up, and routes whose child
-    SAs must go on IKE SAs that stay."""
+    """Gateways whose IKE SAs must go at once, those whose IKE SAs serve until new ones are up, those that have nothing
+    else to show than that both ends still take each other, and routes whose child SAs must go on IKE SAs that stay."""
 
     gateways_to_close: tuple[str, ...]
     gateways_to_replace: tuple[str, ...]
+    gateways_to_prove: tuple[str, ...]
     routes_to_close: tuple[tuple[Tunnel, Route], ...]
     result: ReloadResult
 
@@ -36,7 +39,9 @@ def difference(old: Side, new: Side) -> Change:
     closing = tuple(row.name for row in old.gateways
                     if row.name not in gateways or row.version is not gateways[row.name].version)
     replacing = tuple(row.name for row in old.gateways
-                      if row.name not in closing and not _goes_on(row, gateways[row.name]))
+                      if row.name not in closing and not goes_on(row, gateways[row.name]))
+    proving = tuple(row.name for row in old.gateways if row.name not in (*closing, *replacing)
+                    and row.credential != gateways[row.name].credential)
     tunnels = {row.name: row for row in new.tunnels}
     routes = tuple((tunnel, route) for tunnel in old.tunnels if tunnel.gateway not in closing
                    for route in tunnel.secured if not keeps(tunnel, route, tunnels.get(tunnel.name)))
@@ -44,7 +49,7 @@ def difference(old: Side, new: Side) -> Change:
     after = {("gateway", row.name): row for row in new.gateways} | {("tunnel", row.name): row for row in new.tunnels}
     both = after.keys() & before.keys()
     changed = {key for key in both if after[key] != before[key]}
-    return Change(closing, replacing, routes, ReloadResult(
+    return Change(closing, replacing, proving, routes, ReloadResult(
         added=_names(after.keys() - before.keys()), removed=_names(before.keys() - after.keys()),
         changed=_names(changed), unchanged=_names(both - changed)))
 
@@ -53,15 +58,15 @@ def _names(keys: set[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(" ".join(key) for key in sorted(keys))
 
 
-def _goes_on(gateway: Gateway, new: Gateway) -> bool:
-    """Whether its IKE SAs may stay as they are."""
+def goes_on(gateway: Gateway, new: Gateway) -> bool:
+    """Whether its IKE SAs may stay as they are, as far as their terms go."""
     return gateway == new or _negotiated(gateway) == _negotiated(new)
 
 
 def _negotiated(gateway: Gateway) -> Gateway:
     """The gateway less what an IKE SA that is up can take over as it is."""
     return replace(gateway, start=Start.BOOT, dead_peer_detection=None,
-                   nat_keep_alive=0, keep_alive=None)
+                   nat_keep_alive=0, keep_alive=None, credential=_UNSAID)
 
 
 def keeps(tunnel: Tunnel, route: Route, new: Tunnel | None) -> bool:

@@ -27,7 +27,7 @@ from .ikev2.acceptor import Acceptor
 from .ikev2.session import Ikev2Session
 from .keep_up import Peer, missing_routes
 from .negotiation.reasons import Reason
-from .reload import ReloadResult, difference, keeps
+from .reload import ReloadResult, difference, goes_on, keeps
 from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
 from .sessions import Sessions
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
@@ -135,6 +135,7 @@ class IkeSaManager:
         for timed in islice(self._timers.due(now), at_most):
             if isinstance(timed, Peer):
                 self._end_replacement(timed, now)
+                self._prove(timed, now)
                 self._attempt(timed, now)
             else:
                 timed.handle_timer(now)
@@ -282,6 +283,8 @@ class IkeSaManager:
         for name in change.gateways_to_replace:
             if not self.replace(name, now, self.settings.replace_patience):
                 self._close_all(name, "its declaration changed", now)
+        for name in change.gateways_to_prove:
+            self._take_credential(self._peers[name], now)
         for peer in self._peers.values():
             if peer.wanted and self._missing(peer):
                 self._try_at(peer, now)
@@ -431,6 +434,7 @@ class IkeSaManager:
             peer.replace_by = None
             for row in remaining:
                 row.supersede(False)
+            self._prove_later(peer, peer.try_later(self.settings, self.fraction()), now)
         if (peer.wanted or asked_for or peer.replace_by is not None) and self._missing(peer):
             self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
 
@@ -552,6 +556,39 @@ class IkeSaManager:
                 session.leave("it is declared otherwise, and the peer takes no successor", now)
                 self._touch(session)
 
+    def _take_credential(self, peer: Peer, now: float) -> None:
+        """It is another now. What is up serves on, and is made anew where the ends have not shown that they take each
+        other by it; but a certificate that is not trusted any more ends it."""
+        for session in list(self._sessions.of(peer.gateway.name)):
+            if session.state in _BEGINNING:
+                session.close("its credential changed", now)
+            elif session.state is State.ESTABLISHED and session.pair is not None:
+                doubt = session.proofs.distrust(peer.gateway.credential, session.pair.remote.identity,
+                                                self._unix_time(now))
+                if doubt is not None:
+                    session.leave(f"the peer's certificate is not trusted any more: {doubt}", now)
+                    self._touch(session)
+        begun = any(session.initiator for session in self._sessions.established(peer.gateway.name))
+        self._prove_later(peer, 0.0 if begun else self.settings.prove_second * (1 + self.fraction()), now)
+
+    def _prove_later(self, peer: Peer, pause: float, now: float) -> None:
+        peer.prove_at = now + pause
+        self._prove(peer, now)
+
+    def _prove(self, peer: Peer, now: float) -> None:
+        """Authenticate anew where it is time to. What is up stays whatever comes of it, and it is tried again."""
+        if peer.prove_at is None:
+            return
+        name, attempts = peer.gateway.name, peer.attempts
+        if not any(not row.proofs.are_of(peer.gateway.credential) for row in self._sessions.established(name)):
+            peer.prove_at = None
+        elif now < peer.prove_at:
+            self._try_at(peer, peer.prove_at)
+        else:
+            peer.prove_at = None
+            self.replace(name, now)
+            peer.attempts = attempts
+
     def _release(self, gone: ChildSa) -> None:
         """What waits for the end of that child SA, of another IKE SA, sends now."""
         for session in self._sessions.of(gone.gateway):
@@ -607,8 +644,13 @@ class IkeSaManager:
         """Who a half-open peer may still turn out to be; one that was known and is none of these any more goes."""
         for session in [row for row in self._sessions if row.no_longer_half_open is not None]:
             session.candidates = tuple(self.candidates(session.local.address, session.remote.address, session.version))
-            if session.gateway is not None and session.gateway not in session.candidates:
+            if session.gateway is None:
+                continue
+            meant = next((row for row in session.candidates
+                          if row.name == session.name and goes_on(session.gateway, row)), None)
+            if meant is None:
                 session.close("it is taken down, or its declaration changed", now)
+            session.gateway = meant or session.gateway
 
     def _known(self, gateway: str, tunnel: str | None) -> None:
         if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):

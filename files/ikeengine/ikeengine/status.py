@@ -30,6 +30,8 @@ class IkeSaStatus:
     initiated_at: float
     established_at: float
     rekey_at: float | None
+    #: Whether both ends have shown that they take each other by what is declared now.
+    credential_in_force: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class TunnelStatus:
 
 def gateway_status(peer: Peer, sessions: Sequence[IkeSession]) -> GatewayStatus:
     """One gateway, from the sessions that are its."""
-    live = tuple(_ike_sa_status(session) for session in sessions if session.state is State.ESTABLISHED)
+    live = tuple(_ike_sa_status(peer, session) for session in sessions if session.state is State.ESTABLISHED)
     beginning = any(session.state in (State.INITIATING, State.AUTHENTICATING) for session in sessions)
     state = "established" if live else "connecting" if beginning else "down"
     return GatewayStatus(peer.gateway.name, state, live, peer.last_error)
@@ -94,8 +96,9 @@ def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) ->
     return TunnelStatus(tunnel.name, tunnel.gateway, state, tuple(routes), peer.tunnel_errors.get(tunnel.name))
 
 
-def _ike_sa_status(session: IkeSession) -> IkeSaStatus:
+def _ike_sa_status(peer: Peer, session: IkeSession) -> IkeSaStatus:
     local_identity, remote_identity = session.describe_identities()
     return IkeSaStatus(session.version.value, session.spi_i, session.spi_r, session.initiator, session.suite,
                        session.local, session.remote, local_identity, remote_identity, session.nat_detected,
-                       session.created_at, session.established_at or session.created_at, session.rekey_at)
+                       session.created_at, session.established_at or session.created_at, session.rekey_at,
+                       session.proofs.are_of(peer.gateway.credential))

@@ -8,41 +8,12 @@ from __future__ import annotations
 import pytest
 
 from tests.support import ikev1, virtual_network
-from tests.support.virtual_network import BRANCH, HQ, TRANSFORM, agree, pair
+from tests.support.traffic import Traffic
+from tests.support.virtual_network import TRANSFORM, agree, pair
 
 VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
 ROUTES = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(3))
 NEW = {**TRANSFORM, "encryption": "AES-128", "key_group": 14}
-_STEP = 0.005
-
-
-class Traffic:
-    """A packet of every route from either end every 5 ms; it arrives after the network's latency."""
-
-    def __init__(self, network):
-        self.network, self.lost, self.sent = network, [], 0
-        self._flying = []
-        self._routes = {address: tuple(end.sending) for address, end in network.ends.items()}
-
-    def run(self, seconds):
-        network = self.network
-        end_at, send_at = network.now + seconds, network.now
-        while network.now < end_at:
-            # What was sent before a datagram arrives before it.
-            arrival = self._flying[0][0] - 1e-6 if self._flying else end_at
-            network.run(max(0.0, min(arrival, send_at, end_at) - network.now))
-            while self._flying and self._flying[0][0] - 1e-6 <= network.now:
-                at, receiver, reqid, spi = self._flying.pop(0)
-                self.sent += 1
-                if spi not in network.ends[receiver].inbound:
-                    self.lost.append((round(at - 1000, 3), receiver, reqid, spi))
-            if network.now >= send_at:
-                send_at += _STEP
-                for address, other in ((HQ, BRANCH), (BRANCH, HQ)):
-                    sending = network.ends[address].sending
-                    for reqid in self._routes[address]:
-                        spi = sending[reqid].spi_out if reqid in sending else None
-                        self._flying.append((network.now + network.latency, other, reqid, spi))
 
 
 def _up(version, seed=0, latency=0.01, **changes):

@@ -40,7 +40,7 @@ class StatusWriter:
                 "suite": ike.suite, "local": str(ike.local), "remote": str(ike.remote),
                 "local_identity": ike.local_identity, "remote_identity": ike.remote_identity, "nat": ike.nat,
                 "initiated_at": self._unix(ike.initiated_at), "established_at": self._unix(ike.established_at),
-                "rekey_in": self._remaining(ike.rekey_at)}
+                "rekey_in": self._remaining(ike.rekey_at), "credential_in_force": ike.credential_in_force}
 
     def _child(self, status: ChildStatus) -> Json:
         child, counters = status.sa, self._planes.counters(status.sa)

@@ -77,6 +77,8 @@ class Settings:
     takeover_grace: float = 0.8
     #: How long an IKE SA whose terms are declared no more may stay where the peer does not take the new ones.
     replace_patience: float = 60.0
+    #: Where a credential changes, how long who did not begin the IKE SA waits for its peer to authenticate anew.
+    prove_second: float = 3.0
     #: Whether sessions tell their keys (``IkeKeyed``), for whoever has to see what is in the datagrams.
     export_keys: bool = False
 

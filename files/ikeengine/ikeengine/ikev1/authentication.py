@@ -21,7 +21,7 @@ from ..negotiation.credentials import another_key, no_key, no_scheme, untrusted,
 from ..negotiation.reasons import Reason
 from ..vpn import algorithms
 from ..vpn.algorithms import Authentication
-from ..vpn.model import CredentialMethod, Gateway, Identity
+from ..vpn.model import CredentialMethod, Gateway, Identity, Secret
 from ..wire.payloads import all_of, first
 from ..wire.v1.certificate import Certificate, CertificateRequest
 from ..wire.v1.constants import AuthenticationMethod, CertificateEncoding, NotifyType
@@ -30,6 +30,8 @@ from ..wire.v1.opaque import Hash, Signature
 
 #: HASH_I or HASH_R, of one end, under the PRF that it is to be made with.
 Proven: TypeAlias = Callable[[Authentication], bytes]
+#: A pre-shared key and the SKEYID that comes from it; without one, the SKEYID of signatures.
+Keyed: TypeAlias = tuple[Secret | None, bytes]
 
 _CURVES = signature_schemes.ECDSA_OF_HASH
 _METHODS: dict[Scheme, AuthenticationMethod] = {
@@ -58,12 +60,12 @@ class Credentials(ABC):
         """Why the peer's encrypted message of Phase 1 may be none under our keys."""
 
     @abstractmethod
-    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[bytes]:
-        """What all keys come from: one for each key that the peer may prove itself by, our own first."""
+    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[Keyed]:
+        """What all keys come from: one for each pre-shared key that the peer may have, our own first."""
 
-    def proofs(self, which: int, payloads: Sequence[Payload] = ()) -> Proofs:
-        """What is kept of a Phase 1 under that one of ``skeyids``, in which the peer sent these with its proof."""
-        return Proofs(self._gateway.credential)
+    def proofs(self, key: Secret | None, payloads: Sequence[Payload]) -> Proofs:
+        """What is kept of a Phase 1 under that key, in which the peer sent these with its proof."""
+        return Proofs(self._gateway.credential, key, key)
 
     @abstractmethod
     def prove(self, prf: Authentication, proven: Proven) -> list[Payload]:
@@ -92,12 +94,8 @@ class PreSharedKey(Credentials):
     def other_keys(self) -> Reason:
         return another_key(self._gateway, self._peer)
 
-    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[bytes]:
-        return [skeyid_of_psk(prf, key.octets, nonce_i, nonce_r) for key in self._gateway.credential.accepted]
-
-    def proofs(self, which: int, payloads: Sequence[Payload] = ()) -> Proofs:
-        key = self._gateway.credential.accepted[which]
-        return Proofs(self._gateway.credential, key, key)
+    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[Keyed]:
+        return [(key, skeyid_of_psk(prf, key.octets, nonce_i, nonce_r)) for key in self._gateway.credential.accepted]
 
     def prove(self, prf: Authentication, proven: Proven) -> list[Payload]:
         return [Hash(proven(prf))]
@@ -128,10 +126,10 @@ class Signatures(Credentials):
         return Reason("its keys are others than ours", "Let both try again", "phase 1",
                       f"the peer {self._peer} sends what makes no sense")
 
-    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[bytes]:
-        return [skeyid_of_signatures(prf, nonce_i, nonce_r, shared_secret)]
+    def skeyids(self, prf: Authentication, nonce_i: bytes, nonce_r: bytes, shared_secret: bytes) -> list[Keyed]:
+        return [(None, skeyid_of_signatures(prf, nonce_i, nonce_r, shared_secret))]
 
-    def proofs(self, which: int, payloads: Sequence[Payload] = ()) -> Proofs:
+    def proofs(self, key: Secret | None, payloads: Sequence[Payload]) -> Proofs:
         return Proofs(self._gateway.credential, certificates=_bodies(payloads, CertificateEncoding.X509_SIGNATURE),
                       lists=_bodies(payloads, CertificateEncoding.CERTIFICATE_REVOCATION_LIST))
 

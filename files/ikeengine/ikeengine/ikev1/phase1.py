@@ -24,7 +24,7 @@ from ..negotiation.mismatches import no_common_transform
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram
 from ..vpn.algorithms import Authentication
-from ..vpn.model import CredentialMethod, EndpointPair, Gateway, Mode, Transform
+from ..vpn.model import CredentialMethod, EndpointPair, Gateway, Mode, Secret, Transform
 from ..wire.errors import WireError
 from ..wire.payloads import all_of, require
 from ..wire.v1.attributes import decode_attributes, encode_attributes
@@ -52,8 +52,8 @@ class Phase1:
     life: int | None = None
     key_exchange: KeyExchange | None = None
     peer_public: bytes = field(default=b"", repr=False)
-    #: One for each key that the peer may have, our own first.
-    protections: Sequence[Protection] = ()
+    #: One for each pre-shared key that the peer may have, our own first.
+    protections: Sequence[tuple[Secret | None, Protection]] = ()
     own_id: Identification | None = None
     #: Of Aggressive Mode, until the proof of it comes.
     peer_id: Identification | None = None
@@ -164,10 +164,10 @@ def derive(session: Ikev1Session) -> None:
     shared = phase1.key_exchange.shared_secret(phase1.peer_public)
     prf = phase1.transform.authentication
     phase1.protections = [
-        Protection(phase1.transform, isakmp_keys(prf, skeyid, shared, session.spi_i, session.spi_r),
-                   *_publics(session))
-        for skeyid in phase1.proven_by.skeyids(prf, session.nonce_i, session.nonce_r, shared)]
-    session.protection = phase1.protections[0]
+        (key, Protection(phase1.transform, isakmp_keys(prf, skeyid, shared, session.spi_i, session.spi_r),
+                         *_publics(session)))
+        for key, skeyid in phase1.proven_by.skeyids(prf, session.nonce_i, session.nonce_r, shared)]
+    session.protection = phase1.protections[0][1]
 
 
 def by_each_key(session: Ikev1Session, take: Callable[[], None]) -> None:
@@ -175,7 +175,7 @@ def by_each_key(session: Ikev1Session, take: Callable[[], None]) -> None:
     keys of an ISAKMP SA come from it). Raises what ``take`` does under our own key where it holds under none."""
     phase1 = session.phase1
     refusals: list[NotProven | WireError] = []
-    for protection in phase1.protections:
+    for _key, protection in phase1.protections:
         session.protection = protection
         try:
             take()
@@ -183,7 +183,7 @@ def by_each_key(session: Ikev1Session, take: Callable[[], None]) -> None:
             refusals.append(refusal)
         else:
             return
-    session.protection = phase1.protections[0]
+    session.protection = phase1.protections[0][1]
     raise refusals[0]
 
 
@@ -220,7 +220,8 @@ def check_peer(session: Ikev1Session, gateways: Sequence[Gateway], payloads: Seq
     elif gateways[0].method is CredentialMethod.CERTIFICATE:  # of nobody else we know whom to trust
         raise NotProven(*wrong_identity(session, gateways, theirs))
     _check_proof(session, payloads, theirs, now)
-    session.proofs = session.phase1.proven_by.proofs(session.phase1.protections.index(session.protection), payloads)
+    key = next(key for key, protection in session.phase1.protections if protection is session.protection)
+    session.proofs = session.phase1.proven_by.proofs(key, payloads)
     if meant is None:
         raise Refusal(*wrong_identity(session, gateways, theirs))
     assert session.pair is not None

@@ -1,0 +1,145 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A credential changes at both ends, step by step, under traffic: the new one is proved, and no packet is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+from ikeengine.vpn.model import Credential, Side
+from ikeengine.vpn.rotation import Step, towards
+
+from tests.support import certificates, ikev1, virtual_network
+from tests.support.traffic import Traffic
+from tests.support.virtual_network import BRANCH, EPOCH, HQ, End, VirtualNetwork, agree, pair
+
+OLD, NEW = "the old key of good length", "the new key of good length"
+KINDS = {"ikev2": (virtual_network, {}), "main": (ikev1, {"mode": "main"}),
+         "aggressive": (ikev1, {"mode": "aggressive"})}
+NOW = datetime.fromtimestamp(EPOCH, UTC)
+ROOTS = [certificates.issue(f"CN=root {name}", authority=True) for name in "ab"]
+OWN = {site: [certificates.issue(f"CN={site}", root, alternative=[address]) for root in ROOTS]
+       for site, address in (("hq", HQ), ("branch", BRANCH))}
+
+
+def sides(kind: str, credentials: tuple[dict[str, Any], dict[str, Any]], **branch: Any) -> list[Side]:
+    support, gateway = KINDS[kind]
+    return [support.hq(gateway={**gateway, "credential": credentials[0]}),
+            support.branch(gateway={**gateway, "credential": credentials[1]}, **{"start": "answer", **branch})]
+
+
+def with_credential(side: Side, credential: Credential) -> Side:
+    return replace(side, gateways=(replace(side.gateways[0], credential=credential),))
+
+
+def of(side: Side) -> Credential:
+    return side.gateways[0].credential
+
+
+def keys(kind: str, **branch: Any) -> tuple[list[Side], list[Side]]:
+    return tuple(sides(kind, ({"method": "psk", "psk": key},) * 2, **branch) for key in (OLD, NEW))  # type: ignore[return-value]
+
+
+def authorities(kind: str, **branch: Any) -> tuple[list[Side], list[Side]]:
+    return tuple(sides(kind, tuple(certificates.credential(OWN[site][which], ROOTS[which])  # type: ignore[return-value]
+                                   for site in ("hq", "branch")), **branch) for which in (0, 1))
+
+
+def in_force(end: End) -> list[bool]:
+    return [row.credential_in_force for row in end.manager.gateways()[0].ike]
+
+
+def up(before: list[Side], **options: Any) -> tuple[VirtualNetwork, list[End], Traffic]:
+    network, one, other = pair(*before, **options)
+    network.start()
+    network.run(10)
+    agree(one, other, routes=1)
+    return network, [one, other], Traffic(network)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["initiator first", "responder first"])
+@pytest.mark.parametrize("pause", [0.0, 0.015, 1.0, 12.0])
+@pytest.mark.parametrize(("kind", "what"), [*product(KINDS, (keys,)), ("ikev2", authorities), ("main", authorities)])
+def test_step_by_step_nothing_is_lost(kind: str, what: Any, pause: float, order: tuple[int, int]):
+    before, after = what(kind)
+    network, ends, traffic = up(before)
+    spis = [row.spi_i for row in ends[0].manager.gateways()[0].ike]
+    held = [of(side) for side in before]
+    for step in Step:
+        for end in order:
+            held[end] = towards(held[end], of(after[end]), step)
+            ends[end].manager.reload(with_credential(after[end], held[end]), network.now)
+            traffic.run(pause)
+        traffic.run(12)
+        assert traffic.lost == []
+        agree(*ends, routes=1)
+        if step is Step.ACCEPT:  # what is up needs not be made anew, since each shows the same as before
+            assert [row.spi_i for row in ends[0].manager.gateways()[0].ike] == spis
+        else:
+            assert [row.spi_i for row in ends[0].manager.gateways()[0].ike] != spis
+            assert in_force(ends[0]) == in_force(ends[1]) == [True]
+    assert held == [of(side) for side in after]
+    assert ends[0].reasons == ends[1].reasons == []
+    assert traffic.sent > 5000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", [0, 1], ids=["initiator", "responder"])
+def test_a_change_at_one_end_alone_loses_nothing_and_says_why(kind: str, first: int):
+    """Somebody set another key here, and nobody there: what is up stays, and the new key is proved once both do."""
+    before, after = keys(kind, start="boot")
+    network, ends, traffic = up(before)
+    ends[first].manager.reload(after[first], network.now)
+    traffic.run(30)
+    assert traffic.lost == []
+    agree(*ends, routes=1)
+    gateway = ends[first].manager.gateways()[0]
+    assert in_force(ends[first]) == [False] and "credential" in (gateway.last_error or "")
+    ends[1 - first].manager.reload(after[1 - first], network.now)
+    traffic.run(60)
+    assert traffic.lost == []
+    agree(*ends, routes=1)
+    assert in_force(ends[0]) == in_force(ends[1]) == [True]
+
+
+@pytest.mark.parametrize("kind", ["ikev2", "main"])
+def test_a_peer_whose_certificate_is_revoked_goes_at_once(kind: str):
+    before, _after = authorities(kind)
+    network, ends, _traffic = up(before)
+    revoked = certificates.revocation_list(ROOTS[0], OWN["branch"][0], this_update=NOW - timedelta(days=1))
+    ends[0].manager.reload(with_credential(before[0], replace(of(before[0]), crl=(revoked,))), network.now)
+    network.run(1)
+    assert not ends[0].inbound and not ends[1].inbound
+    assert any("not trusted any more" in reason and "revoked" in reason for reason in ends[0].closings)
+
+
+@pytest.mark.parametrize("kind", ["ikev2", "main"])
+def test_a_list_that_revokes_nobody_of_ours_touches_nothing(kind: str):
+    before, _after = authorities(kind)
+    network, ends, traffic = up(before)
+    empty = certificates.revocation_list(ROOTS[0], this_update=NOW - timedelta(days=1))
+    sent = len(network.sent)
+    ends[0].manager.reload(with_credential(before[0], replace(of(before[0]), crl=(empty,))), network.now)
+    traffic.run(1)
+    assert (len(network.sent), traffic.lost, in_force(ends[0])) == (sent, [], [True])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_over_a_bad_network_a_change_comes_to_its_end(kind: str):
+    before, after = keys(kind)
+    network, ends, _traffic = up(before, seed=7151)
+    network.faults = virtual_network.Faults(drop=0.2, duplicate=0.2, reorder=0.3, until=network.now + 60)
+    held = [of(side) for side in before]
+    for step in Step:
+        for end in (0, 1):
+            held[end] = towards(held[end], of(after[end]), step)
+            ends[end].manager.reload(with_credential(after[end], held[end]), network.now)
+        network.run(25)
+    network.run(120)
+    agree(*ends, routes=1)
+    assert in_force(ends[0]) == in_force(ends[1]) == [True]
