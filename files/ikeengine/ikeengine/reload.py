@@ -63,6 +63,13 @@ def goes_on(gateway: Gateway, new: Gateway) -> bool:
     return gateway == new or _negotiated(gateway) == _negotiated(new)
 
 
+def takes(gateway: Gateway, new: Gateway) -> bool:
+    """Whether a peer that is authenticating itself may go on: by each key that it may have begun with it still can."""
+    before, after = gateway.credential, new.credential
+    same_keys = bool(before.accepted) and set(before.accepted) <= set(after.accepted) and before.ppk == after.ppk
+    return goes_on(gateway, new) and (before == after or same_keys)
+
+
 def _negotiated(gateway: Gateway) -> Gateway:
     """The gateway less what an IKE SA that is up can take over as it is."""
     return replace(gateway, start=Start.BOOT, dead_peer_detection=None,

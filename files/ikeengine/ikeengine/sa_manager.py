@@ -27,7 +27,7 @@ from .ikev2.acceptor import Acceptor
 from .ikev2.session import Ikev2Session
 from .keep_up import Peer, missing_routes
 from .negotiation.reasons import Reason
-from .reload import ReloadResult, difference, goes_on, keeps
+from .reload import ReloadResult, difference, keeps, takes
 from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
 from .sessions import Sessions
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
@@ -647,7 +647,7 @@ class IkeSaManager:
             if session.gateway is None:
                 continue
             meant = next((row for row in session.candidates
-                          if row.name == session.name and goes_on(session.gateway, row)), None)
+                          if row.name == session.name and takes(session.gateway, row)), None)
             if meant is None:
                 session.close("it is taken down, or its declaration changed", now)
             session.gateway = meant or session.gateway

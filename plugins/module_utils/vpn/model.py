@@ -209,7 +209,9 @@ class Credential:
     @property
     def accepted(self) -> tuple[Secret, ...]:
         """The pre-shared keys by which the peer may prove itself, our own first."""
-        return (self.secret, *self.also_accepted) if self.secret is not None else ()
+        if self.secret is None or self.method is CredentialMethod.CERTIFICATE:
+            return ()
+        return (self.secret, *self.also_accepted)
 
 
 @dataclass(frozen=True, slots=True)
