@@ -16,6 +16,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +113,7 @@ class Load:
     def receive_ike(self, datagram: Datagram) -> None:
         self._manager.receive(datagram, self._loop.time())
 
-    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
         """No traffic is expected."""
 
     def batch_received(self) -> None:

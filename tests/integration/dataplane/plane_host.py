@@ -14,6 +14,7 @@ import hashlib
 import json
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -55,6 +56,7 @@ class Setup:
     last_sequence: int | None = None
     joined: bool = False
     anywhere: bool = False
+    offloads: bool = True
 
 
 class PlaneHost:
@@ -85,13 +87,17 @@ class PlaneHost:
         if self.setup.plane == "kernel":
             return XfrmDataPlane(self.loop.add_reader, self.loop.remove_reader)
         # Only here, as it loads the cryptographic library, which takes seconds on a slow kernel.
+        from ikeengine.dataplane.userspace import tun
         from ikeengine.dataplane.userspace.dataplane import UserspaceDataPlane
 
+        if not self.setup.offloads:
+            tun._has_offloads = lambda fd: False
         return UserspaceDataPlane(self.send, self.loop.add_reader, self.loop.remove_reader)
 
-    def send(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+    def send(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
         with suppress(BlockingIOError):
-            self.udp.sendto(data, (str(remote.address), remote.port))
+            for packet in packets:
+                self.udp.sendto(packet, (str(remote.address), remote.port))
 
     def read_udp(self, udp: socket.socket) -> None:
         for _ in range(64):
@@ -99,7 +105,7 @@ class PlaneHost:
                 data, sender = udp.recvfrom(65536)
             except BlockingIOError:
                 return
-            self.plane.receive(data, self.local, SocketAddress(ip_address(sender[0]), sender[1]))
+            self.plane.receive([data], self.local, SocketAddress(ip_address(sender[0]), sender[1]))
 
     def child(self, route: int, generation: int) -> ChildSa:
         setup = self.setup

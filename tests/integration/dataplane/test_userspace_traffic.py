@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,35 @@ def join(*planes, route=0, generation=0):
         plane("add_inbound", route, generation)
     for plane in planes:
         plane("add_outbound", route, generation)
+
+
+STREAM = """
+import hashlib, random, socket, sys
+role, address = sys.argv[1:]
+stream = random.Random(5).randbytes(1 << 20)
+if role == "take":
+    with socket.create_server((address, 5201), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as server:
+        print("listening", flush=True)
+        digest, octets = hashlib.sha256(), 0
+        with server.accept()[0] as connection:
+            while data := connection.recv(1 << 16):
+                digest.update(data)
+                octets += len(data)
+        print(octets, digest.hexdigest() == hashlib.sha256(stream * 16).hexdigest())
+else:
+    with socket.create_connection((address, 5201)) as connection:
+        for _ in range(16):
+            connection.sendall(stream)
+"""
+
+
+def stream(source, target, address):
+    """16 MiB over TCP: how many octets arrived, and whether they are the right ones."""
+    words = [sys.executable, "-c", STREAM]
+    with subprocess.Popen([*target.entry, *words, "take", address], stdout=subprocess.PIPE, text=True) as taker:
+        assert taker.stdout.readline() == "listening\n"
+        source.run([*words, "give", address])
+        return taker.communicate(timeout=60)[0].split()
 
 
 def echoes_received(namespace):
@@ -55,6 +86,24 @@ def test_lans_reach_each_other_through_esp_in_udp(net, tmp_path: Path, encryptio
     assert (packets_in, octets_in) == tuple(a("counters", 0, 0)[2:])
     assert packets_in >= 11 and a("counters", 1, 0)[0] == 5
     assert a("drops") == b("drops") == {}
+
+
+@pytest.mark.parametrize("offloads", [True, False])
+def test_streams_arrive_whole_whether_forwarded_or_not_and_both_ends_count_the_same(net, offloads):
+    suite = {"encryption": "AES-GCM-128", "authentication": None, "offloads": offloads}
+    a, b = net.plane("a", **suite), net.plane("b", **suite)
+    for plane in (a, b):
+        for route in (0, 1):
+            plane("protect", route)
+    for route in (0, 1):
+        join(a, b, route=route)
+    for source, target, address in (("lan_a", "lan_b", "10.2.0.2"), ("lan_a", "lan_b", "2001:db8:2::2"),
+                                    ("lan_b", "a", "10.1.0.1")):
+        assert stream(net[source], net[target], address) == [str(16 << 20), "True"]
+    for route in (0, 1):
+        packets_in, octets_in, packets_out, octets_out = b("counters", route, 0)
+        assert (packets_out, octets_out, packets_in, octets_in) == tuple(a("counters", route, 0))
+        assert octets_in > 16 << 20 and packets_in > (16 << 20) / 1500
 
 
 def test_without_an_sa_nothing_leaves_and_the_first_packets_wait(net, tmp_path: Path):

@@ -35,16 +35,9 @@ class Keys(Protocol):
     def authentication(self) -> bytes: ...
 
 
-def spi_of(packet: bytes | memoryview) -> int:
-    """The SPI of a packet of 4 octets or more."""
-    spi: int = _WORD.unpack_from(packet)[0]
-    return spi
-
-
-def sequence_of(packet: bytes | memoryview) -> int:
-    """The sequence number, or its low half, of a packet of 8 octets or more."""
-    sequence: int = _WORD.unpack_from(packet, 4)[0]
-    return sequence
+def spi_and_sequence_of(packet: bytes | memoryview) -> tuple[int, int]:
+    """The SPI and the sequence number, or its low half, of a packet of 8 octets or more."""
+    return _HEADER.unpack_from(packet)
 
 
 class _Sealer(Protocol):

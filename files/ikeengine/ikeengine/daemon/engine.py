@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from .key_export import KeyExport
 from .log import Level, Log
 from .planes import DataPlanes
 from .udp import UdpSockets
+from .udp_offload import set_receive_offload
 
 if TYPE_CHECKING:
     from ..reload import ReloadResult
@@ -140,9 +141,8 @@ class Engine:
             self._drops = drops
             self._last_dropped = datagram.remote
 
-    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
-        if not self.planes.receive(data, local, remote):
-            self.esp_of_unknown_spi += 1
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+        self.esp_of_unknown_spi += self.planes.receive(packets, local, remote)
 
     def batch_received(self) -> None:
         """Answer, and tell of one of those that were dropped: in a flood a line for each would cost more than they."""
@@ -155,10 +155,15 @@ class Engine:
         self._log.from_network(str(remote), "could not send a datagram", reason=error.strerror)
 
     def _set_ports(self) -> None:
-        """Give the kernel the NAT traversal ports of the address families that it carries tunnels of."""
+        """Give the kernel the NAT traversal ports of the address families that it carries tunnels of.
+
+        Of the others we take ESP in batches, which the kernel's ESP would not know how to take.
+        """
         for version, port, sock in self.sockets.sockets():
             if port == self.sockets.nat_traversal_port:
-                self._decapsulate(sock, self.planes.kernel_has_port(version))
+                kernel_has_it = self.planes.kernel_has_port(version)
+                set_receive_offload(sock, not kernel_has_it)
+                self._decapsulate(sock, kernel_has_it)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -36,7 +36,7 @@ class Host:
                 extended_sequence_numbers=self._kernel.extended_sequence_numbers)),
             userspace.UserspaceDataPlane.name: (
                 self._userspace.available,
-                lambda: userspace.UserspaceDataPlane(sockets.send, loop.add_reader, loop.remove_reader)),
+                lambda: userspace.UserspaceDataPlane(sockets.send_esp, loop.add_reader, loop.remove_reader)),
         }
         self.makers: Mapping[str, Callable[[], DataPlane]] = {
             name: maker for name, (available, maker) in makers.items() if available}

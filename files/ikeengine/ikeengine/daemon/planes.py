@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
@@ -229,13 +229,18 @@ class DataPlanes:
         installed = self._children.get(spi_in)
         return installed[1] if installed is not None else None
 
-    def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> bool:
-        """Give an ESP packet (RFC 4303 §2) to the plane that has its SPI; False where none has."""
-        installed = self._children.get(int.from_bytes(data[:4], "big"))
-        if installed is None:
-            return False
-        installed[0].receive(data, local, remote)
-        return True
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> int:
+        """Give ESP packets (RFC 4303 §2) to the planes that have their SPIs; returns how many none has."""
+        unknown = 0
+        spis = {packet[:4] for packet in packets}
+        for spi in spis:
+            its = packets if len(spis) == 1 else [packet for packet in packets if packet[:4] == spi]
+            installed = self._children.get(int.from_bytes(spi, "big"))
+            if installed is None:
+                unknown += len(its)
+            else:
+                installed[0].receive(its, local, remote)
+        return unknown
 
     def counters(self, child: ChildSa) -> Counters:
         """What it has carried; nothing where the plane has it no more."""

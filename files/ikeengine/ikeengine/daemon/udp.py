@@ -15,7 +15,7 @@ import glob
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,7 @@ from typing import Protocol
 
 from ..security_association import Datagram, SocketAddress
 from ..vpn.selectors import Address
+from . import udp_offload
 
 IKE_PORT = 500
 NAT_TRAVERSAL_PORT = 4500
@@ -39,6 +40,9 @@ _RECEIVE_BUFFER = 1 << 20  # octets: most of a thousand datagrams, that come whi
 #: Datagrams, and IKE messages among them, taken from one socket before all else gets its turn: a message may cost a
 #: millisecond.
 _BOUND, _MESSAGES = 128, 16
+_ANCILLARY_SIZE = 128
+#: What a kernel says that cannot cut what it is given for that path: a smaller MTU, no checksums, another reason.
+_NOT_AT_ONCE = (errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
 
 
 class PortTaken(Exception):
@@ -60,7 +64,7 @@ class Receiver(Protocol):
     def receive_ike(self, datagram: Datagram) -> None:
         """An IKE message, without marker."""
 
-    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None: ...
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None: ...
 
     def batch_received(self) -> None:
         """No more for now: time to answer."""
@@ -76,6 +80,7 @@ class UdpSockets:
         self._ports = ports
         self._sockets: dict[tuple[int, int], socket.socket] = {}
         self._receiver: Receiver | None = None
+        self._can_segment = False
 
     def open(self) -> None:
         """Bind all of them. Raises PortTaken, and OSError for what else can go wrong.
@@ -93,6 +98,7 @@ class UdpSockets:
         except BaseException:
             self.close()
             raise
+        self._can_segment = udp_offload.can_segment(self._sockets[4, self._ports[0]])
 
     def sockets(self) -> list[tuple[int, int, socket.socket]]:
         """Address family's version (4 or 6), port and socket of each, for what a data plane must set on them."""
@@ -137,39 +143,73 @@ class UdpSockets:
             if self._receiver is not None:
                 self._receiver.send_failed(remote, error)
 
+    def send_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+        """Send packets of one way in their order, in as few calls as the kernel can."""
+        sock = self._sockets.get((remote.address.version, local.port))
+        if sock is None or len(packets) == 1 or not self._can_segment:
+            for packet in packets:
+                self.send(packet, local, remote)
+            return
+        source, destination = _source(local.address), (str(remote.address), remote.port)
+        for run, segmented in udp_offload.runs(packets):
+            try:
+                sock.sendmsg(run, (*source, *segmented), 0, destination)
+            except OSError as error:
+                if error.errno in _NOT_AT_ONCE:
+                    for packet in run:
+                        self.send(packet, local, remote)
+                    continue
+                self.counters.send_failed += len(run)
+                if self._receiver is not None:
+                    self._receiver.send_failed(remote, error)
+
     def _receive_plain(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
-        for data, local, remote in islice(self._drain(sock, port), _MESSAGES):
-            receiver.receive_ike(Datagram(local, remote, data))
+        for arrived, local, remote in islice(self._drain(sock, port), _MESSAGES):
+            for data in arrived:
+                receiver.receive_ike(Datagram(local, remote, data))
         receiver.batch_received()
 
     def _receive_marked(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
         messages = 0
-        for data, local, remote in self._drain(sock, port):
-            if data[:4] == NON_ESP_MARKER:
-                receiver.receive_ike(Datagram(local, remote, data[4:]))
-                messages += 1
-                if messages == _MESSAGES:
-                    break
-            elif len(data) > 4:
-                receiver.receive_esp(data, local, remote)
-            elif data != KEEP_ALIVE:
-                self.counters.malformed += 1
+        esp: list[bytes] = []
+        way: tuple[SocketAddress, SocketAddress] | None = None
+        for arrived, local, remote in self._drain(sock, port):
+            if esp and way and way != (local, remote):
+                receiver.receive_esp(esp, *way)
+                esp = []
+            way = local, remote
+            for data in arrived:
+                if data[:4] == NON_ESP_MARKER:
+                    receiver.receive_ike(Datagram(local, remote, data[4:]))
+                    messages += 1
+                elif len(data) > 4:
+                    esp.append(data)
+                elif data != KEEP_ALIVE:
+                    self.counters.malformed += 1
+            if messages >= _MESSAGES:
+                break
+        if esp and way:
+            receiver.receive_esp(esp, *way)
         receiver.batch_received()
 
-    def _drain(self, sock: socket.socket, port: int) -> Iterator[tuple[bytes, SocketAddress, SocketAddress]]:
-        for _datagram in range(_BOUND):
+    def _drain(self, sock: socket.socket, port: int) -> Iterator[tuple[list[bytes], SocketAddress, SocketAddress]]:
+        """What waits, up to a bound, in rows that came the same way."""
+        count = 0
+        while count < _BOUND:
             try:
-                data, ancillary, _flags, sender = sock.recvmsg(_LARGEST, 64)
+                data, ancillary, _flags, sender = sock.recvmsg(_LARGEST, _ANCILLARY_SIZE)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:  # an ICMP error of an earlier datagram, told here by Linux: not about a new one
                 continue
-            self.counters.received += 1
+            arrived = udp_offload.cut(data, ancillary)
+            count += len(arrived)
+            self.counters.received += len(arrived)
             local = _destination(ancillary)
             if local is None:
-                self.counters.malformed += 1
+                self.counters.malformed += len(arrived)
                 continue
-            yield data, _socket_address(local, port), _socket_address(sender[0], sender[1])
+            yield arrived, _socket_address(local, port), _socket_address(sender[0], sender[1])
 
 
 def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
@@ -197,7 +237,7 @@ def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
     return sock
 
 
-def _destination(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
+def _destination(ancillary: Sequence[tuple[int, int, bytes]]) -> bytes | None:
     """The packed local address out of a datagram's packet information."""
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:

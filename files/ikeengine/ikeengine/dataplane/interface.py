@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol as Interface
 from typing import TypeAlias
@@ -121,8 +121,8 @@ class DataPlane(Interface):
     def packets_in(self, child: ChildSa) -> int:
         """How many packets came by it."""
 
-    def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
-        """A datagram from the NAT traversal port that is ESP (RFC 3948 §2.1), where the daemon's socket got it."""
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+        """Datagrams from the NAT traversal port that are ESP (RFC 3948 §2.1), where the daemon's socket got them."""
 
     def stop(self, keep_protection: bool) -> None:
         """Remove the SAs, and the protections unless they are to be kept (a restart: nothing may leak meanwhile)."""

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ikeengine.crypto.ciphers import CbcDecryptor, CbcEncryptor
 from ikeengine.crypto.errors import IntegrityError, UnsupportedAlgorithm
-from ikeengine.crypto.esp_cipher import EspOpener, EspSealer, sequence_of, spi_of
+from ikeengine.crypto.esp_cipher import EspOpener, EspSealer, spi_and_sequence_of
 from ikeengine.crypto.prf import prf
 from ikeengine.security_association import DirectionKeys
 from ikeengine.vpn.algorithms import ENCRYPTIONS, Encryption, authentication, encryption
@@ -57,7 +57,7 @@ def test_the_packets_of_rfc_3602(case: dict, monkeypatch: pytest.MonkeyPatch) ->
     direction = DirectionKeys(key, b"a" * 32)
     payload, next_header = EspOpener(row, SHA256, direction).open(packet)
     assert (payload.hex(), next_header) == (case["payload"], case["next_header"])
-    assert (spi_of(packet), sequence_of(packet)) == (int(case["spi"], 16), case["sequence"])
+    assert spi_and_sequence_of(packet) == (int(case["spi"], 16), case["sequence"])
     first = CbcDecryptor(row, key).decrypt(bytes(16) + packet[8:24])
     monkeypatch.setattr("ikeengine.crypto.ciphers.os.urandom", lambda size: first[:size])
     sealer = EspSealer(row, SHA256, direction, int(case["spi"], 16))
@@ -82,7 +82,7 @@ def test_packets_of_every_size_come_back(row: Encryption, high: int | None) -> N
     for size in (*range(40), 1500, 65000):
         payload = bytes(n % 251 for n in range(size))
         packet = sealer.seal(size + 1, memoryview(payload), IPV4, high)
-        assert (spi_of(packet), sequence_of(packet)) == (SPI, size + 1)
+        assert spi_and_sequence_of(packet) == (SPI, size + 1)
         body = len(packet) - 8 - row.iv_size - (row.icv_size or SHA256.icv_size)
         assert body % max(row.block_size, 4) == 0
         assert body - size <= max(row.block_size, 4) + 1

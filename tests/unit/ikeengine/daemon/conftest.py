@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,8 +120,8 @@ class NotingPlane:
     def packets_in(self, child: ChildSa) -> int:
         return 0
 
-    def receive(self, data: bytes, local: object, remote: object) -> None:
-        self.received.append(data)
+    def receive(self, packets: Sequence[bytes], local: object, remote: object) -> None:
+        self.received += packets
 
     def stop(self, keep_protection: bool) -> None:
         self.stopped = keep_protection

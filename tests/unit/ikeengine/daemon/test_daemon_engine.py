@@ -72,9 +72,9 @@ def test_esp_goes_to_the_plane_that_has_its_spi_and_the_rest_is_counted(pair: Pa
         await pair.hq.ask("up", gateway="peer")
         [spi] = pair.hq.plane.inbound
         ends = pair.hq.wire.sent[0].local, pair.hq.wire.sent[0].remote
-        pair.hq.engine.receive_esp(spi.to_bytes(4, "big") + b"packet", *ends)
-        pair.hq.engine.receive_esp(b"\1\2\3\4packet", *ends)
-        assert len(pair.hq.plane.received) == 1
+        pair.hq.engine.receive_esp([spi.to_bytes(4, "big") + b"packet"] * 2, *ends)
+        pair.hq.engine.receive_esp([spi.to_bytes(4, "big") + b"packet", b"\1\2\3\4packet"], *ends)
+        assert len(pair.hq.plane.received) == 3
         assert (await pair.hq.ask("status"))["counters"]["datagrams_dropped"]["esp_unknown_spi"] == 1
 
     pair.run(test)

@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ikeengine.daemon import udp_offload
 from ikeengine.daemon.udp import PortTaken, UdpSockets
 from ikeengine.security_association import Datagram, SocketAddress
 
@@ -39,8 +43,8 @@ class Heard:
     def receive_ike(self, datagram: Datagram) -> None:
         self.ike.append(datagram)
 
-    def receive_esp(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
-        self.esp.append((data, local, remote))
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+        self.esp += [(packet, local, remote) for packet in packets]
 
     def batch_received(self) -> None:
         self.batch.set()
@@ -119,6 +123,62 @@ def test_the_nat_traversal_port_sorts_ike_esp_and_keep_alives(peer: socket.socke
             assert sockets.counters.malformed == 1  # three octets are neither; the keep-alive is no error
 
     _run(test)
+
+
+@pytest.mark.parametrize("can_segment", [True, False])
+def test_esp_leaves_packet_by_packet_whatever_the_kernel_can(peer: socket.socket, can_segment: bool) -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, _, ports):
+            sockets._can_segment &= can_segment
+            packets = [bytes([number + 1]) * size for number, size in enumerate([1200] * 70 + [900, 80, 80, 40, 80])]
+            sockets.send_esp(packets, SocketAddress(ip_address("127.0.0.1"), ports[1]),
+                             SocketAddress(ip_address("127.0.0.7"), peer.getsockname()[1]))
+            assert [peer.recv(2000) for _ in packets] == packets
+
+    _run(test)
+
+
+def test_a_batch_that_the_kernel_cannot_cut_for_its_path_leaves_singly(peer: socket.socket) -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, _, ports):
+            packets = [bytes(32000), bytes(32000)]
+            sockets._sockets[4, ports[1]].setsockopt(socket.SOL_SOCKET, 11, 1)  # SO_NO_CHECK: then it refuses to cut
+            sockets.send_esp(packets, SocketAddress(ip_address("127.0.0.1"), ports[1]),
+                             SocketAddress(ip_address("127.0.0.7"), peer.getsockname()[1]))
+            assert [len(peer.recv(65535)) for _ in packets] == [32000, 32000]
+            assert sockets.counters.send_failed == 0
+
+    _run(test)
+
+
+def test_what_the_kernel_hands_over_in_a_row_is_cut_and_sorted(peer: socket.socket) -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, heard, ports):
+            for _, port, sock in sockets.sockets():
+                if port == ports[1]:
+                    udp_offload.set_receive_offload(sock, True)
+            esp = [bytes([number + 1]) * 104 for number in range(20)]
+            ike = bytes(4) + b"i" * 100
+            rows = [*esp[:10], ike, *esp[10:], b"\xff"]
+            [(_, ancillary)] = udp_offload.runs(rows)
+            peer.sendmsg(rows, ancillary, 0, ("127.0.0.1", ports[1]))
+            while len(heard.esp) < 20:
+                await heard.next_batch()
+            assert [data for data, _, _ in heard.esp] == esp and [one.data for one in heard.ike] == [b"i" * 100]
+            assert sockets.counters.received == 22 and sockets.counters.malformed == 0
+
+    _run(test)
+
+
+@given(st.lists(st.integers(1, 40).map(lambda size: size * 900), max_size=200))
+def test_what_goes_together_is_of_one_size_but_the_last_and_fits(sizes: list[int]) -> None:
+    packets = [bytes([number & 255]) * size for number, size in enumerate(sizes)]
+    runs = list(udp_offload.runs(packets))
+    assert [packet for run, _ in runs for packet in run] == packets
+    for run, ancillary in runs:
+        assert len(run) <= 64 and (len(run) == 1 or sum(map(len, run)) <= 65507)
+        assert {len(packet) for packet in run[:-1]} <= {len(run[0])} and len(run[-1]) <= len(run[0])
+        assert ancillary == (() if len(run) == 1 else ((17, 103, len(run[0]).to_bytes(2, sys.byteorder)),))
 
 
 def test_ike_leaves_the_nat_traversal_port_with_its_marker_and_keep_alives_without(peer: socket.socket) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ...crypto.errors import UnsupportedAlgorithm
 from ...security_association import ChildSa, SocketAddress
@@ -20,6 +20,7 @@ from ..interface import Counters, DataPlaneError, DataPlaneEvent, Protection
 from ..mtu import PATH_MTU, inner_mtu, smallest_mtu
 from .guard import Guard
 from .path import PacketPath, Pair
+from .receive_offload import Joining, Singly
 from .spis import Spis
 from .tun import TunDevice
 
@@ -51,10 +52,10 @@ class UserspaceDataPlane:
     always_encapsulates = True
     extended_sequence_numbers = True
 
-    def __init__(self, send: Callable[[bytes, SocketAddress, SocketAddress], None],
+    def __init__(self, send: Callable[[Sequence[bytes], SocketAddress, SocketAddress], None],
                  add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object], *,
                  device: str = DEVICE, path_mtu: int = PATH_MTU, now: Callable[[], float] = time.monotonic) -> None:
-        """``send`` takes a datagram, its local and its remote end; the readers are the event loop's.
+        """``send`` takes ESP packets, their local and their remote end; the readers are the event loop's.
 
         Raises DataPlaneError where there is no TUN device to be had.
         """
@@ -66,7 +67,8 @@ class UserspaceDataPlane:
             self._tun.close()
             raise
         self._on_event: Callable[[DataPlaneEvent], None] | None = None
-        self._path = PacketPath(send, self._tun.write, self._tell, now)
+        delivery = Joining(self._tun) if self._tun.offloads else Singly(self._tun.write)
+        self._path = PacketPath(send, delivery, self._tell, now)
         self._pairs: dict[int, Pair] = {}
         self._spis = Spis()
         self._protections: dict[int, Protection] = {}
@@ -155,8 +157,8 @@ class UserspaceDataPlane:
         pair = self._pairs.get(child.spi_in)
         return pair.packets_in if pair is not None else 0
 
-    def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
-        self._path.inbound(data, local, remote)
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+        self._path.inbound(packets, local, remote)
 
     def stop(self, keep_protection: bool) -> None:
         for pair in list(self._pairs.values()):
@@ -197,9 +199,10 @@ class UserspaceDataPlane:
             for _packet in range(BATCH):
                 packet = read()
                 if packet is None:
-                    return
+                    break
                 outbound(packet)
         except OSError as error:
             self._remove_reader(self._tun.fd)
             _log.error("the TUN device %s is gone (%s): no traffic passes until the daemon restarts", self._tun.name,
                        error.strerror)
+        self._path.flush_outbound()

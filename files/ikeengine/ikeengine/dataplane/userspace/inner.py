@@ -18,10 +18,10 @@ class InvalidPacket(Exception):
     """Octets that are no IP packet."""
 
 
-def parse(packet: bytes) -> tuple[int, int, bytes, bytes]:
-    """Next header value, length without traffic flow padding (RFC 4303 §2.7), source and destination.
+def parse(packet: bytes) -> tuple[int, int, bytes]:
+    """Next header value, length without traffic flow padding (RFC 4303 §2.7), source and destination as one.
 
-    Addresses are 4 or 16 octets, which compare as addresses do. Fragments are packets like others. Raises
+    Addresses are 4 or 16 octets each, which compare as addresses do. Fragments are packets like others. Raises
     InvalidPacket.
     """
     size = len(packet)
@@ -29,9 +29,9 @@ def parse(packet: bytes) -> tuple[int, int, bytes, bytes]:
     if version == 4 and size >= _IPV4_HEADER:
         length = packet[2] << 8 | packet[3]
         if _IPV4_HEADER <= length <= size:
-            return IPV4_IN_ESP, length, packet[12:16], packet[16:20]
+            return IPV4_IN_ESP, length, packet[12:20]
     elif version == 6 and size >= _IPV6_HEADER:
         length = _IPV6_HEADER + (packet[4] << 8 | packet[5])
         if length <= size:
-            return IPV6_IN_ESP, length, packet[8:24], packet[24:40]
+            return IPV6_IN_ESP, length, packet[8:40]
     raise InvalidPacket

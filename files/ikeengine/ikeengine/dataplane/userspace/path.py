@@ -1,21 +1,26 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The packet path: from the TUN device into ESP in UDP, and back. No device, no socket and no clock of its own."""
+"""The packet path: from the TUN device into ESP in UDP, and back. No device, no socket and no clock of its own.
+
+Packets come in batches, whatever has come by the time that the daemon looks, and leave in batches: each system call
+costs more than a packet's encryption. What a packet is held against is looked up by its two addresses.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ...crypto.errors import IntegrityError
-from ...crypto.esp_cipher import EspOpener, EspSealer, sequence_of, spi_of
+from ...crypto.esp_cipher import EspOpener, EspSealer, spi_and_sequence_of
 from ...security_association import ChildSa, SocketAddress
 from ...vpn.model import Route
 from ..interface import Acquire, DataPlaneEvent, Expired, Moved
 from ..limits import octet_limits, packet_limits
 from . import inner
+from .receive_offload import Delivery
 from .replay import ReplayWindow
 
 #: Packets that wait for an SA, per route: enough for a handshake's first packets, too few to be a burden.
@@ -30,7 +35,7 @@ _IPV6_MULTICAST = 0xFF
 
 
 class _Selectors:
-    """A route's bounds as octets."""
+    """A route's bounds as octets. Two addresses stand in one: the local one, then the remote one."""
 
     __slots__ = ("_lf", "_ll", "_rf", "_rl")
 
@@ -38,8 +43,10 @@ class _Selectors:
         self._lf, self._ll = route.local.first.packed, route.local.last.packed
         self._rf, self._rl = route.remote.first.packed, route.remote.last.packed
 
-    def match(self, local: bytes, remote: bytes) -> bool:
-        return (len(local) == len(self._lf) and self._lf <= local <= self._ll and self._rf <= remote <= self._rl)
+    def match(self, addresses: bytes) -> bool:
+        half = len(self._lf)
+        return (len(addresses) == 2 * half and self._lf <= addresses[:half] <= self._ll
+                and self._rf <= addresses[half:] <= self._rl)
 
 
 class _AnySelectors:
@@ -50,14 +57,14 @@ class _AnySelectors:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._each = tuple(map(_Selectors, routes))
 
-    def match(self, local: bytes, remote: bytes) -> bool:
-        return any(row.match(local, remote) for row in self._each)
+    def match(self, addresses: bytes) -> bool:
+        return any(row.match(addresses) for row in self._each)
 
 
 class Pair:
     """An SA pair in both directions, its counters and limits."""
 
-    __slots__ = ("child", "hard_limit", "heard_from", "inbound", "last_sequence", "local", "octets_in",
+    __slots__ = ("arrivals", "child", "hard_limit", "heard_from", "inbound", "last_sequence", "local", "octets_in",
                  "octets_out", "opener", "outbound", "packets_in", "packets_out", "remote", "seal", "selectors",
                  "sequence", "soft_limit", "soft_sequence", "told_hard", "told_soft", "window")
 
@@ -70,6 +77,7 @@ class Pair:
         self.remote = self.heard_from = child.remote
         routes = [row.negotiated for row in child.routes]
         self.selectors = _Selectors(routes[0]) if len(routes) == 1 else _AnySelectors(routes)
+        self.arrivals: set[bytes] = set()  # addresses of inbound packets that proved to be within the selectors
         self.seal = EspSealer(child.encryption, child.authentication, child.keys_out, child.spi_out).seal
         self.opener = EspOpener(child.encryption, child.authentication, child.keys_in).open
         self.window = ReplayWindow(extended=child.extended_sequence_numbers)
@@ -94,17 +102,21 @@ class _Lane:
 
 
 class PacketPath:
-    """``send`` puts ESP on the wire, ``deliver`` hands an inner packet to the host, ``now`` is monotonic seconds.
+    """``send`` puts ESP packets of one way on the wire, ``delivery`` hands inner packets to the host, ``now`` is
+    monotonic seconds.
 
     Whatever goes no further is counted in ``drops``, by reason.
     """
 
-    def __init__(self, send: Callable[[bytes, SocketAddress, SocketAddress], None], deliver: Callable[[bytes], bool],
+    def __init__(self, send: Callable[[Sequence[bytes], SocketAddress, SocketAddress], None], delivery: Delivery,
                  on_event: Callable[[DataPlaneEvent], None], now: Callable[[], float]) -> None:
-        self._send, self._deliver, self._on_event, self._now = send, deliver, on_event, now
+        self._send, self._delivery, self._on_event, self._now = send, delivery, on_event, now
         self._lanes: dict[int, _Lane] = {}
         self._ordered: list[_Lane] | None = None
-        self._cache: dict[bytes, _Lane | None] = {}
+        self._lane_of: dict[bytes, _Lane | None] = {}  # by both addresses
+        self._pair_of: dict[bytes, Pair] = {}  # likewise: whose traffic it is, which its selectors admit
+        self._sealed: list[bytes] = []  # what leaves together
+        self._sealed_by: Pair | None = None
         self._inbound: dict[int, Pair] = {}
         self.drops: Counter[str] = Counter()
 
@@ -133,6 +145,7 @@ class PacketPath:
             if lane.pair is not None and lane.pair is not pair:
                 before.append(lane.pair)
             lane.pair = pair
+        self._pair_of.clear()
         pair.outbound = True
         idle = [old for old in dict.fromkeys(before) if not self._sends(old)]
         for old in idle:
@@ -141,6 +154,7 @@ class PacketPath:
             waiting = self._lanes[reqid].waiting
             while waiting:
                 self.outbound(waiting.popleft())
+        self.flush_outbound()
         return idle
 
     def _sends(self, pair: Pair) -> bool:
@@ -154,50 +168,82 @@ class PacketPath:
             lane = self._lanes.get(reqid)
             if lane is not None and lane.pair is pair:
                 lane.pair = None
+        self._pair_of.clear()
 
     def outbound(self, packet: bytes) -> None:
-        """One packet from the device (RFC 4303 §3.3, RFC 4301 §5.1)."""
+        """One packet from the device (RFC 4303 §3.3, RFC 4301 §5.1). It leaves when ``flush_outbound`` is called."""
         try:
-            next_header, length, source, destination = inner.parse(packet)
+            next_header, length, addresses = inner.parse(packet)
         except inner.InvalidPacket:
             self.drops["outbound_malformed"] += 1
             return
-        lane = self._lane(source, destination)
-        if lane is None:
-            # IPv6 announces itself on every device; its multicasts are no traffic of the tunnel's.
-            if not (next_header == inner.IPV6_IN_ESP and destination[0] == _IPV6_MULTICAST):
-                self.drops["outbound_no_route"] += 1
-            return
-        pair = lane.pair
+        pair = self._pair_of.get(addresses)
         if pair is None:
-            self._wait(lane, packet)
-            return
-        if not pair.selectors.match(source, destination):
-            self.drops["outbound_outside_selectors"] += 1
-            return
+            pair = self._choose(packet, next_header, addresses)
+            if pair is None:
+                return
         if pair.sequence >= pair.last_sequence or pair.octets_out + length > pair.hard_limit:
             self.drops["outbound_expired"] += 1
             self._expire(pair, hard=True)
             return
         pair.sequence = sequence = pair.sequence + 1
         high = sequence >> 32 if pair.child.extended_sequence_numbers else None
-        self._send(pair.seal(sequence & 0xFFFFFFFF, packet, next_header, high), pair.local, pair.remote)
+        if pair is not self._sealed_by:
+            self.flush_outbound()
+            self._sealed_by = pair
+        self._sealed.append(pair.seal(sequence & 0xFFFFFFFF, packet, next_header, high))
         pair.packets_out += 1
         pair.octets_out += length
         if pair.octets_out >= pair.soft_limit or sequence >= pair.soft_sequence:
             self._expire(pair, hard=False)
 
-    def inbound(self, packet: bytes, local: SocketAddress, remote: SocketAddress) -> None:
-        """One ESP packet from the wire (RFC 4303 §3.4, RFC 4301 §5.2), and the path that it came by."""
+    def flush_outbound(self) -> None:
+        """No more packets for now: what was sealed leaves."""
+        pair = self._sealed_by
+        if pair is not None:
+            sealed, self._sealed, self._sealed_by = self._sealed, [], None
+            self._send(sealed, pair.local, pair.remote)
+
+    def _choose(self, packet: bytes, next_header: int, addresses: bytes) -> Pair | None:
+        """The pair that sends what has these addresses; None where the packet has to wait or to go."""
+        lane = self._lane(addresses)
+        if lane is None:
+            # IPv6 announces itself on every device; its multicasts are no traffic of the tunnel's.
+            if not (next_header == inner.IPV6_IN_ESP and addresses[16] == _IPV6_MULTICAST):
+                self.drops["outbound_no_route"] += 1
+            return None
+        pair = lane.pair
+        if pair is None:
+            self._wait(lane, packet)
+            return None
+        if not pair.selectors.match(addresses):
+            self.drops["outbound_outside_selectors"] += 1
+            return None
+        if len(self._pair_of) >= CACHE_SIZE:
+            self._pair_of.clear()
+        self._pair_of[addresses] = pair
+        return pair
+
+    def inbound(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+        """ESP packets from the wire (RFC 4303 §3.4, RFC 4301 §5.2), and the path that they came by."""
+        for packet in packets:
+            self._open(packet, local, remote)
+        lost = self._delivery.flush()
+        if lost:
+            self.drops["inbound_not_delivered"] += lost
+
+    def _open(self, packet: bytes, local: SocketAddress, remote: SocketAddress) -> None:
         if len(packet) < _ESP_MINIMUM:
             self.drops["inbound_malformed"] += 1
             return
-        pair = self._inbound.get(spi_of(packet))
+        spi, low = spi_and_sequence_of(packet)
+        pair = self._inbound.get(spi)
         if pair is None:
             self.drops["inbound_unknown_spi"] += 1
             return
-        sequence = pair.window.expand(sequence_of(packet))
-        if not pair.window.accepts(sequence):
+        window = pair.window
+        sequence = window.expand(low)
+        if not window.accepts(sequence):
             self.drops["inbound_replayed"] += 1
             return
         try:
@@ -211,46 +257,57 @@ class PacketPath:
         if next_header == inner.DUMMY:
             return
         try:
-            version, length, source, destination = inner.parse(payload)
+            version, length, addresses = inner.parse(payload)
         except inner.InvalidPacket:
             self.drops["inbound_malformed"] += 1
             return
         if version != next_header:
             self.drops["inbound_malformed"] += 1
             return
-        if not pair.selectors.match(destination, source):
+        if addresses not in pair.arrivals and not self._admit(pair, addresses):
             self.drops["inbound_outside_selectors"] += 1
             return
         if pair.octets_in + length > pair.hard_limit:
             self.drops["inbound_expired"] += 1
             self._expire(pair, hard=True)
             return
-        if not self._deliver(payload if length == len(payload) else payload[:length]):
-            self.drops["inbound_not_delivered"] += 1
-            return
+        lost = self._delivery.take(payload if length == len(payload) else payload[:length])
+        if lost:
+            self.drops["inbound_not_delivered"] += lost
         pair.packets_in += 1
         pair.octets_in += length
         if pair.octets_in >= pair.soft_limit:
             self._expire(pair, hard=False)
 
-    def _lane(self, source: bytes, destination: bytes) -> _Lane | None:
-        key = source + destination
+    @staticmethod
+    def _admit(pair: Pair, addresses: bytes) -> bool:
+        """Whether a packet from the first address to the second is within the selectors, which is remembered."""
+        half = len(addresses) // 2
+        if not pair.selectors.match(addresses[half:] + addresses[:half]):
+            return False
+        if len(pair.arrivals) >= CACHE_SIZE:
+            pair.arrivals.clear()
+        pair.arrivals.add(addresses)
+        return True
+
+    def _lane(self, addresses: bytes) -> _Lane | None:
         try:
-            return self._cache[key]
+            return self._lane_of[addresses]
         except KeyError:
             pass
         if self._ordered is None:
             self._ordered = self._in_order()
-        found = next((lane for lane in self._ordered if lane.selectors.match(source, destination)), None)
-        if len(self._cache) >= CACHE_SIZE:
-            self._cache.clear()
-        self._cache[key] = found
+        found = next((lane for lane in self._ordered if lane.selectors.match(addresses)), None)
+        if len(self._lane_of) >= CACHE_SIZE:
+            self._lane_of.clear()
+        self._lane_of[addresses] = found
         return found
 
     def _forget_order(self) -> None:
         """The next packet of a new pair of addresses makes it anew, once for however many routes came before."""
         self._ordered = None
-        self._cache.clear()
+        self._lane_of.clear()
+        self._pair_of.clear()
 
     def _in_order(self) -> list[_Lane]:
         """The narrowest remote side first, then the narrowest local one: the longest prefix wins."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -186,7 +186,7 @@ class XfrmDataPlane:
         pair = self._pairs.get(child.spi_in)
         return self._carried(pair, True)[0] if pair is not None and pair.inbound else 0
 
-    def receive(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
         """The kernel takes its ESP off the socket before the daemon reads; what still comes is dropped."""
 
     def stop(self, keep_protection: bool) -> None:
