@@ -81,6 +81,8 @@ class End:
     """A manager with what a data plane would hold."""
 
     manager: IkeSaManager
+    #: Its own addresses from which packets leave, by their family's version.
+    addresses: dict[int, Address] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     inbound: dict[int, ChildSa] = field(default_factory=dict)
     outbound: dict[int, ChildSa] = field(default_factory=dict)
@@ -147,12 +149,24 @@ class VirtualNetwork:
 
     def end(self, side: Side, address: str | None = None) -> End:
         """One that knows nothing yet; ``address`` is its own, where it declares none."""
+        addresses = {row.version: row for row in ([ip_address(address)] if address else [])}
         return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
                                 extended_sequence_numbers=lambda _tunnel: side.name in self._extended,
-                                source=lambda _remote: ip_address(address) if address else None,
+                                source=lambda remote: addresses.get(remote.version),
                                 received=lambda child: self.packets[child.spi_in],
                                 reqid=self._reqid, random=self.random.randbytes, settings=self._settings,
-                                unix_time=lambda now: now + EPOCH))
+                                unix_time=lambda now: now + EPOCH), addresses)
+
+    def roam(self, end: End, *addresses: str) -> None:
+        """The end has these addresses, and no other, from now on, one of each family; it notices."""
+        self.ends = {name: row for name, row in self.ends.items() if row is not end}
+        end.addresses.clear()
+        for address in addresses:
+            self.ends[address] = end
+            end.addresses[ip_address(address).version] = ip_address(address)
+        for remote in end.manager.ways():
+            end.manager.path_changed(remote, self.now)
+        self._collect()
 
     def _reqid(self, tunnel: str, route: Route) -> int:
         return self._reqids.setdefault((tunnel, route), len(self._reqids) + 1)
@@ -161,6 +175,9 @@ class VirtualNetwork:
         for end in self.ends.values():
             end.manager.start(self.now)
         self._collect()
+
+    def _each(self) -> list[End]:
+        return list({id(end): end for end in self.ends.values()}.values())
 
     def traffic(self) -> None:
         """Packets for every declared route come to either end, as applications send them."""
@@ -171,7 +188,7 @@ class VirtualNetwork:
         self._collect()
 
     def _collect(self) -> None:
-        for end in self.ends.values():
+        for end in self._each():
             for datagram in end.manager.datagrams_to_send():
                 self.sent.append((self.now, datagram))
                 self.fly(datagram)
@@ -217,7 +234,7 @@ class VirtualNetwork:
                     arrive(end, datagram)
                 elif end is not None:
                     end.manager.receive(datagram, self.now)
-            for end in self.ends.values():
+            for end in self._each():
                 end.manager.handle_timer(self.now)
             self._collect()
 

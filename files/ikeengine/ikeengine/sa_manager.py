@@ -55,6 +55,7 @@ class IkeSaManager:
                  extended_sequence_numbers: Callable[[str], bool] = lambda _tunnel: False,
                  source: Callable[[Address], Address | None] = lambda _remote: None,
                  received: Callable[[ChildSa], int] = lambda _child: 0,
+                 is_acceptable: Callable[[str, Address, Address], bool] = lambda _gateway, _local, _remote: True,
                  random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None,
                  unix_time: Callable[[float], float] = float) -> None:
         """``unix_time`` makes Unix time of the sessions' clock, which is that anyway where it says nothing."""
@@ -67,6 +68,7 @@ class IkeSaManager:
         self._source = source
         self._reqid = reqid
         self._received = received
+        self._is_acceptable = is_acceptable
         self._unix_time = unix_time
         self._acceptor = Acceptor(self, self._adopt_session)
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
@@ -239,6 +241,37 @@ class IkeSaManager:
                             other.move(local, remote)
                 return
 
+    def ways(self) -> set[Address]:
+        """The addresses of peers to which another way is worth `path_changed`: where a host's own address is not
+        declared, or a NAT lies before it."""
+        declared = {pair.remote.address for peer in self._peers.values() for pair in peer.gateway.endpoints
+                    if pair.local.address is None and pair.remote.address is not None}
+        return declared | {session.remote.address for session in self._sessions if session.behind_nat or (
+            session.pair is not None and session.pair.local.address is None)}
+
+    def path_changed(self, remote: Address, now: float) -> None:
+        """Packets to that address take another way: from another address of ours, or by another router. What cannot go
+        on is begun anew at once, beside what is up; and what waited for a way is tried."""
+        source = self._source(remote)
+        for session in self._sessions:
+            if session.remote.address == remote and session.state is not State.CLOSED:
+                if not session.path_changed(source, now) and source is not None:
+                    self._begin_elsewhere(session, source, now)
+                self._touch(session)
+        for peer in self._by_remote.get(remote, ()) if source is not None else ():
+            if peer.wanted and not self._sessions.established(peer.gateway.name):
+                peer.attempts = 0
+                self._attempt(peer, now)
+
+    def _begin_elsewhere(self, session: IkeSession, source: Address, now: float) -> None:
+        """The peer will not follow it there by itself."""
+        if session.state is State.ESTABLISHED:
+            session.move(SocketAddress(source, session.local.port), session.remote)
+            if not self.replace(session.name, now, self.settings.replace_patience):
+                session.probe(now)
+        elif session.state in _BEGINNING:
+            session.close(f"our address is {source} now", now)
+
     def acquire(self, reqid: int, now: float) -> None:
         """Traffic wants a route that has no SA: bring it up, unless its gateway only answers or is held down."""
         for name, peer in self._peers.items():
@@ -354,6 +387,12 @@ class IkeSaManager:
 
     def reqid(self, tunnel: str, route: Route) -> int:
         return self._reqid(tunnel, route)
+
+    def source(self, remote: Address) -> Address | None:
+        return self._source(remote)
+
+    def is_acceptable(self, gateway: str, local: Address, remote: Address) -> bool:
+        return self._is_acceptable(gateway, local, remote)
 
     def received(self, child: ChildSa) -> int:
         return self._received(child)

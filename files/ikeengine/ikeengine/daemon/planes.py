@@ -48,9 +48,11 @@ class Plan:
         return {(self.planes[item.tunnel], item) for item in self.protections.values()}
 
     def kernel_has_port(self, version: int) -> bool:
-        """Whether the kernel is to take ESP in UDP from the NAT traversal port of that address family."""
-        return any(self.planes[tunnel.name] == KERNEL and version in _versions(self.side.gateway(tunnel.gateway))
-                   for tunnel in self.side.tunnels)
+        """Whether the kernel is to take ESP in UDP from the NAT traversal port of that address family; one without
+        tunnels is like the other, since peers may move there."""
+        planes = {self.planes[tunnel.name] for tunnel in self.side.tunnels
+                  if version in _versions(self.side.gateway(tunnel.gateway))}
+        return KERNEL in (planes or self.planes.values())
 
 
 class DataPlanes:
@@ -206,6 +208,12 @@ class DataPlanes:
 
     def kernel_has_port(self, version: int) -> bool:
         return self._plan.kernel_has_port(version)
+
+    def is_acceptable(self, gateway: str, local: Address, remote: Address) -> bool:
+        """Whether the planes of that gateway's tunnels can carry them between these addresses."""
+        has_port = self._plan.kernel_has_port(remote.version)
+        return local.version == remote.version and all(
+            (name == KERNEL) == has_port for name in self._plan.of_gateway.get(gateway, ()))
 
     def act(self, event: ChildInbound | ChildOutbound | ChildRemoved | ChildMoved) -> None:
         """Do what a session's event asks for. Raises DataPlaneError."""

@@ -60,6 +60,8 @@ class Settings:
     #: Octets of an IP datagram above which an IKE message travels in fragments (RFC 7383 §2.5.1): IPv6's least MTU, for
     #: both families.
     largest_datagram: int = 1280
+    #: MOBIKE: repetitions of a request between each other pair of addresses, once the one in use is silent.
+    elsewhere_tries: int = 2
     #: IKEv1: Quick Modes of one ISAKMP SA under way at once, those of either end counted by themselves.
     quick_modes_at_once: int = 128
     #: IKEv1: Quick Modes that we begin at once with a peer that is not of our make.
@@ -106,6 +108,12 @@ class Context(Interface):
         """Whether that tunnel's data plane can do them (RFC 4303 §2.2.1)."""
 
     def reqid(self, tunnel: str, route: Route) -> int: ...
+
+    def source(self, remote: Address) -> Address | None:
+        """The host's own address from which packets to ``remote`` leave, None where no way leads there."""
+
+    def is_acceptable(self, gateway: str, local: Address, remote: Address) -> bool:
+        """Whether that gateway's data planes can go on between these addresses."""
 
     def received(self, child: ChildSa) -> int:
         """How many packets have come by that child SA."""

@@ -14,6 +14,7 @@ from ..negotiation.answers import another_version, undeclared
 from ..negotiation.reasons import Reason
 from ..security_association import CoveredRoute, Datagram, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Tunnel
+from ..vpn.selectors import Address
 from ..wire.header import Header
 from .account import Account
 from .children import Child, ChildState, rekey_fraction
@@ -58,6 +59,8 @@ class IkeSession(ABC):
         self.nat_detected = False
         self.behind_nat = False
         self.peer_behind_nat = False
+        #: (local, remote) of the last authentic message.
+        self.came_by = local, remote
         self.remote_identity = ""
         self.proofs = Proofs()
 
@@ -190,6 +193,29 @@ class IkeSession(ABC):
     def rekey_child(self, child: Child, now: float) -> None: ...
 
     @abstractmethod
+    def probe(self, now: float) -> None:
+        """See whether the peer lives: which also shows it where we are, if our NAT has another mapping."""
+
+    def path_changed(self, source: Address | None, now: float) -> bool:
+        """Packets to the peer take another way and leave from ``source``, None where no way leads there. Whether it
+        goes on all the same; if not, another one is to take its place."""
+        if self.state is State.ESTABLISHED and source is None:
+            self.lost_way(now)
+        if source is None or source == self.local.address or (
+                self.pair is not None and self.pair.local.address is not None):
+            if self.state is State.ESTABLISHED and self.behind_nat and source is not None:
+                self.probe(now)
+            return True
+        return self.state is State.ESTABLISHED and self.leave_from(source, now)
+
+    def lost_way(self, now: float) -> None:  # noqa: B027 - most can only wait for another
+        """No way leads to the peer's address any more."""
+
+    def leave_from(self, source: Address, now: float) -> bool:
+        """Go on from another address of ours; False where the peer would not follow."""
+        return False
+
+    @abstractmethod
     def delete_child(self, child: Child, reason: str, now: float) -> None:
         """Close the child SA at both ends."""
 
@@ -222,8 +248,14 @@ class IkeSession(ABC):
     def heard(self, datagram: Datagram, now: float) -> None:
         """Something authentic came: the peer lives; one behind a NAT may have a new mapping (RFC 7296 §2.23)."""
         self._last_heard.heard(now)
-        if (datagram.local, datagram.remote) != (self.local, self.remote) and self.follows_packets:
-            self.move(datagram.local, datagram.remote)
+        self.came_by = datagram.local, datagram.remote
+        if self.came_by != (self.local, self.remote) and self.follows_messages:
+            self.move(*self.came_by)
+
+    @property
+    def follows_messages(self) -> bool:
+        """Whether any authentic message shows where the peer is, as its packets do."""
+        return self.follows_packets
 
     @property
     def follows_packets(self) -> bool:
@@ -237,12 +269,22 @@ class IkeSession(ABC):
 
     def move(self, local: SocketAddress, remote: SocketAddress) -> None:
         """The path between the two ends is another one, for the IKE SA and for its child SAs."""
+        self.relocate(local, remote)
+        self.move_children()
+
+    def relocate(self, local: SocketAddress, remote: SocketAddress) -> None:
+        """The path is another one for the IKE SA."""
         for session in {self, self.holder}:
             session.local, session.remote = local, remote
+
+    def move_children(self, encapsulated: bool | None = None) -> None:
+        """Have the child SAs take the IKE SA's path, in UDP or not, or as they are."""
         for child in self.holder.children:
-            if (child.sa.local, child.sa.remote) != (local, remote):
-                child.sa = replace(child.sa, local=local, remote=remote)
-                self.context.emit(ChildMoved(child.sa))
+            moved = replace(child.sa, local=self.local, remote=self.remote,
+                            udp_encapsulated=child.sa.udp_encapsulated if encapsulated is None else encapsulated)
+            if moved != child.sa:
+                child.sa = moved
+                self.context.emit(ChildMoved(moved))
 
     def float_to_nat_traversal_port(self) -> None:
         """An initiator goes on at port 4500 once a NAT was seen (RFC 7296 §2.23, RFC 3947 §4)."""

@@ -79,6 +79,10 @@ class Liveness:
             self._ask(session, NotifyType.KEEP_ALIVE, now)
         return None
 
+    def ask(self, session: Ikev1Session, now: float) -> None:
+        """Before it is due; silence is then found as ever."""
+        self._ask(session, NotifyType.R_U_THERE, now)
+
     def _ask(self, session: Ikev1Session, kind: NotifyType, now: float) -> None:
         self._sequence += 1
         session.inform([Notify(kind, self._sequence.to_bytes(_SEQUENCE_SIZE, "big"),

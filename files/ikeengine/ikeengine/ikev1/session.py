@@ -169,6 +169,10 @@ class Ikev1Session(IkeSession):
             child.state = ChildState.REKEYING
             self.exchanges.add(Wish(child.tunnel, child.sa.declared[0], child), now)
 
+    def probe(self, now: float) -> None:
+        if self.liveness is not None and self.abilities.dead_peer_detection:
+            self.liveness.ask(self, now)
+
     def delete_child(self, child: Child, reason: str, now: float) -> None:
         """It is gone here at once; the peer may have to be told again."""
         if child.state is ChildState.GONE:

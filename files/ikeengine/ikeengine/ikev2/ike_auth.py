@@ -23,7 +23,7 @@ from ..wire.message import Payload, notify
 from ..wire.notify import Notify
 from ..wire.payloads import first, require
 from ..wire.security_association import SecurityAssociation
-from . import authentication, ppk
+from . import authentication, mobike, ppk
 from .child_negotiation import ChildOffer, grant
 from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name
@@ -52,6 +52,8 @@ class IkeAuth(Task):
         payloads: list[Payload] = [own, *certificates]
         if session.context.is_first_contact(session):
             payloads.append(Notify(NotifyType.INITIAL_CONTACT))
+        if mobike.is_wanted(session):
+            payloads += mobike.announce(session)
         payloads += [*authentication.request((gateway,)),
                      IdentificationResponder(*identities.to_wire(pair.remote.identity)), proof, *with_ppk]
         wanted = session.requests.take(CreateChild)
@@ -103,6 +105,8 @@ class IkeAuth(Task):
             # The peer already holds an IKE SA that we will not use: tell it (RFC 7296 §2.21.2).
             session.say_once([Notify(refusal.notify)], now)
             raise
+        if mobike.is_wanted(session):
+            mobike.begin(session, payloads, response=True)
         session.establish(now)
         if self._offer is not None:
             self._take_child(session, self._offer, payloads, now)
@@ -162,6 +166,8 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     answer: list[Payload] = [own, *certificates, our_proof]
     if session.protection.ppk:
         answer.append(Notify(NotifyType.PPK_IDENTITY))
+    if mobike.begin(session, payloads, response=False):
+        answer += mobike.announce(session)
     if notify(payloads, NotifyType.INITIAL_CONTACT) is not None:
         session.context.initial_contact(session, now)
     session.establish(now)

@@ -31,7 +31,7 @@ from ..wire.nonce import Nonce
 from ..wire.notify import Notify
 from ..wire.payloads import all_of, require
 from ..wire.security_association import SecurityAssociation
-from . import authentication, nat_detection, ppk
+from . import authentication, mobike, nat_detection, ppk
 from .exchange import Task, error_in, notify_name
 from .ike_auth import IkeAuth
 from .intermediate import Additional, IkeIntermediate
@@ -112,8 +112,8 @@ class IkeSaInit(Task):
             raise Refusal(NotifyType.AUTHENTICATION_FAILED, no_common_ppk(gateway, session.remote.address, None))
         _take_nat(session, payloads, session.answered_by)
         session.protection = derive(session)
-        if session.nat_detected:
-            session.float_to_nat_traversal_port()
+        if session.nat_detected or (session.nat_supported and mobike.is_wanted(session)):
+            session.float_to_nat_traversal_port()  # with MOBIKE in any case (RFC 4555 §3.3)
         session.state = State.AUTHENTICATING
         additional = session.additional
         session.requests.add_first(IkeAuth() if additional is None else IkeIntermediate(additional.kem), now)
@@ -191,7 +191,9 @@ def _choose(session: Ikev2Session, transform: Transform, payloads: Sequence[Payl
 
 
 def _take_nat(session: Ikev2Session, payloads: Sequence[Payload], datagram: Datagram) -> None:
-    found = nat_detection.detect(payloads, session.spi_i, session.spi_r if session.initiator else bytes(8), datagram)
+    found = nat_detection.detect(payloads, session.spi_i, session.spi_r if session.initiator else bytes(8),
+                                 datagram.local, datagram.remote)
+    session.nat_supported = found.supported
     session.behind_nat, session.peer_behind_nat = found.local, found.remote
     session.nat_detected = found.local or found.remote
     if session.gateway is not None and session.context.encapsulate(session.gateway.name):

@@ -14,6 +14,7 @@ from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.delete import Delete
 from ..wire.message import Payload, notify
 from ..wire.payloads import all_of
+from . import mobike
 from .exchange import Task
 
 if TYPE_CHECKING:
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 
 
 class Liveness(Task):
-    """Ask whether the peer is there: an empty request. Its silence closes the IKE SA."""
+    """Ask whether the peer is there. Its silence closes the IKE SA."""
 
     exchange = ExchangeType.INFORMATIONAL
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload]:
-        return []
+        return mobike.ask(session)
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
-        """That it came is all that it says."""
+        """That it came is what it says, and with MOBIKE how the peer sees us."""
+        mobike.take_answer(session, payloads, now)
 
 
 class DeleteChild(Task):
@@ -98,7 +100,8 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
                 answer.setdefault(row.protocol, []).append(spi)
     if notify(payloads, NotifyType.AUTHENTICATION_FAILED) is not None:
         session.close_after_answer("the peer refuses our identity or credential (AUTHENTICATION_FAILED)")
-    return [Delete(protocol, tuple(spis)) for protocol, spis in answer.items()]
+    return [*(Delete(protocol, tuple(spis)) for protocol, spis in answer.items()),
+            *mobike.respond(session, payloads, now)]
 
 
 def _deleted(session: Ikev2Session, protocol: int, octets: bytes, now: float) -> bytes | None:

@@ -196,7 +196,8 @@ class UpdateAddresses(Task):
         if session.mobility is None:
             return None
         self._change, self._cookie = session.mobility.changes, session.context.random(_COOKIE_SIZE)
-        return [Notify(NotifyType.UPDATE_SA_ADDRESSES), *_digests(session), Notify(NotifyType.COOKIE2, self._cookie)]
+        return [Notify(NotifyType.UPDATE_SA_ADDRESSES), *_digests(session, session.local, session.remote),
+                Notify(NotifyType.COOKIE2, self._cookie)]
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         notes, mobility = _answer(session, payloads, self._cookie), session.mobility
@@ -287,7 +288,7 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     if notes.keys() & {NotifyType.ADDITIONAL_IP4_ADDRESS, NotifyType.ADDITIONAL_IP6_ADDRESS,
                        NotifyType.NO_ADDITIONAL_ADDRESSES}:
         _take_addresses(session, session.mobility, _addresses(notes), now)
-    digests = _digests(session) if NotifyType.NAT_DETECTION_SOURCE_IP in notes else []
+    digests = _digests(session, *session.came_by) if NotifyType.NAT_DETECTION_SOURCE_IP in notes else []
     return [*digests, *shown]
 
 
@@ -323,10 +324,10 @@ def _path(local: SocketAddress, remote: SocketAddress) -> bytes:
 
 # ------------------------------------------------------------------------------------------------ NATs on the way
 
-def _digests(session: Ikev2Session) -> list[Payload]:
-    """As seen from here, for where the message goes."""
+def _digests(session: Ikev2Session, local: SocketAddress, remote: SocketAddress) -> list[Payload]:
+    """For a message that goes between these."""
     pretend = session.context.random if session.context.encapsulate(session.name) else None
-    return nat_detection.announce(session.spi_i, session.spi_r, session.local, session.remote, pretend)
+    return nat_detection.announce(session.spi_i, session.spi_r, local, remote, pretend)
 
 
 def _take_nat(session: Ikev2Session, payloads: Sequence[Payload]) -> None:
@@ -340,7 +341,9 @@ def _take_nat(session: Ikev2Session, payloads: Sequence[Payload]) -> None:
 
 def ask(session: Ikev2Session) -> list[Payload]:
     """What a liveness check carries besides: behind a NAT, how the peer sees us is worth knowing (§3.8)."""
-    return _digests(session) if session.mobility is not None and session.originator and session.behind_nat else []
+    if session.mobility is None or not session.originator or not session.behind_nat:
+        return []
+    return _digests(session, session.local, session.remote)
 
 
 def take_answer(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..security_association import Datagram, SocketAddress
+from ..security_association import SocketAddress
 from ..wire.constants import NotifyType
 from ..wire.message import Payload
 from ..wire.notify import Notify
@@ -39,12 +39,12 @@ def announce(spi_i: bytes, spi_r: bytes, local: SocketAddress, remote: SocketAdd
             Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, _digest(spi_i, spi_r, remote))]
 
 
-def detect(payloads: Sequence[Payload], spi_i: bytes, spi_r: bytes, datagram: Datagram) -> NatFindings:
-    """Compare the peer's hashes with the path its datagram really came by. It may send several sources."""
+def detect(payloads: Sequence[Payload], spi_i: bytes, spi_r: bytes, local: SocketAddress,
+           remote: SocketAddress) -> NatFindings:
+    """Compare the peer's hashes with the path that they really came by. It may send several sources."""
     sources = [row.data for row in all_of(payloads, Notify) if row.notify_type == NotifyType.NAT_DETECTION_SOURCE_IP]
     targets = [row.data for row in all_of(payloads, Notify)
                if row.notify_type == NotifyType.NAT_DETECTION_DESTINATION_IP]
     if not sources or not targets:
         return NatFindings(False, False, False)
-    return NatFindings(True, _digest(spi_i, spi_r, datagram.local) not in targets,
-                       _digest(spi_i, spi_r, datagram.remote) not in sources)
+    return NatFindings(True, _digest(spi_i, spi_r, local) not in targets, _digest(spi_i, spi_r, remote) not in sources)

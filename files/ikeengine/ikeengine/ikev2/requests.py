@@ -140,6 +140,14 @@ class Requests:
         self.outstanding = row
         self._next_id = row.message_id
 
+    def renew(self, now: float, tries: int | None = None) -> None:
+        """The path has changed: what is under way is sent again at once, as if for the first time, and again up to
+        ``tries`` times."""
+        row = self.outstanding
+        if row is not None:
+            row.tries_left = self._tries(row.task) if tries is None else tries
+            row.interval, row.due = self._session.context.settings.retransmit_first, now
+
     def retransmit(self, row: Outstanding, now: float) -> bool:
         """Send it again, the next time later, with jitter; False when the last try is over."""
         if row.tries_left == 0:

@@ -23,6 +23,7 @@ from ..negotiation.answers import silent
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Transform, Tunnel
+from ..vpn.selectors import Address
 from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, ProtocolId
 from ..wire.delete import Delete
 from ..wire.errors import MalformedMessage, UnsupportedCriticalPayload, WireError
@@ -38,7 +39,7 @@ from ..wire.message import (
     encode_payloads,
     without_encryption,
 )
-from . import payload_rules, transitions
+from . import mobike, payload_rules, transitions
 from .create_child_sa import CreateChild
 from .exchange import answer as answer_to
 from .exchange import notify_name
@@ -47,6 +48,7 @@ from .fragmentation import Opened, Reassembly, TooLarge, largest_message
 from .ike_sa_init import IkeSaInit, derive
 from .informational import DeleteChild, DeleteIke, Liveness
 from .intermediate import Additional
+from .mobike import Mobility
 from .protection import Protection
 from .rekey_ike import RekeyIke
 from .requests import Requests
@@ -95,6 +97,11 @@ class Ikev2Session(IkeSession):
         #: The IKE SA that has the children still, where the rekey that made this one is not settled yet.
         self.predecessor: Ikev2Session | None = None
 
+        #: The peer sent digests for the detection of NATs.
+        self.nat_supported = False
+        #: Both ends have announced MOBIKE.
+        self.mobility: Mobility | None = None
+
         self.requests = Requests(self)
         #: Both ends take messages in fragments.
         self.fragmentation = False
@@ -131,6 +138,15 @@ class Ikev2Session(IkeSession):
         return self.predecessor or self
 
     @property
+    def follows_messages(self) -> bool:
+        return self.mobility is None and self.follows_packets  # RFC 4555 §3.8
+
+    def relocate(self, local: SocketAddress, remote: SocketAddress) -> None:
+        super().relocate(local, remote)
+        if self.rival is not None:
+            self.rival.local, self.rival.remote = local, remote
+
+    @property
     def takes_no_children(self) -> bool:
         """It is about to go, or its children are still with the one before: the peer tries again later (RFC 7296
         §2.25.2)."""
@@ -161,6 +177,19 @@ class Ikev2Session(IkeSession):
 
     def rekey_child(self, child: Child, now: float) -> None:
         self.requests.add(CreateChild(child.tunnel, child.sa.declared, child), now)
+
+    def probe(self, now: float) -> None:
+        if not self.requests.has(Liveness):
+            self.requests.add(Liveness(), now)
+
+    def lost_way(self, now: float) -> None:
+        mobike.try_elsewhere(self, now)
+
+    def leave_from(self, source: Address, now: float) -> bool:
+        if self.mobility is None:
+            return False
+        mobike.leave_from(self, source, now)
+        return True
 
     def delete_child(self, child: Child, reason: str, now: float) -> None:
         self.requests.add(DeleteChild(child, reason), now)
@@ -268,6 +297,8 @@ class Ikev2Session(IkeSession):
             self.account.reached = outstanding.task.exchange.name
         if header.exchange != ExchangeType.IKE_SA_INIT:
             self.heard(datagram, now)
+        if self.mobility is not None:
+            self.mobility.tried.clear()
         try:
             outstanding.task.response(self, payloads, now)
         except Refusal as refusal:
@@ -452,7 +483,7 @@ class Ikev2Session(IkeSession):
         new.protection = Protection(transform, skeyseed, nonce_i, nonce_r, spi_i, spi_r, initiator=initiator)
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
         new.candidates, new.remote_identity, new.proofs = self.candidates, self.remote_identity, self.proofs
-        new.single_pairs, new.originator = self.single_pairs, self.originator
+        new.single_pairs, new.originator, new.mobility = self.single_pairs, self.originator, self.mobility
         new.fragmentation, new.account = self.fragmentation, self.account
         new.protection.ppk = self.protection.ppk
         new.state, new.established_at, new.predecessor = State.ESTABLISHED, now, self
@@ -497,7 +528,8 @@ class Ikev2Session(IkeSession):
             self.close("the peer began and never authenticated itself", now, failed=True)
             return
         outstanding = self.requests.outstanding
-        if outstanding is not None and now >= outstanding.due and not self.requests.retransmit(outstanding, now):
+        if outstanding is not None and now >= outstanding.due and not (
+                self.requests.retransmit(outstanding, now) or mobike.try_elsewhere(self, now)):
             self.close(silent(self.remote, outstanding.task.exchange.name), now, failed=True)
             return
         if self.expires_at is not None and now >= self.expires_at:

@@ -1,0 +1,365 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MOBIKE between two daemons: addresses that change, NATs that come and go, paths that die. On a virtual clock."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from ikeengine.ike.events import ChildRemoved
+from ikeengine.ikev2 import mobike
+from ikeengine.ikev2.session import Ikev2Session
+from ikeengine.security_association import Datagram
+from ikeengine.wire.constants import ExchangeType
+from ikeengine.wire.errors import MalformedMessage
+from ikeengine.wire.notify import Notify
+
+from tests.support import virtual_network
+from tests.support.virtual_nat import Nat, Stream, flow, outage
+from tests.support.virtual_network import HQ, End, Faults, VirtualNetwork, agree
+
+HOME, CAFE, TRAIN = "198.51.100.11", "203.0.113.22", "203.0.113.33"
+HOME_6, HQ_6, HQ_2 = "2001:db8:b::11", "2001:db8:a::1", "192.0.2.66"
+PRIVATE = "172.16.5.7"
+
+
+def roaming(*, address: str = HOME, tamper: Any = None, faults: Faults | None = None, seed: int = 1,
+            encapsulate: bool = False, hq: dict[str, Any] | None = None, declared: str = "dynamic",
+            **gateway: Any) -> tuple[VirtualNetwork, End, End]:
+    """(network, hq, branch): the branch initiates from whatever address it has."""
+    def end(name: str, address: str) -> dict[str, Any]:
+        return {"address": address, "identifier": {"type": "domain-name", "value": f"{name}.example"}}
+
+    head = virtual_network.hq(start="answer", gateway={"endpoints": [
+        {"local": end("hq", HQ), "remote": end("branch", "dynamic")}], **gateway, **(hq or {})})
+    office = virtual_network.branch(start="boot", gateway={"endpoints": [
+        {"local": end("branch", declared), "remote": end("hq", HQ)}], **gateway})
+    network = VirtualNetwork({HQ: head, address: office}, faults=faults, seed=seed,
+                             encapsulate=lambda _name: encapsulate)
+    if tamper is not None:
+        network.tamper = tamper
+    network.start()
+    network.run(30 if faults else 2)
+    one, other = network.ends[HQ], network.ends[address]
+    agree(one, other, routes=1)
+    return network, one, other
+
+
+def session(end: End) -> Ikev2Session:
+    (found,) = end.manager._sessions.established("peer")
+    assert isinstance(found, Ikev2Session)
+    return found
+
+
+def streams(network: VirtualNetwork, one: End, other: End) -> tuple[Stream, Stream]:
+    """(from the branch, to it)."""
+    return Stream(network, other, one), Stream(network, one, other)
+
+
+def at(end: End) -> tuple[str, bool]:
+    """Where the end takes its peer to be, by the IKE SA and every child SA alike, and whether ESP is in UDP."""
+    (where,) = {(str(row.remote.address), row.udp_encapsulated) for row in end.inbound.values()}
+    assert str(session(end).remote.address) == where[0]
+    return where
+
+
+# ---------------------------------------------------------------------------------------------- announcing
+
+def test_it_is_in_use_where_the_initiators_address_is_its_own_to_choose():
+    network, one, other = roaming()
+    assert session(one).mobility is not None and session(other).mobility is not None
+    ports = [datagram.remote.port for _time, datagram in network.sent]
+    assert ports[:2] == [500, 500] and set(ports[2:]) == {4500}, "a NAT may be met later (RFC 4555 §3.3)"
+    assert at(one) == (HOME, False)
+
+
+def test_it_is_not_announced_where_the_address_is_declared():
+    network, one, other = roaming(declared=HOME)
+    assert session(one).mobility is session(other).mobility is None
+    assert {datagram.remote.port for _time, datagram in network.sent} == {500}
+
+
+@pytest.mark.parametrize("notify", list(mobike.RULES))
+@pytest.mark.parametrize("exchange", [ExchangeType.IKE_AUTH, ExchangeType.INFORMATIONAL])
+@pytest.mark.parametrize("response", [False, True])
+def test_every_notification_is_taken_in_its_places_only(notify, exchange, response):
+    _network, one, other = roaming()
+    rule = mobike.RULES[notify]
+    for end in (one, other):
+        place = (exchange, response) in rule.places and not (rule.by_originator and end is other)
+        size = next(number for number in range(100) if number in rule.sizes)
+        found = mobike.taken(session(end), exchange, response, [Notify(notify, bytes(size))])
+        assert found == ({notify: [bytes(size)]} if place else {})
+        wrong = [number for number in (0, 3, 65) if number not in rule.sizes]
+        for number in wrong if place else ():
+            with pytest.raises(MalformedMessage):
+                mobike.taken(session(end), exchange, response, [Notify(notify, bytes(number))])
+
+
+# ---------------------------------------------------------------------------------------------- the initiator moves
+
+def test_an_initiator_that_gets_another_address_says_so_and_nothing_is_made_anew():
+    network, one, other = roaming()
+    out, into = streams(network, one, other)
+    flow(network, 1, out, into)
+    keys, ike = set(one.inbound), session(one).spi_i
+    network.roam(other, CAFE)
+    moved_at = network.now
+    flow(network, 3, out, into)
+    assert at(one) == (CAFE, False) and set(one.inbound) == keys and session(one).spi_i == ike
+    assert outage(out, moved_at) < 0.05, "what it sends goes out from the new address at once"
+    assert outage(into, moved_at) < 0.1, "two round trips: the update, and the check that it receives there"
+    assert one.count(ChildRemoved) == other.count(ChildRemoved) == 0
+
+
+def test_no_child_sa_follows_to_an_address_where_the_peer_does_not_receive():
+    network, one, other = roaming()
+
+    def one_way(datagram: Datagram) -> Datagram | None:
+        return None if str(datagram.remote.address) == CAFE else datagram
+
+    network.tamper = one_way
+    network.roam(other, CAFE)
+    network.run(3)
+    assert {str(row.remote.address) for row in one.inbound.values()} == {HOME}
+
+
+def test_several_changes_during_one_exchange_end_at_the_last():
+    network, one, other = roaming()
+    for address in (CAFE, TRAIN, HOME, TRAIN, CAFE):
+        network.roam(other, address)
+        network.run(0.005)
+    network.run(2)
+    agree(one, other, routes=1)
+    assert at(one) == (CAFE, False)
+
+
+def test_what_is_under_way_goes_on_from_the_new_address():
+    network, one, other = roaming()
+    other.manager.rekey_child("lan", network.now)
+    one.manager.rekey_child("lan", network.now)
+    network.run(0.001)
+    network.roam(other, CAFE)
+    network.run(20)
+    agree(one, other, routes=1)
+    assert at(one) == (CAFE, False) and one.closings == other.closings == []
+
+
+@pytest.mark.parametrize("who", ["one", "other", "both"])
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.015, 0.025])
+def test_a_rekey_of_the_ike_sa_inherits_what_was_still_to_be_said(who, after):
+    network, one, other = roaming()
+    for name, end in (("one", one), ("other", other)):
+        if who in (name, "both"):
+            end.manager.rekey_ike("peer", network.now)
+    network.run(after)
+    network.roam(other, CAFE)
+    network.run(20)
+    agree(one, other, routes=1)
+    assert at(one) == (CAFE, False)
+    assert session(one).mobility is not None
+    network.roam(other, TRAIN)
+    network.run(2)
+    assert at(one) == (TRAIN, False), "whoever rekeyed it, the one that initiated first decides"
+
+
+def test_both_ends_stay_together_over_a_bad_network():
+    seed = 4555
+    print("seed", seed)
+    network, one, other = roaming(faults=Faults(drop=0.3, duplicate=0.1, reorder=0.2), seed=seed)
+    out, into = streams(network, one, other)
+    for number in range(12):
+        network.roam(other, (CAFE, TRAIN, HOME)[number % 3])
+        if number % 4 == 1:
+            other.manager.rekey_ike("peer", network.now)
+        flow(network, 20, out, into)
+    network.faults = Faults()
+    network.run(30)
+    agree(one, other, routes=1)
+    assert at(one) == (HOME, False) and one.closings.count("rekeyed") == len(one.closings)
+
+
+def test_what_the_data_planes_cannot_carry_is_refused_and_begun_anew():
+    network, one, other = roaming()
+    one.manager._is_acceptable = lambda _gateway, _local, remote: str(remote) != CAFE
+    network.roam(other, CAFE)
+    network.run(0.2)
+    assert "does not go on with us" in str(other.reasons) and "UNACCEPTABLE_ADDRESSES" in str(other.reasons)
+    network.run(5)
+    agree(one, other, routes=1)
+
+
+def test_without_mobike_a_new_ike_sa_takes_its_place_at_once():
+    network, one, other = roaming()
+    for end in (one, other):
+        session(end).mobility = None
+    out, into = streams(network, one, other)
+    flow(network, 0.5, out, into)
+    network.roam(other, CAFE)
+    moved_at = network.now
+    flow(network, 1.5, out, into)
+    assert outage(into, moved_at) < 1.2 and outage(out, moved_at) < 0.1
+    network.run(20)
+    agree(one, other, routes=1)
+    assert at(one) == (CAFE, False)
+
+
+def test_an_ike_sa_that_had_only_begun_begins_again_from_the_new_address():
+    network, _one, other = roaming()
+    other.manager.terminate("peer", network.now)
+    network.run(1)
+    network.tamper = lambda _datagram: None
+    other.manager.initiate("peer", network.now)
+    network.run(1)
+    network.tamper = lambda datagram: datagram
+    network.roam(other, CAFE)
+    network.run(0.2)
+    assert at(network.ends[HQ]) == (CAFE, False)
+
+
+# ---------------------------------------------------------------------------------------------- NATs
+
+def test_a_nat_that_comes_between_and_goes_again_switches_esp_in_udp():
+    network, one, other = roaming()
+    out, into = streams(network, one, other)
+    network.tamper = Nat(PRIVATE, CAFE)
+    network.roam(other, PRIVATE)
+    flow(network, 1, out, into)
+    assert at(one) == (CAFE, True) and at(other) == (HQ, True)
+    assert session(other).behind_nat and not session(one).behind_nat and session(one).peer_behind_nat
+    network.run(50)
+    assert any(datagram.data == b"\xff" for _time, datagram in network.sent)
+    network.tamper = lambda datagram: datagram
+    network.roam(other, HOME)
+    flow(network, 1, out, into)
+    assert at(one) == (HOME, False) and at(other) == (HQ, False)
+    before = len(network.sent)
+    network.run(50)
+    assert not any(datagram.data == b"\xff" for _time, datagram in network.sent[before:])
+
+
+def test_a_data_plane_that_does_esp_in_udp_only_keeps_it():
+    network, one, other = roaming(encapsulate=True)
+    network.roam(other, CAFE)
+    network.run(2)
+    assert at(one) == (CAFE, True) and at(other) == (HQ, True)
+
+
+def test_a_mapping_that_moves_is_found_by_the_liveness_check():
+    nat = Nat(PRIVATE, CAFE)
+    network, one, other = roaming(address=PRIVATE, tamper=nat, dead_peer_detection={"idle": 5, "retries": 5})
+    network.run(12)
+    nat.move(TRAIN)
+    network.run(7)
+    assert at(one) == (TRAIN, True)
+    ports = {row.remote.port for row in one.inbound.values()}
+    assert ports == {session(one).remote.port} and one.closings == other.closings == []
+
+
+def test_a_mapping_that_moves_under_traffic_is_followed_by_packets():
+    nat = Nat(PRIVATE, CAFE)
+    network, one, other = roaming(address=PRIVATE, tamper=nat)
+    out, into = streams(network, one, other)
+    flow(network, 1, out, into)
+    nat.move(TRAIN)
+    moved_at = network.now
+    flow(network, 1, out, into)
+    assert at(one) == (TRAIN, True) and outage(into, moved_at) < 0.05
+
+
+def test_no_message_but_the_update_moves_anything():
+    """So that messages can test a path (RFC 4555 §3.8)."""
+    nat = Nat(PRIVATE, CAFE)
+    network, one, other = roaming(address=PRIVATE, tamper=nat)
+    nat.move(TRAIN)
+    other.manager.rekey_child("lan", network.now)
+    network.run(0.1)
+    assert str(session(one).remote.address) == CAFE
+
+
+def test_another_router_before_the_nat_is_noticed():
+    nat = Nat(PRIVATE, CAFE)
+    network, one, other = roaming(address=PRIVATE, tamper=nat)
+    nat.move(TRAIN)
+    network.roam(other, PRIVATE)
+    network.run(0.1)
+    assert at(one) == (TRAIN, True)
+
+
+# ---------------------------------------------------------------------------------------------- the responder moves
+
+def two_addresses() -> dict[str, Any]:
+    def end(name: str, address: str) -> dict[str, Any]:
+        return {"address": address, "identifier": {"type": "domain-name", "value": f"{name}.example"}}
+
+    return {"endpoints": [{"local": end("hq", address), "remote": end("branch", "dynamic")} for address in (HQ, HQ_2)]}
+
+
+def test_a_responder_names_its_other_addresses():
+    _network, one, other = roaming(hq=two_addresses())
+    assert session(other).mobility.peer_addresses == (ip_address(HQ), ip_address(HQ_2))
+    assert session(one).mobility.peer_addresses == (ip_address(HOME),)
+
+
+def test_an_initiator_tries_them_when_the_path_is_dead_before_it_gives_up():
+    network, one, other = roaming(hq=two_addresses(), dead_peer_detection={"idle": 1, "retries": 2})
+    network.ends[HQ_2] = one
+    dead = {HQ}
+    network.tamper = lambda datagram: (
+        None if {str(datagram.local.address), str(datagram.remote.address)} & dead else datagram)
+    out, into = streams(network, one, other)
+    flow(network, 10, out, into)
+    assert at(other) == (HQ_2, False) and one.closings == other.closings == []
+    assert {str(row.local.address) for row in one.inbound.values()} == {HQ_2}
+    assert outage(out, network.now - 1) < 0.05 and outage(into, network.now - 1) < 0.05
+
+
+def test_where_none_of_them_answers_it_gives_up():
+    network, _one, other = roaming(hq=two_addresses(), dead_peer_detection={"idle": 1, "retries": 2})
+    network.tamper = lambda _datagram: None
+    network.run(15)
+    assert len(other.closings) == 1 and "silent" in str(other.reasons)
+    tried = {str(datagram.remote.address) for _time, datagram in network.sent[-40:]
+             if str(datagram.local.address) == HOME}
+    assert tried == {HQ, HQ_2}
+
+
+def test_a_responder_whose_address_changes_tells_the_initiator_which_moves():
+    network, one, other = roaming(hq={"endpoints": [
+        {"local": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "hq.example"}},
+         "remote": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "branch.example"}}}]})
+    out, into = streams(network, one, other)
+    flow(network, 1, out, into)
+    network.roam(one, HQ_2)
+    moved_at = network.now
+    flow(network, 2, out, into)
+    assert at(other) == (HQ_2, False) and outage(out, moved_at) < 0.1 and outage(into, moved_at) < 0.1
+    agree(one, other, routes=1)
+
+
+def test_where_both_ends_move_at_once_neither_finds_the_other_and_both_say_so():
+    network, one, other = roaming(hq={"endpoints": [
+        {"local": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "hq.example"}},
+         "remote": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "branch.example"}}}]},
+        dead_peer_detection={"idle": 1, "retries": 3})
+    network.roam(one, HQ_2)
+    network.roam(other, CAFE)
+    network.run(40)
+    assert "silent" in str(one.reasons) and "silent" in str(other.reasons)
+    assert len(one.closings) == len(other.closings) == 1
+
+
+def test_from_ipv4_to_ipv6_and_back():
+    network, one, other = roaming(hq={**two_addresses(), "endpoints": [
+        *two_addresses()["endpoints"][:1],
+        {"local": {"address": HQ_6, "identifier": {"type": "domain-name", "value": "hq.example"}},
+         "remote": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "branch.example"}}}]})
+    network.ends[HQ_6] = one
+    out, into = streams(network, one, other)
+    network.roam(other, HOME_6)
+    flow(network, 1, out, into)
+    assert at(one) == (HOME_6, False) and at(other) == (HQ_6, False)
+    assert outage(into, network.now - 0.5) < 0.05
