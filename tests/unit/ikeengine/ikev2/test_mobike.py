@@ -347,7 +347,7 @@ def test_where_both_ends_move_at_once_neither_finds_the_other_and_both_say_so():
         dead_peer_detection={"idle": 1, "retries": 3})
     network.roam(one, HQ_2)
     network.roam(other, CAFE)
-    network.run(40)
+    network.run(60)
     assert "silent" in str(one.reasons) and "silent" in str(other.reasons)
     assert len(one.closings) == len(other.closings) == 1
 
