@@ -120,7 +120,7 @@ def test_no_secret_is_in_what_a_daemon_says(pair: Pair, known: set[bytes], said:
 
     pair.run(life)
     secret = {psk.encode(), psk[::-1].encode(), PPK, *(row for row in known if len(row) >= ENOUGH)}
-    assert len(secret) > 8
+    assert len(secret) > 3
     text = said.getvalue()
     assert len(text) > 10_000
     assert "failed inside" not in text
