@@ -71,9 +71,10 @@ def throughput(ends: tuple[Namespace, Namespace], source: int, seconds: float) -
     here, there = couple.HOSTS[source], couple.HOSTS[1 - source]
     words = [sys.executable, traffic.__file__]
     with (subprocess.Popen([*ends[1 - source].entry, *words, "sink", there, str(seconds)], stdout=subprocess.PIPE,
-                           text=True) as sink):
+                           text=True, start_new_session=True) as sink):
         assert sink.stdout is not None and sink.stdout.readline().strip() == traffic.LISTENING
-        with subprocess.Popen([*ends[source].entry, *words, "source", here, there]) as filling:
+        with subprocess.Popen([*ends[source].entry, *words, "source", here, there],
+                              start_new_session=True) as filling:
             try:
                 told, _ = sink.communicate(timeout=seconds + 60)
             finally:

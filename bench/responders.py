@@ -62,7 +62,9 @@ class Ikeengine:
         """The process that will serve."""
         self._control.unlink(missing_ok=True)
         with (self._directory / "log").open("wb") as log:
-            self._process = subprocess.Popen(self._words, cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # A session of its own, as charon's: the scheduler shares out the processor by sessions.
+            self._process = subprocess.Popen(self._words, cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                             start_new_session=True)
         return self._process.pid
 
     def wait(self) -> None:
