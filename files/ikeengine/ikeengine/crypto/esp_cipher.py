@@ -17,11 +17,11 @@ from .errors import IntegrityError, UnsupportedAlgorithm
 
 _HEADER = Struct("!II")
 _WORD = Struct("!I")
-_COUNTER = Struct("!Q")
+_HEADER_AND_IV = Struct("!IIII")
+_IVS_AT_ONCE = 64
 _TRAILER_SIZE = 2
 _ALIGNMENT = 4  # the ciphertext ends on a 4-octet boundary (RFC 4303 §2.4)
-_PADDING = bytes(range(1, 256))
-_PADDING_AND_LENGTH = [_PADDING[:size] + bytes((size,)) for size in range(256)]
+_PADDING_AND_LENGTH = [bytes(range(1, size + 1)) + bytes((size,)) for size in range(256)]
 _OCTET = [bytes((value,)) for value in range(256)]
 
 
@@ -63,9 +63,9 @@ class EspSealer:
     def __init__(self, encryption: Encryption, authentication: Authentication | None, keys: Keys, spi: int) -> None:
         self.seal: _Sealer
         if encryption.aead:
-            self.seal = _AeadSealer(encryption, keys, spi).seal
+            self.seal = _aead_sealer(encryption, keys, spi)
         else:
-            self.seal = _CbcSealer(encryption, _required(encryption, authentication), keys, spi).seal
+            self.seal = _cbc_sealer(encryption, _required(encryption, authentication), keys, spi)
 
 
 class EspOpener:
@@ -80,9 +80,9 @@ class EspOpener:
     def __init__(self, encryption: Encryption, authentication: Authentication | None, keys: Keys) -> None:
         self.open: _Opener
         if encryption.aead:
-            self.open = _AeadOpener(encryption, keys).open
+            self.open = _aead_opener(encryption, keys)
         else:
-            self.open = _CbcOpener(encryption, _required(encryption, authentication), keys).open
+            self.open = _cbc_opener(encryption, _required(encryption, authentication), keys)
 
 
 def _required(encryption: Encryption, authentication: Authentication | None) -> Authentication:
@@ -91,99 +91,87 @@ def _required(encryption: Encryption, authentication: Authentication | None) -> 
     return authentication
 
 
-def _without_trailer(plaintext: bytes) -> tuple[bytes, int]:
-    """Payload and next header, once the padding proves to be 1, 2, 3... (RFC 4303 §2.4)."""
-    padding_size = plaintext[-2]
-    end = len(plaintext) - _TRAILER_SIZE - padding_size
-    if end < 0 or plaintext[end:-2] != _PADDING[:padding_size]:
-        raise IntegrityError("the ESP packet's padding is not 1, 2, 3...")
-    return plaintext[:end], plaintext[-1]
+# The functions below hold what one SA needs in their closures, where Python finds it soonest.
 
 
-class _AeadSealer:
-    __slots__ = ("_encrypt", "_salt", "_spi")
-
-    def __init__(self, encryption: Encryption, keys: Keys, spi: int) -> None:
-        cipher, self._salt = aead(encryption, keys.encryption)
-        self._encrypt = cipher.encrypt
-        self._spi = spi
+def _aead_sealer(encryption: Encryption, keys: Keys, spi: int) -> _Sealer:
+    cipher, salt = aead(encryption, keys.encryption)
+    encrypt, pack = cipher.encrypt, _HEADER_AND_IV.pack
 
     def seal(
-        self, sequence: int, plaintext: bytes | memoryview, next_header: int, sequence_high: int | None = None
+        sequence: int, plaintext: bytes | memoryview, next_header: int, sequence_high: int | None = None
     ) -> bytes:
-        header = _HEADER.pack(self._spi, sequence)
-        if sequence_high is None:
-            iv = _COUNTER.pack(sequence)
-            associated_data = header
-        else:
-            iv = _HEADER.pack(sequence_high, sequence)
-            associated_data = header[:4] + iv
-        padded = b"".join(
-            (plaintext, _PADDING_AND_LENGTH[-(len(plaintext) + _TRAILER_SIZE) % _ALIGNMENT], _OCTET[next_header])
-        )
-        return b"".join((header, iv, self._encrypt(self._salt + iv, padded, associated_data)))
+        start = pack(spi, sequence, sequence_high or 0, sequence)
+        iv = start[8:]
+        associated_data = start[:8] if sequence_high is None else start[:4] + iv
+        padding = _PADDING_AND_LENGTH[-(len(plaintext) + _TRAILER_SIZE) % _ALIGNMENT]
+        return start + encrypt(salt + iv, b"".join((plaintext, padding, _OCTET[next_header])), associated_data)
+
+    return seal
 
 
-class _AeadOpener:
-    __slots__ = ("_decrypt", "_minimum", "_salt", "_start")
+def _aead_opener(encryption: Encryption, keys: Keys) -> _Opener:
+    cipher, salt = aead(encryption, keys.encryption)
+    decrypt = cipher.decrypt
+    start = _HEADER.size + encryption.iv_size
+    minimum = start + _TRAILER_SIZE + encryption.icv_size
 
-    def __init__(self, encryption: Encryption, keys: Keys) -> None:
-        cipher, self._salt = aead(encryption, keys.encryption)
-        self._decrypt = cipher.decrypt
-        self._start = _HEADER.size + encryption.iv_size
-        self._minimum = self._start + _TRAILER_SIZE + encryption.icv_size
-
-    def open(self, packet: bytes | memoryview, sequence_high: int | None = None) -> tuple[bytes, int]:
+    def opened(packet: bytes | memoryview, sequence_high: int | None = None) -> tuple[bytes, int]:
         data = bytes(packet)  # no copy of what is bytes already, and slices of bytes cost least
-        if len(data) < self._minimum:
+        if len(data) < minimum:
             raise IntegrityError("the ESP packet is too short")
-        start = self._start
-        header = data[:8]
+        associated_data = data[:8]
         if sequence_high is not None:
-            header = header[:4] + _WORD.pack(sequence_high) + header[4:]
+            associated_data = data[:4] + _WORD.pack(sequence_high) + data[4:8]
         try:
-            plaintext = self._decrypt(self._salt + data[8:start], data[start:], header)
+            plaintext = decrypt(salt + data[8:start], data[start:], associated_data)
         except InvalidTag:
             raise IntegrityError("the ESP packet's integrity check value is wrong") from None
         return _without_trailer(plaintext)
 
+    return opened
 
-class _CbcSealer:
-    __slots__ = ("_alignment", "_encrypt", "_icv", "_spi")
 
-    def __init__(self, encryption: Encryption, authentication: Authentication, keys: Keys, spi: int) -> None:
-        self._alignment = max(encryption.block_size, _ALIGNMENT)
-        self._encrypt = CbcEncryptor(encryption, keys.encryption).encrypt
-        self._icv = Integrity(authentication, keys.authentication).icv
-        self._spi = spi
+def _cbc_sealer(encryption: Encryption, authentication: Authentication, keys: Keys, spi: int) -> _Sealer:
+    alignment = max(encryption.block_size, _ALIGNMENT)
+    encrypt = CbcEncryptor(encryption, keys.encryption, _IVS_AT_ONCE).encrypt
+    icv = Integrity(authentication, keys.authentication).icv
 
     def seal(
-        self, sequence: int, plaintext: bytes | memoryview, next_header: int, sequence_high: int | None = None
+        sequence: int, plaintext: bytes | memoryview, next_header: int, sequence_high: int | None = None
     ) -> bytes:
-        padding = _PADDING_AND_LENGTH[-(len(plaintext) + _TRAILER_SIZE) % self._alignment]
-        packet = _HEADER.pack(self._spi, sequence) + self._encrypt(plaintext, padding, _OCTET[next_header])
-        high = b"" if sequence_high is None else _WORD.pack(sequence_high)
-        return packet + self._icv(packet, high)
+        padding = _PADDING_AND_LENGTH[-(len(plaintext) + _TRAILER_SIZE) % alignment]
+        packet = _HEADER.pack(spi, sequence) + encrypt(plaintext, padding, _OCTET[next_header])
+        return packet + (icv(packet) if sequence_high is None else icv(packet, _WORD.pack(sequence_high)))
+
+    return seal
 
 
-class _CbcOpener:
-    __slots__ = ("_block_size", "_decrypt", "_icv", "_icv_size", "_minimum")
+def _cbc_opener(encryption: Encryption, authentication: Authentication, keys: Keys) -> _Opener:
+    integrity = Integrity(authentication, keys.authentication)
+    icv, icv_size, block_size = integrity.icv, integrity.icv_size, encryption.block_size
+    decrypt = CbcDecryptor(encryption, keys.encryption).decrypt
+    minimum = _HEADER.size + encryption.iv_size + block_size + icv_size
 
-    def __init__(self, encryption: Encryption, authentication: Authentication, keys: Keys) -> None:
-        integrity = Integrity(authentication, keys.authentication)
-        self._block_size = encryption.block_size
-        self._decrypt = CbcDecryptor(encryption, keys.encryption).decrypt
-        self._icv = integrity.icv
-        self._icv_size = integrity.icv_size
-        self._minimum = _HEADER.size + encryption.iv_size + encryption.block_size + integrity.icv_size
-
-    def open(self, packet: bytes | memoryview, sequence_high: int | None = None) -> tuple[bytes, int]:
+    def opened(packet: bytes | memoryview, sequence_high: int | None = None) -> tuple[bytes, int]:
         data = bytes(packet)
-        end = len(data) - self._icv_size
-        if len(data) < self._minimum or (end - _HEADER.size) % self._block_size:
+        end = len(data) - icv_size
+        if len(data) < minimum or (end - _HEADER.size) % block_size:
             raise IntegrityError("the ESP packet is not of a size that its cipher makes")
-        high = b"" if sequence_high is None else _WORD.pack(sequence_high)
-        icv = self._icv(data[:end], high)
-        if not hmac.compare_digest(icv, data[end:]):
+        authenticated = data[:end]
+        computed = (icv(authenticated) if sequence_high is None
+                    else icv(authenticated, _WORD.pack(sequence_high)))
+        if not hmac.compare_digest(computed, data[end:]):
             raise IntegrityError("the ESP packet's integrity check value is wrong")
-        return _without_trailer(self._decrypt(data[8:end]))
+        return _without_trailer(decrypt(authenticated[_HEADER.size :]))
+
+    return opened
+
+
+def _without_trailer(plaintext: bytes) -> tuple[bytes, int]:
+    """Payload and next header, once the padding proves to be 1, 2, 3... (RFC 4303 §2.4)."""
+    padding_size = plaintext[-2]
+    end = len(plaintext) - _TRAILER_SIZE - padding_size
+    if end < 0 or plaintext[end:-1] != _PADDING_AND_LENGTH[padding_size]:
+        raise IntegrityError("the ESP packet's padding is not 1, 2, 3...")
+    return plaintext[:end], plaintext[-1]

@@ -64,9 +64,9 @@ class _AnySelectors:
 class Pair:
     """An SA pair in both directions, its counters and limits."""
 
-    __slots__ = ("arrivals", "child", "hard_limit", "heard_from", "inbound", "last_sequence", "local", "octets_in",
-                 "octets_out", "opener", "outbound", "packets_in", "packets_out", "remote", "seal", "selectors",
-                 "sequence", "soft_limit", "soft_sequence", "told_hard", "told_soft", "window")
+    __slots__ = ("arrivals", "child", "extended", "hard_limit", "heard_from", "inbound", "last_sequence", "local",
+                 "octets_in", "octets_out", "opener", "outbound", "packets_in", "packets_out", "remote", "seal",
+                 "selectors", "sequence", "soft_limit", "soft_sequence", "told_hard", "told_soft", "window")
 
     def __init__(self, child: ChildSa) -> None:
         """Raises UnsupportedAlgorithm."""
@@ -80,9 +80,10 @@ class Pair:
         self.arrivals: set[bytes] = set()  # addresses of inbound packets that proved to be within the selectors
         self.seal = EspSealer(child.encryption, child.authentication, child.keys_out, child.spi_out).seal
         self.opener = EspOpener(child.encryption, child.authentication, child.keys_in).open
-        self.window = ReplayWindow(extended=child.extended_sequence_numbers)
+        self.extended = child.extended_sequence_numbers
+        self.window = ReplayWindow(extended=self.extended)
         self.sequence = 0
-        self.soft_sequence, self.last_sequence = packet_limits(child.extended_sequence_numbers)
+        self.soft_sequence, self.last_sequence = packet_limits(self.extended)
         self.soft_limit, self.hard_limit = octet_limits(child.expiration.kilobytes)
         self.told_soft = self.told_hard = False
         self.packets_in = self.octets_in = self.packets_out = self.octets_out = 0
@@ -187,10 +188,10 @@ class PacketPath:
             self._expire(pair, hard=True)
             return
         pair.sequence = sequence = pair.sequence + 1
-        high = sequence >> 32 if pair.child.extended_sequence_numbers else None
         if pair is not self._sealed_by:
             self.flush_outbound()
             self._sealed_by = pair
+        high = sequence >> 32 if pair.extended else None
         self._sealed.append(pair.seal(sequence & 0xFFFFFFFF, packet, next_header, high))
         pair.packets_out += 1
         pair.octets_out += length
@@ -242,17 +243,16 @@ class PacketPath:
             self.drops["inbound_unknown_spi"] += 1
             return
         window = pair.window
-        sequence = window.expand(low)
-        if not window.accepts(sequence):
+        sequence = window.accepts(low)
+        if not sequence:
             self.drops["inbound_replayed"] += 1
             return
         try:
-            high = sequence >> 32 if pair.child.extended_sequence_numbers else None
-            payload, next_header = pair.opener(packet, high)
+            payload, next_header = pair.opener(packet, sequence >> 32 if pair.extended else None)
         except IntegrityError:
             self.drops["inbound_integrity"] += 1
             return
-        if pair.window.advance(sequence) and remote is not pair.heard_from:
+        if window.advance(sequence) and remote is not pair.heard_from:
             self._tell_source(pair, local, remote)
         if next_header == inner.DUMMY:
             return

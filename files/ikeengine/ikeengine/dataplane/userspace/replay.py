@@ -35,10 +35,14 @@ class ReplayWindow:
             return high - 1 << 32 | low
         return high << 32 | low
 
-    def accepts(self, sequence: int) -> bool:
-        """Whether a number is worth the price of checking its packet's integrity. 0 is never sent."""
+    def accepts(self, low: int) -> int:
+        """The whole number of a packet that carries ``low``, where it is worth the price of checking the packet's
+        integrity; else 0, which is never sent."""
+        sequence = self.expand(low) if self._extended else low
         behind = self._top - sequence
-        return behind < 0 or (sequence != 0 and behind < self._size and not self._seen >> behind & 1)
+        if behind < 0 or (behind < self._size and not self._seen >> behind & 1):
+            return sequence
+        return 0
 
     def advance(self, sequence: int) -> bool:
         """Note a number whose packet proved authentic; whether it is newer than all before."""
