@@ -28,6 +28,7 @@ from tests.conformance.peer import (
     INFORMATIONAL,
     INITIAL_CONTACT,
     INTEG,
+    INVALID_IKE_SPI,
     INVALID_KE_PAYLOAD,
     INVALID_SYNTAX,
     KE,
@@ -38,6 +39,7 @@ from tests.conformance.peer import (
     NONCE,
     NOTIFY,
     PRF,
+    QUICK_CRASH_DETECTION,
     SA,
     SUITE,
     TS_UNACCEPTABLE,
@@ -95,7 +97,9 @@ def test_the_ike_auth_request():
     bench, peer, request = authenticating()
     assert (request.spi_i, request.spi_r, request.version) == (peer.spi_i, peer.spi_r, 0x20)
     assert (request.exchange, request.flags, request.message_id, request.encrypted) == (IKE_AUTH, 0x08, 1, True)
-    assert request.kinds == [IDI, NOTIFY, IDR, AUTH, SA, TSI, TSR] and request.notes == [INITIAL_CONTACT]
+    assert request.kinds == [IDI, NOTIFY, IDR, AUTH, NOTIFY, SA, TSI, TSR]
+    assert request.notes == [INITIAL_CONTACT, QUICK_CRASH_DETECTION]
+    assert len(request.note(QUICK_CRASH_DETECTION).data) == 32
     assert request.body(IDI) == bytes([1, 0, 0, 0, 192, 0, 2, 2])
     assert request.body(IDR) == bytes([1, 0, 0, 0, 198, 51, 100, 2])
     assert peer.proves_itself(request)
@@ -228,6 +232,50 @@ def test_unprotected_messages_do_not_put_off_the_liveness_check():
         assert bench.wait(1) == []
     (data,) = bench.wait(1.2)
     assert peer.open(data).rows == ()
+
+
+@case("{EN,SGW}.I.1.1.3-b", "INVALID_IKE_SPI without protection: the peer is asked at once, not for long, and seldom",
+      "2.4, 2.21.4")
+def test_invalid_ike_spi_without_protection():
+    bench, peer = initiated()
+    hint = peer.clear(INFORMATIONAL, [notify(INVALID_IKE_SPI)], response=True)
+    assert peer.open(bench.ask(hint)).rows == ()
+    assert bench.give(hint) == []
+    bench.give(peer.seal(INFORMATIONAL, response=True, message_id=2))
+    assert bench.wait(9) == [] and bench.states == ["established"]
+    bench.wait(2)
+    first = bench.ask(hint)
+    assert bench.wait(1.5) == [first] * 3 and bench.states == ["established"]
+    bench.wait(0.4)
+    assert "established" not in bench.states
+
+
+@case("{EN,SGW}.I.1.1.3-c", "INVALID_IKE_SPI with the token of IKE_AUTH ends the IKE SA, with another it does not",
+      "RFC 6290 §4.5")
+def test_a_token_of_quick_crash_detection():
+    bench, peer, request = authenticating()
+    assert peer.proves_itself(request)
+    token = bytes(range(24))
+    bench.give(peer.seal(IKE_AUTH, [*peer.auth_rows(child_rows(peer)), notify(QUICK_CRASH_DETECTION, token)],
+                         response=True, message_id=1))
+    for other in (token[:-1], token[::-1], b"", token + b"!"):
+        rows = [notify(INVALID_IKE_SPI), notify(QUICK_CRASH_DETECTION, other)]
+        bench.give(peer.clear(INFORMATIONAL, rows, response=True, message_id=2))
+        assert bench.states == ["established"]
+    rows = [notify(INVALID_IKE_SPI), notify(QUICK_CRASH_DETECTION, bytes(24)), notify(QUICK_CRASH_DETECTION, token)]
+    bench.give(peer.clear(INFORMATIONAL, rows, response=True, message_id=2))
+    assert not bench.daemon.inbound and bench.daemon.closings == ["the peer has started anew and knows it no more"]
+
+
+@pytest.mark.parametrize("size", [15, 129])
+@case("{EN,SGW}.I.1.1.3-d", "a token of fewer than 16 or more than 128 octets is none", "RFC 6290 §4.1")
+def test_tokens_that_are_none(size):
+    bench, peer, request = authenticating()
+    assert peer.proves_itself(request)
+    row = notify(QUICK_CRASH_DETECTION, bytes(size))
+    bench.give(peer.seal(IKE_AUTH, [*peer.auth_rows(child_rows(peer)), row], response=True, message_id=1))
+    bench.give(peer.clear(INFORMATIONAL, [notify(INVALID_IKE_SPI), row], response=True, message_id=2))
+    assert bench.states == ["established"]
 
 
 # -------------------------------------------------------------------------------------- 1.1.4 critical bit

@@ -28,6 +28,7 @@ from tests.conformance.peer import (
     INFORMATIONAL,
     INITIAL_CONTACT,
     INTEG,
+    INVALID_IKE_SPI,
     INVALID_KE_PAYLOAD,
     INVALID_MAJOR_VERSION,
     KE,
@@ -38,6 +39,7 @@ from tests.conformance.peer import (
     NONCE,
     NOTIFY,
     PRF,
+    QUICK_CRASH_DETECTION,
     SA,
     SUITE,
     TS_UNACCEPTABLE,
@@ -184,6 +186,19 @@ def test_unprotected_messages_within_an_ike_sa(rows):
     bench, peer = answered()
     assert bench.give(peer.clear(INFORMATIONAL, rows, message_id=2)) == []
     assert bench.counters == {"not_authentic": 1} and bench.states == ["established"]
+
+
+@case("{EN,SGW}.R.1.1.3-h", "a peer that gives a token for quick crash detection gets one: the one that it hears later",
+      "RFC 6290 §4.2, §4.5")
+def test_tokens_of_quick_crash_detection():
+    bench, peer = half_open()
+    rows = [*peer.auth_rows(child_rows(peer)), notify(QUICK_CRASH_DETECTION, bytes(16))]
+    answer = peer.open(bench.ask(peer.seal(IKE_AUTH, rows)))
+    token = answer.note(QUICK_CRASH_DETECTION).data
+    again = Bench(starts=False)  # it has started anew
+    unknown = parse(again.ask(peer.seal(INFORMATIONAL)))
+    assert unknown.notes == [INVALID_IKE_SPI, QUICK_CRASH_DETECTION]
+    assert unknown.note(QUICK_CRASH_DETECTION).data == token and len(token) == 32
 
 
 @case("{EN,SGW}.R.1.1.3-e", "an initiator that goes no further is forgotten, in silence", "2.1, 2.4")

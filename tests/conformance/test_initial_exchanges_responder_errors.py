@@ -22,11 +22,13 @@ from tests.conformance.peer import (
     IDR,
     IKE_AUTH,
     INFORMATIONAL,
+    INVALID_IKE_SPI,
     INVALID_SYNTAX,
     KE,
     NO_SPI,
     NONCE,
     NOTIFY,
+    QUICK_CRASH_DETECTION,
     SA,
     TSI,
     TSR,
@@ -47,14 +49,29 @@ from tests.support.virtual_network import BRANCH
 # -------------------------------------------------------------------------------------- 1.1.8 errors
 
 
-@case("{EN,SGW}.R.1.1.8.1", "messages with an SPI that is no IKE SA's are dropped", "2.21.4")
-@pytest.mark.parametrize("wrong", [{"spi_i": b"wrongspi"}, {"spi_r": b"wrongspi"},
-                                   {"spi_i": b"wrongspi", "spi_r": b"wrongspi"}, {"spi_r": NO_SPI}], ids=str)
+@case("{EN,SGW}.R.1.1.8.1", "a request with SPIs of no IKE SA: INVALID_IKE_SPI, unprotected, with the same SPIs",
+      "2.21.4")
+@pytest.mark.parametrize("wrong", [{"spi_r": b"wrongspi"}, {"spi_i": b"wrongspi", "spi_r": b"wrongspi"}], ids=str)
 @pytest.mark.parametrize("exchange", [IKE_AUTH, CREATE_CHILD_SA, INFORMATIONAL])
 def test_messages_of_no_ike_sa(exchange, wrong):
     bench, peer = answered()
-    assert bench.give(peer.seal(exchange, message_id=2, **wrong)) == []
+    answer = parse(bench.ask(peer.seal(exchange, message_id=2, **wrong)))
+    assert (answer.spi_i, answer.spi_r) == (wrong.get("spi_i", peer.spi_i), wrong["spi_r"])
+    assert (answer.exchange, answer.message_id, answer.flags) == (exchange, 2, 0x20)
+    assert answer.notes == [INVALID_IKE_SPI, QUICK_CRASH_DETECTION]
     assert bench.counters == {"unknown_spi": 1} and bench.states == ["established"]
+
+
+@case("{EN,SGW}.R.1.1.8-z", "no answer to what bears an SPI of an IKE SA that is up, to responses, to clear text",
+      "2.21.4, RFC 6290 §9.2")
+@pytest.mark.parametrize("wrong", [{"spi_i": b"wrongspi"}, {"spi_r": NO_SPI}, {"spi_r": b"wrongspi", "response": True}],
+                         ids=str)
+@pytest.mark.parametrize("exchange", [IKE_AUTH, CREATE_CHILD_SA, INFORMATIONAL])
+def test_messages_of_no_ike_sa_that_are_dropped(exchange, wrong):
+    bench, peer = answered()
+    assert bench.give(peer.seal(exchange, message_id=2, **wrong)) == []
+    assert bench.give(peer.clear(exchange, [], message_id=2, spi_r=b"wrongspi")) == []
+    assert bench.counters == {"unknown_spi": 2} and bench.states == ["established"]
 
 
 @case("{EN,SGW}.R.1.1.8-a", "an integrity check value that is wrong: dropped", "2.21.3, 3.14")

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "ikev1": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "sessions", "timers", "keep_up",
-                   "reload", "status", "explanation", "negotiation.reasons"},
+                   "reload", "status", "explanation", "negotiation.reasons", "hints"},
+    "hints": {"vpn", "wire", "security_association"},
     "sessions": {"ike", "wire.header"},
     "timers": set(),
     "keep_up": {"vpn", "ike"},
@@ -45,7 +46,7 @@ MAY_IMPORT = {
 WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcntl", "signal", "threading", "pyroute2",
          "ctypes"}
 SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev1", "ikev2", "sa_manager", "sessions", "timers",
-           "keep_up", "reload", "status", "explanation", "security_association")
+           "keep_up", "reload", "status", "explanation", "hints", "security_association")
 
 
 def _sources(directory: Path) -> list[Path]:

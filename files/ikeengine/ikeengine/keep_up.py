@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from .ike.context import Settings
@@ -25,6 +26,7 @@ class Peer:
     noted_timer: float | None = None
     replace_by: float | None = None
     prove_at: float | None = None
+    hinted_at: float = -math.inf
     last_error: str | None = None
     held: set[str] = field(default_factory=set)
     tunnel_errors: dict[str, str] = field(default_factory=dict)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from . import explanation
+from . import explanation, hints
+from .hints import Greetings, Path
 from .ike import half_open
 from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
 from .ike.context import Settings
 from .ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Event, Failed
+from .ike.rate import Rate
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
 from .ike.state import IKE_PORT, State
@@ -73,7 +75,8 @@ class IkeSaManager:
         self._acceptor = Acceptor(self, self._adopt_session)
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
         self._sessions = Sessions()
-        self._timers: Timers[IkeSession | Peer] = Timers()
+        self._timers: Timers[IkeSession | Peer | Greetings] = Timers()
+        self._hint_rate = Rate(self.settings.unknown_spi_answers)
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._sending: dict[int, ChildSa] = {}  # by reqid
@@ -93,6 +96,28 @@ class IkeSaManager:
                 self._try_at(peer, now)
         self.handle_timer(now, at_most)
 
+    def greet(self, now: float, lost: Iterable[Path]) -> None:
+        """Tell those whom we do not call that we have no SA with them, at the paths of SAs that an earlier run ``lost``
+        as well."""
+        greetings = Greetings(self._to_greet(lost))
+        if greetings.said:
+            self._timers.note(greetings, now)
+
+    def _to_greet(self, lost: Iterable[Path]) -> dict[Path, IkeVersion]:
+        paths: dict[Path, IkeVersion] = {}
+        for peer in self._peers.values():
+            for pair in () if peer.wanted else peer.gateway.endpoints:
+                remote = pair.remote.address
+                local = pair.local.address or (self._source(remote) if remote is not None else None)
+                if remote is not None and local is not None:
+                    paths[SocketAddress(local, IKE_PORT), SocketAddress(remote, IKE_PORT)] = peer.gateway.version
+        for local_end, remote_end in lost:
+            versions = [version for version in IkeVersion
+                        if self.candidates(local_end.address, remote_end.address, version)]
+            if versions:
+                paths[local_end, remote_end] = versions[-1]
+        return paths
+
     def receive(self, datagram: Datagram, now: float) -> None:
         """A datagram from an IKE port, without the non-ESP marker. Whatever its octets, nothing is raised."""
         try:
@@ -104,12 +129,54 @@ class IkeSaManager:
         if session is not None:
             session.receive(datagram, now)
             self._touch(session)
+        elif hints.is_hint(header):
+            self._take_hint(header, datagram, now)
         elif header.major == Ikev1Session.version.value:
             self._ikev1_acceptor.receive(header, datagram, now)
         elif header.major != Ikev2Session.version.value:
             self._acceptor.answer_version(header, datagram)
         elif not self._answer_for_closed(header, datagram):
             self._acceptor.receive(header, datagram, now)
+
+    def receive_unknown(self, spi: bytes, local: SocketAddress, remote: SocketAddress, now: float) -> None:
+        """A packet came whose SPI, 4 octets, is no SA's. Where we have no IKE SA with the peer it has one that we lost:
+        it hears INVALID_SPI, at a bounded rate (RFC 7296 §1.5)."""
+        version = next((row for row in IkeVersion if self.candidates(local.address, remote.address, row)), None)
+        if version is not None and not self._knows(remote) and self._hint_rate.allows(now):
+            self.send(Datagram(local, remote, hints.invalid_spi(version, spi, self._random)))
+
+    def _knows(self, remote: SocketAddress) -> bool:
+        """Whether there is an IKE SA with a peer at that address."""
+        return any(session.remote.address == remote.address and session.state is State.ESTABLISHED
+                   for peer in self._at(remote.address) for session in self._sessions.of(peer.gateway.name))
+
+    def _at(self, remote: Address) -> Iterable[Peer]:
+        """Those that may be at that address."""
+        return {peer.gateway.name: peer for address in (remote, None)
+                for peer in self._by_remote.get(address, ())}.values()
+
+    def _take_hint(self, header: Header, datagram: Datagram, now: float) -> None:
+        """The peer, or whoever says to be it, has no SA of that SPI: ask it whether it lives. One that we try to reach,
+        and that was not there, is there now."""
+        remote = datagram.remote.address
+        try:
+            spi = hints.spi_in(header, datagram.data)
+        except WireError:
+            self.count("malformed")
+            return
+        if not self._hint_rate.allows(now):
+            self.count("too_many_hints")
+            return
+        for peer in self._at(remote):
+            sessions = [row for row in self._sessions.of(peer.gateway.name) if row.remote.address == remote]
+            for session in sessions:
+                if spi == hints.NO_SPI or any(child.sa.spi_out.to_bytes(4, "big") == spi for child in session.children):
+                    session.doubt(now)
+                    self._touch(session)
+            if (not sessions and peer.noted_timer is not None and peer.wanted
+                    and now >= peer.hinted_at + self.settings.doubt_pause):
+                peer.hinted_at = now
+                self._try_at(peer, now)
 
     def _answer_for_closed(self, header: Header, datagram: Datagram) -> bool:
         """The peer did not get the last answer of an IKE SA that has closed since."""
@@ -139,6 +206,10 @@ class IkeSaManager:
                 self._end_replacement(timed, now)
                 self._prove(timed, now)
                 self._attempt(timed, now)
+            elif isinstance(timed, Greetings):
+                for datagram in timed.datagrams(self._random, self._knows):
+                    self.send(datagram)
+                self._timers.note(timed, timed.next(now))
             else:
                 timed.handle_timer(now)
                 self._touch(timed)
@@ -397,9 +468,11 @@ class IkeSaManager:
     def received(self, child: ChildSa) -> int:
         return self._received(child)
 
+    def has_spi(self, header: Header) -> bool:
+        return self._sessions.has_spi(header)
+
     def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
-        found = {peer.gateway.name: peer for address in (remote, None) for peer in self._by_remote.get(address, ())}
-        return [peer.gateway for peer in found.values()
+        return [peer.gateway for peer in self._at(remote)
                 if not peer.refused and peer.gateway.version is version
                 and peer.gateway.pairs_between(local, remote)]
 
@@ -475,7 +548,9 @@ class IkeSaManager:
                 row.supersede(False)
             self._prove_later(peer, peer.try_later(self.settings, self.fraction()), now)
         if (peer.wanted or asked_for or peer.replace_by is not None) and self._missing(peer):
-            self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
+            # A peer that has lost the IKE SA has just said that it is there.
+            self._try_at(peer, now if session.doubted and session.established_at is not None
+                         else now + peer.try_later(self.settings, self.fraction()))
 
     def child_lost(self, session: IkeSession, now: float) -> None:
         peer = self._peers.get(session.name)

@@ -59,6 +59,10 @@ class Sessions:
                 return session
         return None
 
+    def has_spi(self, header: Header) -> bool:
+        """Whether an IKE SA has one of these for its own, whatever else the message says."""
+        return header.spi_i in self._by_spi or header.spi_r in self._by_spi
+
     def answer_of_closed(self, header: Header, request: bytes) -> tuple[bytes, ...] | None:
         """The last answer of an IKE SA that has closed since, where its peer repeats the request."""
         for spi in (header.spi_r, header.spi_i):

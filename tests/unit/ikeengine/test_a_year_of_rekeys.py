@@ -85,7 +85,8 @@ class Year:
                 self.packets += 1
                 for place in (end, peer):
                     carrying = [row for row in place.inbound.values() if child.spi_out in (row.spi_in, row.spi_out)]
-                    self._traffic[id(place)].carry(place, carrying[0], self.network.now)
+                    for row in carrying[:1]:  # its sender may have removed it since
+                        self._traffic[id(place)].carry(place, row, self.network.now)
             self._forget()
 
     def _look(self) -> None:

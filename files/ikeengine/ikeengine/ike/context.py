@@ -13,6 +13,7 @@ from typing import Protocol as Interface
 from ..security_association import ChildSa, Datagram
 from ..vpn.model import Gateway, IkeVersion, Protocol, Route, Tunnel
 from ..vpn.selectors import Address
+from ..wire.header import Header
 from .account import Account
 from .events import Event
 
@@ -81,6 +82,13 @@ class Settings:
     replace_patience: float = 60.0
     #: Where a credential changes, how long who did not begin the IKE SA waits for its peer to authenticate anew.
     prove_second: float = 3.0
+    #: Something without proof says that the peer has lost an IKE SA: it is asked so often, at this interval, whether it
+    #: lives, and after that not for so long (RFC 7296 §2.4).
+    doubt_tries: int = 4
+    doubt_interval: float = 0.4
+    doubt_pause: float = 10.0
+    #: How often a second messages and packets of SAs that we do not know are answered.
+    unknown_spi_answers: int = 100
     #: Whether sessions tell their keys (``IkeKeyed``), for whoever has to see what is in the datagrams.
     export_keys: bool = False
 
@@ -120,6 +128,9 @@ class Context(Interface):
 
     def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
         """The gateways of that version that a peer at these addresses may be."""
+
+    def has_spi(self, header: Header) -> bool:
+        """Whether an IKE SA of ours, of whatever peer, has one of the header's SPIs for its own."""
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]: ...
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from ..security_association import ChildSa
@@ -28,6 +29,12 @@ class LastHeard:
     def heard(self, now: float) -> None:
         """A message came."""
         self._at = now
+
+    def doubt(self, children: Iterable[Child], received: Callable[[ChildSa], int]) -> None:
+        """From now on the peer is silent until it is heard again."""
+        for child in children:
+            child.received = received(child.sa) if child.inbound else 0
+        self._at, self._look_at = -math.inf, None
 
     def due(self, idle: float) -> float:
         """When to ask `is_silent` next."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -70,6 +71,9 @@ class IkeSession(ABC):
         self.expires_at: float | None = None
         self._half_open_until: float | None = None if initiator else now + context.settings.half_open_timeout
         self._last_heard = LastHeard(now)
+        #: Something says that the peer has lost it, and nothing that the peer has it.
+        self.doubted = False
+        self._doubted_at = -math.inf
         self._sent_at = now
         #: Another is to be made in its place, beside it.
         self.superseded = False
@@ -248,6 +252,7 @@ class IkeSession(ABC):
     def heard(self, datagram: Datagram, now: float) -> None:
         """Something authentic came: the peer lives; one behind a NAT may have a new mapping (RFC 7296 §2.23)."""
         self._last_heard.heard(now)
+        self.doubted = False
         self.came_by = datagram.local, datagram.remote
         if self.came_by != (self.local, self.remote) and self.follows_messages:
             self.move(*self.came_by)
@@ -435,6 +440,19 @@ class IkeSession(ABC):
             self.context.emit(ChildRemoved(child.sa, reason))
 
     # ---------------------------------------------------------------------------------------------- time
+
+    def doubt(self, now: float) -> None:
+        """Something that proves nothing says that the peer has lost it: ask whether it lives, at once and not for long
+        (RFC 7296 §2.4, §2.21.4); seldom, since whoever can make that up makes us ask."""
+        settings = self.context.settings
+        if now >= self._doubted_at + settings.doubt_pause:
+            self._doubted_at, self.doubted = now, True
+            self._last_heard.doubt(self.holder.children, self.context.received)
+            self._ask_soon(now)
+
+    @abstractmethod
+    def _ask_soon(self, now: float) -> None:
+        """Hurry what is under way; if nothing is, ask whether the peer lives."""
 
     def _liveness_due(self) -> float | None:
         """When to see whether the peer has been silent for so long that it is to be asked whether it lives."""

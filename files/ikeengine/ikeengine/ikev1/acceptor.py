@@ -16,15 +16,16 @@ from collections.abc import Callable
 from ..crypto.errors import CryptoError
 from ..ike.context import Context
 from ..ike.half_open import HalfOpen
+from ..ike.rate import Rate
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI
 from ..security_association import Datagram
-from ..vpn.model import Mode
+from ..vpn.model import IkeVersion, Mode
 from ..wire import payload_rules
 from ..wire.errors import WireError
 from ..wire.header import Header
-from ..wire.v1.constants import ExchangeType, HeaderFlag
+from ..wire.v1.constants import ExchangeType, HeaderFlag, NotifyType
 from ..wire.v1.message import decode_clear_message, encode_message
 from ..wire.v1.notify import Notify
 from . import aggressive_mode, main_mode
@@ -47,6 +48,7 @@ class Acceptor:
         self.half_open = {mode: HalfOpen() for mode in _MODES.values()}
         self._context = context
         self._adopt = adopt
+        self._rate = Rate(context.settings.unknown_spi_answers)
 
     def receive(self, header: Header, datagram: Datagram, now: float) -> None:
         """``header`` is the datagram's. Whatever its octets, nothing is raised."""
@@ -54,6 +56,7 @@ class Acceptor:
         mode = _MODES.get(header.exchange)
         if mode is None or header.spi_r != NO_SPI or header.spi_i == NO_SPI:
             context.count("unknown_spi")
+            self._answer_unknown(header, datagram, now)
             return
         known = self.half_open[mode].find(datagram.remote, header.spi_i)
         if known is not None:
@@ -64,6 +67,20 @@ class Acceptor:
             context.count("malformed")
         elif self._has_room(mode, datagram, now):
             self._begin(mode, datagram, now)
+
+    def _answer_unknown(self, header: Header, datagram: Datagram, now: float) -> None:
+        """Tell a peer that its ISAKMP SA is not known here (RFC 2408 §5.1). It has to ask by itself whether that is so,
+        since anybody can say it."""
+        context = self._context
+        if (not header.flags & HeaderFlag.ENCRYPTION or NO_SPI in (header.spi_i, header.spi_r)
+                or context.has_spi(header)
+                or not context.candidates(datagram.local.address, datagram.remote.address, IkeVersion.V1)
+                or not self._rate.allows(now)):
+            return
+        context.send(Datagram(datagram.local, datagram.remote, encode_message(
+            cookie_i=header.spi_i, cookie_r=header.spi_r, exchange=ExchangeType.INFORMATIONAL,
+            message_id=int.from_bytes(context.random(4), "big") or 1,
+            payloads=[Notify(NotifyType.INVALID_COOKIE, spi=header.spi_i + header.spi_r)])))
 
     def _has_room(self, mode: Mode, datagram: Datagram, now: float) -> bool:
         settings, half_open, address = self._context.settings, self.half_open[mode], datagram.remote.address

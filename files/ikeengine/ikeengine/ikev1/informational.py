@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 def receive(session: Ikev1Session, received: Received, now: float) -> None:
     """After Phase 1. Raises IntegrityError and WireError."""
+    if received.chain is not None and any(
+            row.notify_type == NotifyType.INVALID_COOKIE for row in all_of(received.chain.payloads, Notify)):
+        session.doubt(now)
+        return
     received.require_encryption()
     chain = _authentic(session, received)
     session.heard(received.datagram, now)

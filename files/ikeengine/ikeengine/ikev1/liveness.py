@@ -38,13 +38,20 @@ class Liveness:
         self._asked = None
         self._keep_alives_unanswered = 0
 
+    def hurry(self, session: Ikev1Session, now: float) -> None:
+        """Ask at once, and not for long, whether the peer lives, if it can say so."""
+        settings = session.context.settings
+        if session.abilities.dead_peer_detection:
+            self._asked = Repeater(session.context, b"", now, settings.doubt_tries - 1, settings.doubt_interval)
+            self._ask(session, NotifyType.R_U_THERE, now)
+
     def next_timer(self, session: Ikev1Session) -> float | None:
         times = [time for time in (self._detection_due(session), self._keep_alive_due(session)) if time is not None]
         return min(times, default=None)
 
     def _detection_due(self, session: Ikev1Session) -> float | None:
         idle_at = session.idle_at
-        if idle_at is None or not session.abilities.dead_peer_detection:
+        if not session.abilities.dead_peer_detection or (idle_at is None and not session.doubted):
             return None
         return self._asked.due if self._asked is not None else idle_at
 
@@ -58,12 +65,11 @@ class Liveness:
         """Ask what is due; the reason to close where the peer is dead."""
         due = self._detection_due(session)
         if due is not None and now >= due:
-            assert session.gateway is not None and session.gateway.dead_peer_detection is not None
-            retries = session.gateway.dead_peer_detection.retries
             if not session.is_silent(now):
                 self._asked = None
             elif self._asked is None:
-                self._asked = Repeater(session.context, b"", now, retries)
+                assert session.gateway is not None and session.gateway.dead_peer_detection is not None
+                self._asked = Repeater(session.context, b"", now, session.gateway.dead_peer_detection.retries)
                 self._ask(session, NotifyType.R_U_THERE, now)
             elif self._asked.again(now):
                 self._ask(session, NotifyType.R_U_THERE, now)

@@ -11,11 +11,14 @@ from ..ike.context import Context
 class Repeater:
     """``data`` is due again at ``due``; the pauses grow, with jitter."""
 
-    __slots__ = ("_context", "_interval", "_tries_left", "data", "due")
+    __slots__ = ("_context", "_interval", "_steady", "_tries_left", "data", "due")
 
-    def __init__(self, context: Context, data: bytes, now: float, tries: int | None = None) -> None:
+    def __init__(self, context: Context, data: bytes, now: float, tries: int | None = None,
+                 steady: float | None = None) -> None:
+        """``steady`` is the pause where all are to be the same."""
         self._context = context
-        self._interval = context.settings.retransmit_first
+        self._steady = steady
+        self._interval = steady or context.settings.retransmit_first
         self._tries_left = context.settings.retransmit_tries if tries is None else tries
         self.data = data
         self.due = now + self._interval
@@ -26,6 +29,6 @@ class Repeater:
             return False
         settings = self._context.settings
         self._tries_left -= 1
-        self._interval = min(self._interval * settings.retransmit_factor, settings.retransmit_longest)
+        self._interval = self._steady or min(self._interval * settings.retransmit_factor, settings.retransmit_longest)
         self.due = now + self._interval * (0.9 + 0.2 * self._context.fraction())
         return True

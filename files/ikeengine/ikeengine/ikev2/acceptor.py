@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..ike.context import Context
 from ..ike.half_open import HalfOpen
+from ..ike.rate import Rate
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI
@@ -18,11 +19,12 @@ from ..wire.errors import UnsupportedCriticalPayload, WireError
 from ..wire.header import Header
 from ..wire.message import Message, decode_message, encode_message, find_body
 from ..wire.notify import Notify
-from . import ike_sa_init, payload_rules
+from . import crash_detection, ike_sa_init, payload_rules
 from .cookies import Cookies
 from .exchange import answer, notify_name
 from .session import Ikev2Session
 
+_PROTECTED = (PayloadType.ENCRYPTED, PayloadType.ENCRYPTED_FRAGMENT)
 _LARGEST = 8192
 """Octets of a first message, of which RFC 7296 §2 asks for 3000: it is kept until its sender is authenticated."""
 
@@ -35,12 +37,14 @@ class Acceptor:
         self._context = context
         self._adopt = adopt
         self._cookies = Cookies(context.random, context.settings.cookie_secret_lifetime)
+        self._rate = Rate(context.settings.unknown_spi_answers)
 
     def receive(self, header: Header, datagram: Datagram, now: float) -> None:
         """``header`` is the datagram's. Whatever its octets, nothing is raised."""
         context = self._context
         if header.exchange != ExchangeType.IKE_SA_INIT or header.is_response:
             context.count("unknown_spi")
+            self._answer_unknown(header, datagram, now)
         elif not header.is_initiator or header.spi_r != NO_SPI or header.spi_i == NO_SPI or header.message_id != 0:
             context.count("malformed")
         elif len(datagram.data) > _LARGEST:
@@ -50,6 +54,16 @@ class Acceptor:
                 context.count("unexpected_request")
         elif len(self.half_open) < context.settings.cookie_threshold or self._shows_cookie(header, datagram, now):
             self._receive_first(header, datagram, now)
+
+    def _answer_unknown(self, header: Header, datagram: Datagram, now: float) -> None:
+        """Tell a peer that its IKE SA is not known here, by our tokens if it can be one of ours (RFC 7296 §2.21.4, RFC
+        6290 §4.5). Nobody hears it of an IKE SA that we have, whatever else is wrong with the message (§9.2)."""
+        if (header.is_response or header.next_payload not in _PROTECTED or NO_SPI in (header.spi_i, header.spi_r)
+                or self._context.has_spi(header) or not self._rate.allows(now)):
+            return
+        answer = crash_detection.unknown(self._context, header, datagram)
+        if answer is not None:
+            self._context.send(Datagram(datagram.local, datagram.remote, answer))
 
     def _shows_cookie(self, header: Header, datagram: Datagram, now: float) -> bool:
         """Where not, one is asked for, which costs as little as may be: in a flood it is all that is done."""

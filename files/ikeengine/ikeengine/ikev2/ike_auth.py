@@ -23,7 +23,7 @@ from ..wire.message import Payload, notify
 from ..wire.notify import Notify
 from ..wire.payloads import first, require
 from ..wire.security_association import SecurityAssociation
-from . import authentication, mobike, ppk
+from . import authentication, crash_detection, mobike, ppk
 from .child_negotiation import ChildOffer, grant
 from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name
@@ -55,7 +55,8 @@ class IkeAuth(Task):
         if mobike.is_wanted(session):
             payloads += mobike.announce(session)
         payloads += [*authentication.request((gateway,)),
-                     IdentificationResponder(*identities.to_wire(pair.remote.identity)), proof, *with_ppk]
+                     IdentificationResponder(*identities.to_wire(pair.remote.identity)), proof, *with_ppk,
+                     *crash_detection.own(session)]
         wanted = session.requests.take(CreateChild)
         while wanted is not None and not wanted.is_wanted(session):
             wanted = session.requests.take(CreateChild)
@@ -107,6 +108,7 @@ class IkeAuth(Task):
             raise
         if mobike.is_wanted(session):
             mobike.begin(session, payloads, response=True)
+        crash_detection.keep(session, payloads)
         session.establish(now)
         if self._offer is not None:
             self._take_child(session, self._offer, payloads, now)
@@ -168,6 +170,9 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
         answer.append(Notify(NotifyType.PPK_IDENTITY))
     if mobike.begin(session, payloads, response=False):
         answer += mobike.announce(session)
+    crash_detection.keep(session, payloads)
+    if session.crash_token:
+        answer += crash_detection.own(session)
     if notify(payloads, NotifyType.INITIAL_CONTACT) is not None:
         session.context.initial_contact(session, now)
     session.establish(now)

@@ -14,7 +14,7 @@ from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.delete import Delete
 from ..wire.message import Payload, notify
 from ..wire.payloads import all_of
-from . import mobike
+from . import crash_detection, mobike
 from .exchange import Task
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class DeleteIke(Task):
 
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
-    """The peer's DELETEs, or its question whether we live."""
+    """The peer's DELETEs, its token for a new IKE SA, or its question whether we live."""
+    crash_detection.keep(session, payloads)
     answer: dict[int, list[bytes]] = {}
     for row in all_of(payloads, Delete):
         if row.protocol == ProtocolId.IKE:

@@ -28,6 +28,7 @@ from ..wire.message import Payload, notify
 from ..wire.nonce import Nonce
 from ..wire.payloads import require
 from ..wire.security_association import ProposalSubstructure, SecurityAssociation
+from . import crash_detection
 from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name
 from .followup_ke import FollowUp, await_it
@@ -69,6 +70,7 @@ class RekeyIke(Task):
         self._nonce = b""
         self._key_exchange: KeyExchange | None = None
         self._agreed: AgreedIke | None = None
+        self._answer: Sequence[Payload] = ()
         self._follow_up: FollowUp | None = None
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
@@ -93,6 +95,7 @@ class RekeyIke(Task):
             assert self._agreed is not None
             self._made(session, self._agreed.make(session, self._follow_up.secret(payloads), now), now)
             return
+        self._answer = payloads
         self._agreed = agreed = self._accept(session, payloads)
         kem = agreed.transform.additional_key_exchange
         if kem is None:
@@ -113,6 +116,7 @@ class RekeyIke(Task):
                          self._key_exchange.shared_secret(theirs.data), initiator=True)
 
     def _made(self, session: Ikev2Session, new: Ikev2Session, now: float) -> None:
+        crash_detection.keep(new, self._answer)
         rival = session.rival
         if rival is not None and new.lowest_nonce < rival.lowest_nonce:
             # Both ends rekeyed and ours has the lowest nonce: we close ours; the peer closes the old one.
@@ -120,6 +124,8 @@ class RekeyIke(Task):
             new.requests.add(DeleteIke("the peer's rekey at the same time stays"), now)
             return
         session.hand_over(new, now)
+        if session.crash_token:
+            new.requests.add(crash_detection.TellToken(), now)
         session.requests.add(DeleteIke("rekeyed"), now)
 
     def _change_group(self, session: Ikev2Session, data: bytes, now: float) -> bool:
@@ -164,7 +170,8 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     row, kem = choice.answer, choice.transform.additional_key_exchange
     answer: list[Payload] = [
         SecurityAssociation((ProposalSubstructure(row.number, row.protocol, spi, row.transforms),)), Nonce(nonce),
-        wire.KeyExchange(group.number, key_exchange.public)]
+        wire.KeyExchange(group.number, key_exchange.public),
+        *(crash_detection.own(session, (agreed.spi_i, agreed.spi_r)) if session.crash_token else ())]
     if kem is None:
         _install(session, agreed, b"", now)
         return answer

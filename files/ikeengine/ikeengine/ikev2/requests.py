@@ -32,6 +32,8 @@ class Outstanding:
     due: float
     interval: float
     tries_left: int
+    #: Nothing is heard of the peer, which may have lost the IKE SA.
+    hurried: bool = False
 
 
 class Requests:
@@ -117,6 +119,18 @@ class Requests:
             for data in datagrams:
                 session.transmit(data, now)
 
+    def hurry(self, now: float) -> None:
+        """Let the peer's silence show soon: repeat what is under way, or ask whether it lives."""
+        settings = self._session.context.settings
+        if self.outstanding is None:
+            self.add(Liveness(), now)
+            if self.outstanding is not None:
+                self.outstanding.due = now + settings.doubt_interval
+        else:
+            self.outstanding.due = now
+        if self.outstanding is not None:
+            self.outstanding.hurried, self.outstanding.tries_left = True, settings.doubt_tries - 1
+
     def _tries(self, task: Task) -> int:
         detection = self._session.gateway.dead_peer_detection if self._session.gateway else None
         if isinstance(task, Liveness) and detection is not None:
@@ -153,11 +167,12 @@ class Requests:
         if row.tries_left == 0:
             if not isinstance(row.task, Liveness) or self._session.is_silent(now):
                 return False
-            row.tries_left = self._tries(row.task)  # its packets come
+            row.tries_left, row.hurried = self._tries(row.task), False  # its packets come
             row.interval = self._session.context.settings.retransmit_first
         context = self._session.context
         row.tries_left -= 1
-        row.interval = min(row.interval * context.settings.retransmit_factor, context.settings.retransmit_longest)
+        row.interval = context.settings.doubt_interval if row.hurried else min(
+            row.interval * context.settings.retransmit_factor, context.settings.retransmit_longest)
         row.due = now + row.interval * (0.9 + 0.2 * context.fraction())
         for data in row.datagrams:
             self._session.transmit(data, now)

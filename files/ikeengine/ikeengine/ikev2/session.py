@@ -37,9 +37,10 @@ from ..wire.message import (
     encode_encrypted_prefix,
     encode_message,
     encode_payloads,
+    notify,
     without_encryption,
 )
-from . import mobike, payload_rules, transitions
+from . import crash_detection, mobike, payload_rules, transitions
 from .create_child_sa import CreateChild
 from .exchange import answer as answer_to
 from .exchange import notify_name
@@ -102,6 +103,8 @@ class Ikev2Session(IkeSession):
         #: Both ends have announced MOBIKE.
         self.mobility: Mobility | None = None
 
+        #: By which the peer shows, after a crash, that it has lost this IKE SA (RFC 6290); empty where it gave none.
+        self.crash_token = b""
         self.requests = Requests(self)
         #: Both ends take messages in fragments.
         self.fragmentation = False
@@ -270,6 +273,9 @@ class Ikev2Session(IkeSession):
 
     def _receive_response(self, message: Message, datagram: Datagram, now: float) -> None:
         header = message.header
+        if message.encrypted is None and header.exchange != ExchangeType.IKE_SA_INIT:
+            self._hear_unprotected(message, now)
+            return
         row = transitions.on_response(self.state, header.exchange)
         outstanding = self.requests.answered_by(header) if row.reaction is Reaction.TAKE else None
         if outstanding is None:
@@ -316,6 +322,20 @@ class Ikev2Session(IkeSession):
             outstanding.task.abandoned(self, str(error), now)
             self._give_up(f"the peer's answer cannot be used: {error}", now)
         self._proceed(now)
+
+    def _hear_unprotected(self, message: Message, now: float) -> None:
+        """The peer knows this IKE SA no more, or somebody says so: its token proves it (RFC 6290 §4.5), and else it is
+        asked whether it lives."""
+        if notify(message.payloads, NotifyType.INVALID_IKE_SPI) is None:
+            self.context.count("not_authentic")
+        elif crash_detection.is_proven(self, message.payloads):
+            self.doubted = True
+            self.close("the peer has started anew and knows it no more", now)
+        else:
+            self.doubt(now)
+
+    def _ask_soon(self, now: float) -> None:
+        self.requests.hurry(now)
 
     def _give_up(self, reason: Reason | str, now: float, notify: str | None = None) -> None:
         """Close for an answer that cannot be used, by a peer that takes this IKE SA for good: tell it."""
