@@ -68,8 +68,10 @@ class Stream:
     _heard_from: dict[int, SocketAddress] = field(default_factory=dict)
 
     def packet(self) -> None:
-        (child,) = set(self.sender.sending.values())
         self.sent += 1
+        child = next(iter(self.sender.sending.values()), None)
+        if child is None:
+            return  # it waits for an SA, or is lost
         self.network.fly(Datagram(child.local, child.remote, b"ESP"), self.arrival(child.spi_out, self.network.now))
 
     def arrival(self, spi: int, left_at: float) -> Callable[[End, Datagram], None]:

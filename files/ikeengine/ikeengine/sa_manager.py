@@ -335,13 +335,17 @@ class IkeSaManager:
                 self._attempt(peer, now)
 
     def _begin_elsewhere(self, session: IkeSession, source: Address, now: float) -> None:
-        """The peer will not follow it there by itself."""
-        if session.state is State.ESTABLISHED:
+        """The peer will not follow it there by itself. The new IKE SA's INITIAL_CONTACT ends it at the peer, too; where
+        we cannot begin one, the peer may yet see where we are."""
+        peer = self._peers.get(session.name)
+        can_begin = session.pair is not None and session.pair.remote.address is not None
+        if peer is None or (session.state is State.ESTABLISHED and (
+                not can_begin or peer.gateway.start is Start.ANSWER)):
             session.move(SocketAddress(source, session.local.port), session.remote)
-            if not self.replace(session.name, now, self.settings.replace_patience):
-                session.probe(now)
-        elif session.state in _BEGINNING:
-            session.close(f"our address is {source} now", now)
+            session.probe(now)
+        elif session.state is State.ESTABLISHED or session.state in _BEGINNING:
+            session.close(f"packets to the peer leave from {source} now", now)
+            self._attempt(peer, now)
 
     def acquire(self, reqid: int, now: float) -> None:
         """Traffic wants a route that has no SA: bring it up, unless its gateway only answers or is held down."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..reload import ReloadResult
     from ..sa_manager import IkeSaManager
     from ..vpn.model import Side
+    from ..vpn.selectors import Address
 
 #: Sessions and gateways that get what is due before the sockets have their turn: each may cost a millisecond.
 _DUE_AT_ONCE = 16
@@ -150,6 +151,11 @@ class Engine:
         remote, self._last_dropped = self._last_dropped, None
         if remote is not None:
             self._log.from_network(str(remote), "dropped an IKE datagram: see the counters of ikectl status")
+
+    def path_changed(self, remote: Address) -> None:
+        """Packets to that peer take another way."""
+        self.manager.path_changed(remote, self.now())
+        self.pump()
 
     def send_failed(self, remote: SocketAddress, error: OSError) -> None:
         self._log.from_network(str(remote), "could not send a datagram", reason=error.strerror)

@@ -200,8 +200,8 @@ def test_without_mobike_a_new_ike_sa_takes_its_place_at_once():
     flow(network, 0.5, out, into)
     network.roam(other, CAFE)
     moved_at = network.now
-    flow(network, 1.5, out, into)
-    assert outage(into, moved_at) < 1.2 and outage(out, moved_at) < 0.1
+    flow(network, 1, out, into)
+    assert outage(into, moved_at) < 0.1 and outage(out, moved_at) < 0.1
     network.run(20)
     agree(one, other, routes=1)
     assert at(one) == (CAFE, False)

@@ -1,0 +1,88 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Notices when packets to a peer take another way: another address of this host, another interface, another router."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pyroute2.netlink import nlmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from ..dataplane.netlink import NETLINK_ROUTE, NetlinkError, NetlinkEvents, NetlinkSocket
+from ..vpn.selectors import Address
+
+#: linux/rtnetlink.h. A link that goes down takes IPv4 routes with it that nothing else tells of.
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_RTNLGRP_LINK = 1
+_GROUPS = (_RTNLGRP_LINK, 5, 7, 9, 11)  # and the addresses and routes of IPv4 and of IPv6
+_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_PREFIX = {4: 32, 6: 128}
+
+#: Seconds: what changes an address makes many messages, and is over by then.
+_SETTLES = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a packet leaves: from which address, by which interface, over which router."""
+
+    source: str | None
+    interface: int | None
+    router: str | None
+
+
+class AddressWatch:
+    """``ways`` are the addresses of peers that count, and ``on_change`` hears of each to which the way is another."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ways: Callable[[], Iterable[Address]],
+                 on_change: Callable[[Address], None]) -> None:
+        """Raises NetlinkError."""
+        self._loop, self._ways, self._on_change = loop, ways, on_change
+        self._kernel = NetlinkSocket(NETLINK_ROUTE, _parse)
+        self._events = NetlinkEvents(NETLINK_ROUTE, _GROUPS, lambda _kind, _octets: nlmsg())
+        self._known: dict[Address, Way | None] = {}
+        self._due: asyncio.TimerHandle | None = None
+        loop.add_reader(self._events.fileno(), self._heard)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._events.fileno())
+        if self._due is not None:
+            self._due.cancel()
+        self._events.close()
+        self._kernel.close()
+
+    def _heard(self) -> None:
+        for _message in self._events.read():
+            if self._due is None:
+                self._due = self._loop.call_later(_SETTLES, self._look)
+
+    def _look(self) -> None:
+        self._due = None
+        before, self._known = self._known, {remote: self._way(remote) for remote in self._ways()}
+        for remote, way in self._known.items():
+            if remote not in before or before[remote] != way:
+                self._on_change(remote)
+
+    def _way(self, remote: Address) -> Way | None:
+        question = rtmsg()
+        question.update({"family": _FAMILY[remote.version], "dst_len": _PREFIX[remote.version]})
+        question["attrs"] = [("RTA_DST", str(remote))]
+        question["header"] = {"type": _RTM_GETROUTE, "flags": 0, "sequence_number": 0, "pid": 0}
+        with suppress(NetlinkError):
+            route = self._kernel.get(f"asking for the way to {remote}", question)
+            return Way(route.get_attr("RTA_PREFSRC"), route.get_attr("RTA_OIF"), route.get_attr("RTA_GATEWAY"))
+        return None
+
+
+def _parse(kind: int, octets: bytes) -> nlmsg | None:
+    if kind != _RTM_NEWROUTE:
+        return None
+    message = rtmsg(octets)
+    message.decode()
+    return message
