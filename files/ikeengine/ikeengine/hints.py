@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from .security_association import Datagram, SocketAddress
+from .security_association import Datagram, Path, SocketAddress
 from .vpn.model import IkeVersion
 from .wire.constants import ExchangeType, HeaderFlag, NotifyType
 from .wire.errors import WireError
@@ -24,9 +23,6 @@ from .wire.payloads import all_of
 from .wire.v1 import constants as v1
 from .wire.v1 import message as v1_message
 from .wire.v1.notify import Notify as V1Notify
-
-#: The two ends between which a datagram goes, ours first.
-Path: TypeAlias = tuple[SocketAddress, SocketAddress]
 
 NO_SPI = bytes(4)
 """In place of the SPI where an end that has just started knows none any more."""

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from . import explanation, hints
-from .hints import Greetings, Path
+from .hints import Greetings
 from .ike import half_open
 from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
@@ -30,7 +30,7 @@ from .ikev2.session import Ikev2Session
 from .keep_up import Peer, missing_routes
 from .negotiation.reasons import Reason
 from .reload import ReloadResult, difference, keeps, takes
-from .security_association import ChildSa, Datagram, NoSpi, SocketAddress
+from .security_association import ChildSa, Datagram, NoSpi, Path, SocketAddress
 from .sessions import Sessions
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .timers import Timers
@@ -42,6 +42,7 @@ from .wire.header import Header, decode_header
 
 _KINDS: dict[IkeVersion, type[Ikev1Session | Ikev2Session]] = {
     IkeVersion.V1: Ikev1Session, IkeVersion.V2: Ikev2Session}
+_BUG = "the daemon failed inside: see its log"
 _BEGINNING = (State.INITIATING, State.AUTHENTICATING)
 
 
@@ -61,6 +62,8 @@ class IkeSaManager:
                  random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None,
                  unix_time: Callable[[float], float] = float) -> None:
         """``unix_time`` makes Unix time of the sessions' clock, which is that anyway where it says nothing."""
+        #: Hears of exceptions that nobody foresaw, with the gateway's name or nothing; without it they are raised.
+        self.on_bug: Callable[[Exception, str], None] | None = None
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self._random = random
@@ -126,6 +129,12 @@ class IkeSaManager:
             self.count("malformed")
             return
         session = self._sessions.meant(header)
+        try:
+            self._receive(session, header, datagram, now)
+        except Exception as error:
+            self._contain(error, session, now)
+
+    def _receive(self, session: IkeSession | None, header: Header, datagram: Datagram, now: float) -> None:
         if session is not None:
             session.receive(datagram, now)
             self._touch(session)
@@ -202,17 +211,45 @@ class IkeSaManager:
     def handle_timer(self, now: float, at_most: int | None = None) -> None:
         """Do what is due, for ``at_most`` so many sessions and gateways: `next_timer` tells of what is left."""
         for timed in islice(self._timers.due(now), at_most):
-            if isinstance(timed, Peer):
-                self._end_replacement(timed, now)
-                self._prove(timed, now)
-                self._attempt(timed, now)
-            elif isinstance(timed, Greetings):
-                for datagram in timed.datagrams(self._random, self._knows):
-                    self.send(datagram)
-                self._timers.note(timed, timed.next(now))
-            else:
-                timed.handle_timer(now)
-                self._touch(timed)
+            try:
+                self._handle(timed, now)
+            except Exception as error:
+                if isinstance(timed, Peer):
+                    self._try_at(timed, now + timed.try_later(self.settings, self.fraction()))
+                self._contain(error, timed if isinstance(timed, IkeSession) else None, now)
+
+    def _handle(self, timed: IkeSession | Peer | Greetings, now: float) -> None:
+        if isinstance(timed, Peer):
+            self._end_replacement(timed, now)
+            self._prove(timed, now)
+            self._attempt(timed, now)
+        elif isinstance(timed, Greetings):
+            for datagram in timed.datagrams(self._random, self._knows):
+                self.send(datagram)
+            self._timers.note(timed, timed.next(now))
+        else:
+            timed.handle_timer(now)
+            self._touch(timed)
+
+    def _contain(self, error: Exception, session: IkeSession | None, now: float) -> None:
+        """A bug, which takes that session and nothing else. Raises it where nobody wants to hear of it."""
+        if self.on_bug is None:
+            raise error
+        self.on_bug(error, session.name if session is not None else "")
+        if session is None:
+            return
+        try:
+            session.close(_BUG, now)
+        except Exception as again:
+            self.on_bug(again, session.name)
+        if session in self._sessions:
+            self._sessions.remove(session)
+            self._timers.note(session, None)
+            for child in session.children:
+                self.emit(ChildRemoved(child.sa, _BUG))
+            peer = self._peers.get(session.name)
+            if peer is not None and peer.wanted:
+                self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
 
     # ---------------------------------------------------------------------------------------------- orders
 

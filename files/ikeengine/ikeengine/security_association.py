@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from .vpn.algorithms import Authentication, Encryption
 from .vpn.model import Expiration, Protocol, Route
@@ -25,6 +26,10 @@ class SocketAddress:
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+
+
+#: The two ends between which datagrams go, ours first.
+Path: TypeAlias = tuple[SocketAddress, SocketAddress]
 
 
 @dataclass(frozen=True, slots=True)

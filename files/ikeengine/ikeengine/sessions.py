@@ -28,6 +28,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._by_spi)
 
+    def __contains__(self, session: IkeSession) -> bool:
+        return self._by_spi.get(session.own_spi) is session
+
     def __iter__(self) -> Iterator[IkeSession]:
         """Each of them, even if some close meanwhile."""
         return iter(list(self._by_spi.values()))

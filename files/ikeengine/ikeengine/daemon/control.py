@@ -44,8 +44,14 @@ class CommandError(Exception):
 
 def place(error: BaseException) -> str:
     """``file.py:12``: where ``error`` was raised, without its text, which may hold anything."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    return f"{Path(frames[-1][0].f_code.co_filename).name}:{frames[-1][1]}" if frames else "unknown"
+    return trail(error).partition(" < ")[0]
+
+
+def trail(error: BaseException) -> str:
+    """``file.py:12 < file.py:34``: the same, with who called, the last ten of them."""
+    frames = [f"{Path(frame.f_code.co_filename).name}:{line}"
+              for frame, line in traceback.walk_tb(error.__traceback__)]
+    return " < ".join(frames[:-11:-1]) or "unknown"
 
 
 def answers(path: Path) -> bool:

@@ -24,6 +24,7 @@ from ..ike.events import (
     IkeRekeyed,
 )
 from ..security_association import ChildSa, Datagram, SocketAddress
+from .control import trail
 from .key_export import KeyExport
 from .log import Level, Log
 from .planes import DataPlanes
@@ -51,6 +52,7 @@ class Engine:
                  decapsulate: Callable[[socket.socket, bool], None], log: Log,
                  key_export: KeyExport | None = None) -> None:
         self.manager = manager
+        manager.on_bug = self.on_bug
         self.planes = planes
         self.sockets = sockets
         self.esp_of_unknown_spi = 0
@@ -66,9 +68,10 @@ class Engine:
     def start(self, side: Side) -> None:
         """Protect every route, then begin what ``side`` asks for. Raises Unservable and DataPlaneError."""
         plan = self.planes.plan(side)
-        self.planes.start(plan, self._on_data_plane_event)
+        lost = self.planes.start(plan, self._on_data_plane_event)
         self._set_ports()
         self.sockets.attach(self._loop, self)
+        self.manager.greet(self.now(), lost)
         self.manager.start(self.now(), _DUE_AT_ONCE)
         self.pump()
 
@@ -143,7 +146,14 @@ class Engine:
             self._last_dropped = datagram.remote
 
     def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
-        self.esp_of_unknown_spi += self.planes.receive(packets, local, remote)
+        try:
+            unknown = self.planes.receive(packets, local, remote)
+        except Exception as error:
+            self.on_bug(error)
+            return
+        for spi, number in unknown.items():
+            self.esp_of_unknown_spi += number
+            self.manager.receive_unknown(spi, local, remote, self.now())
 
     def batch_received(self) -> None:
         """Answer, and tell of one of those that were dropped: in a flood a line for each would cost more than they."""
@@ -156,6 +166,12 @@ class Engine:
         """Packets to that peer take another way."""
         self.manager.path_changed(remote, self.now())
         self.pump()
+
+    def on_bug(self, error: Exception, gateway: str = "") -> None:
+        """What nobody foresaw, told with where it happened, at a bounded rate: a peer may be able to provoke it."""
+        self._log.from_network(f"gateway {gateway}" if gateway else "unknown",
+                               "the daemon failed inside; please report it", kind=type(error).__name__,
+                               trail=trail(error))
 
     def send_failed(self, remote: SocketAddress, error: OSError) -> None:
         self._log.from_network(str(remote), "could not send a datagram", reason=error.strerror)
@@ -198,6 +214,9 @@ class Engine:
                     self.planes.act(event)
                 except DataPlaneError as error:
                     self._give_up(event.child, str(error))
+                except Exception as error:
+                    self.on_bug(error, event.child.gateway)
+                    self._give_up(event.child, "the daemon failed inside")
         if self._key_export is not None:
             self._export(event, self._key_export)
         self._tell(event)

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Protection
 from ..ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
-from ..security_association import ChildSa, NoSpi, SocketAddress
+from ..security_association import ChildSa, NoSpi, Path, SocketAddress
 from ..vpn.model import DataPlaneChoice, EndpointPair, Gateway, Protocol, Route, Side, Tunnel
 from ..vpn.selectors import Address
 
@@ -68,12 +68,14 @@ class DataPlanes:
         self._makers = makers
         self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
         self._live: dict[str, DataPlane] = {}
+        self._lost: list[Path] = []  # between which ends an earlier run had SAs
         self._plan = Plan(Side(""))
         self._numbers: dict[tuple[str, Route], int] = {}
         self._children: dict[int, tuple[DataPlane, ChildSa]] = {}  # by inbound SPI
 
-    def start(self, plan: Plan, on_event: Callable[[DataPlaneEvent], None]) -> None:
-        """Put ``plan`` in force where an earlier run left its policies, with no gap. Raises DataPlaneError.
+    def start(self, plan: Plan, on_event: Callable[[DataPlaneEvent], None]) -> list[Path]:
+        """Put ``plan`` in force where an earlier run left its policies, with no gap; returns the paths of that run's
+        SAs. Raises DataPlaneError.
 
         Only what another plane left goes before: a policy of the same addresses would be taken for its own.
         """
@@ -87,6 +89,7 @@ class DataPlanes:
         for plane in self._live.values():
             plane.clear_leftovers()
         self._retire()
+        return self._lost
 
     def plan(self, side: Side) -> Plan:
         """Lay ``side`` out, changing nothing. A tunnel whose choice stands keeps its plane.
@@ -237,15 +240,16 @@ class DataPlanes:
         installed = self._children.get(spi_in)
         return installed[1] if installed is not None else None
 
-    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> int:
-        """Give ESP packets (RFC 4303 §2) to the planes that have their SPIs; returns how many none has."""
-        unknown = 0
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> Counter[bytes]:
+        """Give ESP packets (RFC 4303 §2) to the planes that have their SPIs; returns how many came of each that none
+        has."""
+        unknown: Counter[bytes] = Counter()
         spis = {packet[:4] for packet in packets}
         for spi in spis:
             its = packets if len(spis) == 1 else [packet for packet in packets if packet[:4] == spi]
             installed = self._children.get(int.from_bytes(spi, "big"))
             if installed is None:
-                unknown += len(its)
+                unknown[spi] += len(its)
             else:
                 installed[0].receive(its, local, remote)
         return unknown
@@ -295,7 +299,7 @@ class DataPlanes:
         """The plane of that name, made and started where it does not live yet. Raises DataPlaneError."""
         if name not in self._live:
             self._live[name] = self._makers[name]()
-            self._live[name].start(self._on_event)
+            self._lost += self._live[name].start(self._on_event)
         return self._live[name]
 
     def _retire(self) -> None:

@@ -20,7 +20,7 @@ from ..ike.context import Settings
 from ..sa_manager import IkeSaManager
 from .address_watch import AddressWatch
 from .commands import Commands
-from .control import ControlServer, answers, place
+from .control import ControlServer, answers, trail
 from .declared import CannotStart, Declared, Options, parse, read
 from .engine import Engine
 from .host import Host
@@ -151,4 +151,4 @@ def _report(log: Log, context: dict[str, Any]) -> None:
     """What escaped from a callback of the event loop: a bug, told in one line; the loop goes on."""
     error = context.get("exception")
     log.error("the daemon failed inside; please report it", kind=type(error).__name__ if error else "event loop",
-              place=place(error) if error else None, what=str(context.get("message")))
+              trail=trail(error) if error else None, what=str(context.get("message")))

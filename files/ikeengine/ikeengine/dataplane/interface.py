@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol as Interface
 from typing import TypeAlias
 
-from ..security_association import ChildSa, SocketAddress
+from ..security_association import ChildSa, Path, SocketAddress
 from ..vpn.model import Protocol, Route
 from ..vpn.selectors import Address
 
@@ -85,8 +85,9 @@ class DataPlane(Interface):
     def drops(self) -> Mapping[str, int]:
         """How many packets it let go no further, by reason; the kernel's own are in /proc/net/xfrm_stat."""
 
-    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
-        """Clear away the SAs that an earlier run of the daemon left, and begin to hear events.
+    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> Iterable[Path]:
+        """Clear away the SAs that an earlier run of the daemon left, and begin to hear events; returns between which
+        ends those SAs were, as far as that is known.
 
         Its protections stand until they are installed again or ``clear_leftovers`` is called, so nothing leaks.
         """

@@ -22,7 +22,7 @@ from ikeengine.daemon.udp import UdpCounters
 from ikeengine.dataplane.capabilities import Capabilities
 from ikeengine.dataplane.interface import Counters, DataPlaneError, Protection
 from ikeengine.sa_manager import IkeSaManager
-from ikeengine.security_association import ChildSa, Datagram
+from ikeengine.security_association import ChildSa, Datagram, Path
 from ikeengine.vpn.algorithms import authentication, encryption
 from ikeengine.vpn.model import DataPlaneChoice, Protocol, Tunnel
 
@@ -73,8 +73,9 @@ class NotingPlane:
             raise DataPlaneError(f"{what}: no room")
         self.calls.append((call, what))
 
-    def start(self, on_event: Callable[[Any], None]) -> None:
+    def start(self, on_event: Callable[[Any], None]) -> list[Path]:
         self.on_event = on_event
+        return []
 
     def clear_leftovers(self) -> None:
         self._note("clear_leftovers", "")

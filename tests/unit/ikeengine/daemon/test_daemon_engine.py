@@ -43,7 +43,8 @@ def test_traffic_brings_up_what_starts_with_traffic(pair: Pair, declare: Callabl
     pair.hq_declares = declare("hq", start="traffic")
 
     async def test() -> None:
-        assert (await pair.hq.tunnel())["state"] == "down" and pair.hq.wire.sent == []
+        assert (await pair.hq.tunnel())["state"] == "down"
+        assert len(pair.hq.wire.sent) == 1  # INVALID_SPI, in case the peer has SAs with it
         [protection] = pair.hq.plane.protections
         with pair.hq.engine.watched() as events:
             pair.hq.plane.on_event(Acquire(protection.reqid))
@@ -182,5 +183,28 @@ def test_both_ends_initiating_at_once_end_with_one_pair_that_sends_both_ways(pai
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in waiting:
                     task.cancel()
+
+    pair.run(test)
+
+
+def test_a_data_plane_that_fails_inside_is_told_and_stops_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> None:
+        raise RuntimeError("what it says may be secret")
+
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer", timeout=5)
+        monkeypatch.setattr(pair.hq.plane, "receive", fails)
+        spi = next(iter(pair.hq.plane.inbound)).to_bytes(4, "big")
+        datagram = pair.hq.wire.sent[0]
+        for _packet in range(100):
+            pair.hq.engine.receive_esp([spi + bytes(40)], datagram.local, datagram.remote)
+        told = [str(entry) for entry in pair.hq.log.entries(1000) if "failed inside" in entry.message]
+        assert 1 <= len(told) < 10 and "RuntimeError" in told[0] and "planes.py:" in told[0]
+        assert "secret" not in "".join(told)
+        with monkeypatch.context() as patched:
+            patched.setattr(pair.hq.plane, "add_inbound", fails)
+            pair.hq.engine.manager.rekey_child("lan", pair.hq.engine.now())
+            pair.hq.engine.pump()
+        assert (await pair.hq.tunnel())["state"] == "up"
 
     pair.run(test)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ...crypto.errors import UnsupportedAlgorithm
-from ...security_association import ChildSa, SocketAddress
+from ...security_association import ChildSa, Path, SocketAddress
 from ...vpn.algorithms import AUTHENTICATIONS, ENCRYPTIONS, Use
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
@@ -81,11 +81,13 @@ class UserspaceDataPlane:
         """How many packets went no further, by reason."""
         return self._path.drops
 
-    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
+    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> Iterable[Path]:
+        """SAs of an earlier run went with it."""
         self._on_event = on_event
         self._guard.find_leftovers()
         self._add_reader(self._tun.fd, self._read_device)
         self._started = True
+        return ()
 
     def clear_leftovers(self) -> None:
         self._guard.clear_leftovers()

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from pyroute2.netlink import nlmsg
 
-from ...security_association import ChildSa, SocketAddress
+from ...security_association import ChildSa, Path, SocketAddress
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Expired, Moved, Protection
@@ -79,15 +79,20 @@ class XfrmDataPlane:
         self._sending: dict[int, _Pair] = {}
         self._leads: dict[int, _Lead] = {}
 
-    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> None:
+    def start(self, on_event: Callable[[DataPlaneEvent], None]) -> Iterable[Path]:
         """States of an earlier run go: nobody knows their IKE SA any more. Its policies stand until replaced."""
         self._on_event = on_event
+        lost: set[Path] = set()
         for state in self._kernel.dump("listing states", messages.build(messages.XFRM_MSG_GETSA)):
             if states.daemon_reqid(state["reqid"]) is not None:
                 self._delete_state({"daddr": state["id_daddr"], "spi": state["id_spi"], "family": state["family"],
                                     "proto": state["id_proto"]})
+                path = states.path_of_inbound(state)
+                if path is not None:
+                    lost.add(path)
         self._events = NetlinkEvents(NETLINK_XFRM, _EVENT_GROUPS, messages.parse)
         self._add_reader(self._events.fileno(), self._read_events)
+        return lost
 
     def clear_leftovers(self) -> None:
         wanted = self._wanted()

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyroute2.netlink import nlmsg
 
-from ...security_association import ChildSa, DirectionKeys, SocketAddress
+from ...security_association import ChildSa, DirectionKeys, Path, SocketAddress
 from ...vpn.algorithms import Authentication, Encryption
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
@@ -28,6 +28,7 @@ SPI_MAX = 0xCFFFFFFF
 
 #: Packets by which an arrival may lag behind the newest (RFC 4303 §3.4.3 asks for 64; queues reorder more).
 REPLAY_WINDOW = 128
+_IKE_PORT = 500
 
 Attributes = list[tuple[str, Mapping[str, Any]]]
 
@@ -58,6 +59,17 @@ def state_id(local: Address, spi: int, protocol: Protocol) -> dict[str, Any]:
     """``xfrm_usersa_id``: a state's destination, SPI and protocol."""
     return {"daddr": local.packed, "spi": spi, "family": messages.family(local),
             "proto": messages.IP_PROTOCOL[protocol]}
+
+
+def path_of_inbound(state: nlmsg) -> Path | None:
+    """Between which ends IKE was, where that installed state of ours receives: those have our replay window."""
+    replay, encapsulation = state.get_attr("XFRMA_REPLAY_ESN_VAL"), state.get_attr("XFRMA_ENCAP")
+    if replay is None or replay["replay_window"] != REPLAY_WINDOW:
+        return None
+    ports = ((encapsulation["encap_dport"], encapsulation["encap_sport"]) if encapsulation is not None
+             else (_IKE_PORT, _IKE_PORT))
+    local, remote = (messages.address_of(state[field], state["family"]) for field in ("id_daddr", "saddr"))
+    return SocketAddress(local, ports[0]), SocketAddress(remote, ports[1])
 
 
 def algorithms(encryption: Encryption | None, authentication: Authentication | None,
