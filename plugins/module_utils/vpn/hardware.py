@@ -60,6 +60,15 @@ class Abilities:
     protocols: frozenset[str]
     encryptions: frozenset[str]
     authentications: frozenset[str]
+    directional_routes: bool = True
+
+    @property
+    def lacking_for_directions(self) -> tuple[str, ...]:
+        """What keeps it from routes that one side only may open, with what the host says."""
+        if self.directional_routes:
+            return ()
+        name = "routes with a direction"
+        return (next((words for words in self.missing if words.startswith(f"{name}: ")), name),)
 
     def lacking(self, proposal: Proposal) -> tuple[str, ...]:
         """The protocol and the algorithms that the proposal needs and that are not there, with what the host says."""
@@ -72,9 +81,10 @@ class Abilities:
 
 def read_abilities(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Abilities]:
     """The data planes by name, from what ``ikeengine --abilities`` prints under ``dataplanes``."""
-    return {name: Abilities(bool(plane["available"]), tuple(plane["missing"]), *(
-        frozenset(plane.get(field, ())) for field in ("protocols", "encryptions", "authentications")))
-        for name, plane in data.items()}
+    return {name: Abilities(
+        bool(plane["available"]), tuple(plane["missing"]), frozenset(plane.get("protocols", ())),
+        frozenset(plane.get("encryptions", ())), frozenset(plane.get("authentications", ())),
+        bool(plane.get("directional_routes", True))) for name, plane in data.items()}
 
 
 def parse_model(value: object) -> str:

@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,20 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "files/ikeengine"))
 
 from ikeengine.dataplane import limits
 from ikeengine.dataplane.interface import DataPlane, DataPlaneError, Protection
+from ikeengine.dataplane.netfilter.probe import probe as probe_netfilter
 from ikeengine.dataplane.xfrm.dataplane import XfrmDataPlane
 from ikeengine.dataplane.xfrm.probe import probe
 from ikeengine.dataplane.xfrm.sockets import bypass_socket, enable_espinudp
 from ikeengine.security_association import ChildSa, CoveredRoute, DirectionKeys, SocketAddress
 from ikeengine.vpn import algorithms
-from ikeengine.vpn.model import Expiration, Protocol, Route
+from ikeengine.vpn.model import Direction, Expiration, Protocol, Route
 from ikeengine.vpn.selectors import Selector
 
 
 @dataclass
 class Setup:
-    """``side`` is 0 or 1; ``plane`` is kernel or userspace; ``routes`` are [local, remote] as this side sees them.
+    """``side`` is 0 or 1; ``plane`` is kernel or userspace; ``routes`` are [local, remote] as this side sees them,
+    with the direction behind where there is one; ``near`` is what of their remote sides is local all the same.
 
     ``joined`` has the SAs of the first route carry all of them; ``anywhere`` says that the peer's address is not known
     before its SAs are; ``last_sequence`` stands in for the last number of 32 bits.
@@ -57,6 +59,7 @@ class Setup:
     joined: bool = False
     anywhere: bool = False
     offloads: bool = True
+    near: list[str] = field(default_factory=list)
 
 
 class PlaneHost:
@@ -65,7 +68,8 @@ class PlaneHost:
         self.local = SocketAddress(ip_address(setup.local), 4500)
         self.remote = SocketAddress(ip_address(setup.remote), 4500)
         self.events: list[str] = []
-        self.routes = [Route(Selector.parse(local), Selector.parse(remote)) for local, remote in setup.routes]
+        self.routes = [Route(Selector.parse(local), Selector.parse(remote), *map(Direction, direction))
+                       for local, remote, *direction in setup.routes]
         self.loop = asyncio.get_running_loop()
         self.udp = self.open_udp(self.local)
         limits.LAST_SEQUENCE = setup.last_sequence or limits.LAST_SEQUENCE
@@ -84,18 +88,20 @@ class PlaneHost:
         return udp
 
     def open_plane(self) -> DataPlane:
+        netfilter = probe_netfilter()
         if self.setup.plane == "kernel":
-            return XfrmDataPlane(self.loop.add_reader, self.loop.remove_reader)
+            return XfrmDataPlane(self.loop.add_reader, self.loop.remove_reader, self.loop.call_later, netfilter)
         # Only here, as it loads the cryptographic library, which takes seconds on a slow kernel.
         from ikeengine.dataplane.userspace import tun
         from ikeengine.dataplane.userspace.dataplane import UserspaceDataPlane
 
         if not self.setup.offloads:
             tun._has_offloads = lambda fd: False
-        return UserspaceDataPlane(self.send, self.loop.add_reader, self.loop.remove_reader)
+        return UserspaceDataPlane(self.send, self.loop.add_reader, self.loop.remove_reader, self.loop.call_later,
+                                  netfilter)
 
     def send(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # as the daemon's sockets take it: the network's loss
             for packet in packets:
                 self.udp.sendto(packet, (str(remote.address), remote.port))
 
@@ -130,16 +136,17 @@ class PlaneHost:
 
     def protection(self, route: int) -> Protection:
         remote = ip_address("0.0.0.0") if self.setup.anywhere else self.remote.address
+        near = [each for each in map(Selector.parse, self.setup.near) if self.routes[route].remote.contains(each)]
         return Protection("lan", self.routes[route], route + 1, Protocol[self.setup.protocol], self.local.address,
-                          remote)
+                          remote, tuple(near))
 
     def do(self, method: str, *arguments: Any) -> Any:
         plane = self.plane
         match method:
             case "protect":
-                plane.protect(self.protection(*arguments))
+                plane.protect(*map(self.protection, arguments))
             case "unprotect":
-                plane.unprotect(self.protection(*arguments))
+                plane.unprotect(*map(self.protection, arguments))
             case "allocate_spi":
                 return plane.allocate_spi(self.local.address, self.remote.address, Protocol[self.setup.protocol])
             case "add_inbound":

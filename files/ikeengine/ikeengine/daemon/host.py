@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from ..dataplane import choice
 from ..dataplane.capabilities import Capabilities
 from ..dataplane.interface import DataPlane
+from ..dataplane.netfilter import probe as netfilter
 from ..dataplane.userspace import dataplane as userspace
 from ..dataplane.xfrm import probe as xfrm
 from ..dataplane.xfrm.dataplane import XfrmDataPlane
@@ -27,16 +28,18 @@ class Host:
     """Asks the host once what it can do. ``makers`` make a data plane each, by name."""
 
     def __init__(self, sockets: UdpSockets, loop: asyncio.AbstractEventLoop) -> None:
-        self._kernel = xfrm.probe()
-        self._userspace = userspace.probe()
+        filtering = netfilter.probe()
+        self._kernel, self._userspace = (plane.with_netfilter(filtering.directions, filtering.missing)
+                                         for plane in (xfrm.probe(), userspace.probe()))
         self._decapsulating: set[socket.socket] = set()
         makers: dict[str, tuple[bool, Callable[[], DataPlane]]] = {
             XfrmDataPlane.name: (self._kernel.available, lambda: XfrmDataPlane(
-                loop.add_reader, loop.remove_reader,
+                loop.add_reader, loop.remove_reader, loop.call_later, filtering,
                 extended_sequence_numbers=self._kernel.extended_sequence_numbers)),
             userspace.UserspaceDataPlane.name: (
                 self._userspace.available,
-                lambda: userspace.UserspaceDataPlane(sockets.send_esp, loop.add_reader, loop.remove_reader)),
+                lambda: userspace.UserspaceDataPlane(sockets.send_esp, loop.add_reader, loop.remove_reader,
+                                                     loop.call_later, filtering)),
         }
         self.makers: Mapping[str, Callable[[], DataPlane]] = {
             name: maker for name, (available, maker) in makers.items() if available}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Protection
+from ..dataplane.local_only import local_only
 from ..ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
 from ..security_association import ChildSa, NoSpi, Path, SocketAddress
 from ..vpn.model import DataPlaneChoice, EndpointPair, Gateway, Protocol, Route, Side, Tunnel
@@ -108,8 +109,7 @@ class DataPlanes:
             except Unservable:
                 raise first from None
         numbers = _reqids(side, self._numbers)
-        protections = {(tunnel.name, route): _protection(side.gateway(tunnel.gateway), tunnel, route,
-                                                         numbers[tunnel.name, route])
+        protections = {(tunnel.name, route): _protection(side, tunnel, route, numbers[tunnel.name, route])
                        for tunnel in side.tunnels for route in tunnel.secured}
         of_gateway = {gateway: frozenset(planes[tunnel.name] for tunnel in tunnels)
                       for gateway, tunnels in side.tunnels_by_gateway().items()}
@@ -145,16 +145,16 @@ class DataPlanes:
 
     def protect(self, plan: Plan) -> None:
         """Put up what ``plan`` has and the plan in force has not. Raises DataPlaneError, and then nothing changed."""
-        made: list[tuple[DataPlane, Protection]] = []
-        for name, protection in sorted(plan.placed() - self._plan.placed(), key=lambda placed: placed[1].reqid):
+        made: list[tuple[DataPlane, list[Protection]]] = []
+        for name, protections in _by_plane(plan.placed() - self._plan.placed()):
             try:
                 plane = self._plane(name)
-                plane.protect(protection)
+                made.append((plane, protections))
+                plane.protect(*protections)
             except DataPlaneError:
-                for undone, item in reversed(made):
-                    undone.unprotect(item)
+                for undone, items in reversed(made):
+                    undone.unprotect(*items)
                 raise
-            made.append((plane, protection))
 
     def adopt(self, plan: Plan) -> Plan:
         """``plan`` is in force from now on; gives the one before it, whose remains ``unprotect`` takes down."""
@@ -169,20 +169,19 @@ class DataPlanes:
         an old and a new route share is left alone by the data plane.
         """
         standing = {(self._plan.planes[tunnel], tunnel, route) for tunnel, route in self._plan.protections}
-        gone = [(name, protection) for name, protection in before.placed()
-                if (name, protection.tunnel, protection.route) not in standing]
+        gone = {(name, protection) for name, protection in before.placed()
+                if (name, protection.tunnel, protection.route) not in standing}
         errors: list[DataPlaneError] = []
-        for name, protection in gone:
-            self._attempt(errors, self._live[name].unprotect, protection)
+        for name, protections in _by_plane(gone):
+            while protections:
+                try:
+                    self._live[name].unprotect(*protections)
+                    break
+                except DataPlaneError as error:  # of one of them: the others go all the same
+                    errors.append(error)
+                    del protections[0]
         self._retire()
         return errors
-
-    @staticmethod
-    def _attempt(errors: list[DataPlaneError], act: Callable[[Protection], None], protection: Protection) -> None:
-        try:
-            act(protection)
-        except DataPlaneError as error:
-            errors.append(error)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
         """An inbound SPI that no other plane has either. Raises NoSpi."""
@@ -309,6 +308,12 @@ class DataPlanes:
             self._live.pop(name).stop(keep_protection=False)
 
 
+def _by_plane(placed: set[tuple[str, Protection]]) -> list[tuple[str, list[Protection]]]:
+    """The protections of each plane, by its name."""
+    return [(name, sorted((item for of, item in placed if of == name), key=lambda item: item.reqid))
+            for name in sorted({name for name, _item in placed})]
+
+
 def _version(pair: EndpointPair) -> int:
     """The address family of an endpoint pair's outer addresses: 4 or 6."""
     return next((end.address.version for end in (pair.local, pair.remote) if end.address is not None), 4)
@@ -319,13 +324,15 @@ def _versions(gateway: Gateway) -> frozenset[int]:
     return frozenset(map(_version, gateway.endpoints))
 
 
-def _protection(gateway: Gateway, tunnel: Tunnel, route: Route, reqid: int) -> Protection:
+def _protection(side: Side, tunnel: Tunnel, route: Route, reqid: int) -> Protection:
     """It keeps the route's packets, which know no outer addresses, out of the clear; of these the first endpoint pair's
     stand in it until there is an SA, which has its own."""
-    pair = gateway.endpoints[0]
+    pair = side.gateway(tunnel.gateway).endpoints[0]
+    routed = (tuple(each for each in tunnel.routes if each.local.version == route.local.version)
+              if tunnel.interface is not None else ())
     anywhere: Address = IPv4Address(0) if _version(pair) == 4 else IPv6Address(0)
     return Protection(tunnel.name, route, reqid, tunnel.proposals[0].protocol, pair.local.address or anywhere,
-                      pair.remote.address or anywhere)
+                      pair.remote.address or anywhere, local_only(side, tunnel, route), routed)
 
 
 def _reqids(side: Side, known: Mapping[tuple[str, Route], int]) -> dict[tuple[str, Route], int]:

@@ -81,4 +81,5 @@ def abilities_as_json(abilities: Mapping[str, Capabilities]) -> Json:
         "encryptions": sorted(row.name for row in plane.encryptions),
         "authentications": sorted(row.name for row in plane.authentications),
         "extended_sequence_numbers": plane.extended_sequence_numbers, "udp_encapsulation": plane.udp_encapsulation,
+        "directional_routes": plane.directional_routes,
     } for name, plane in abilities.items()}

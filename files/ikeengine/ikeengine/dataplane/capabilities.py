@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..vpn.algorithms import Authentication, Encryption
 from ..vpn.model import Proposal, Protocol
+
+#: How ``missing`` begins where routes cannot have a direction.
+DIRECTIONS = "routes with a direction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Capabilities:
     authentications: frozenset[Authentication]
     extended_sequence_numbers: bool
     udp_encapsulation: bool
+    directional_routes: bool = True
 
     def lacks_for(self, proposal: Proposal) -> tuple[str, ...]:
         """What this proposal needs and the data plane has not, in words."""
@@ -35,3 +39,7 @@ class Capabilities:
         if proposal.authentication is not None and proposal.authentication not in self.authentications:
             lacking.append(proposal.authentication.name)
         return tuple(lacking)
+
+    def with_netfilter(self, directions: bool, missing: tuple[str, ...]) -> Capabilities:
+        """What nf_tables can do for inner packets belongs to the data plane that has them."""
+        return replace(self, directional_routes=directions, missing=self.missing + missing)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ..security_association import ChildSa, Path, SocketAddress
 from ..vpn.model import Protocol, Route
-from ..vpn.selectors import Address
+from ..vpn.selectors import Address, Selector
 
 
 class DataPlaneError(Exception):
@@ -24,6 +24,9 @@ class Protection:
     """One tunnel route that must never travel in clear: the policies that stand whether or not an SA is there.
 
     The addresses are those of the SAs to come; the unspecified one stands for an address that is not known before.
+    ``local_only`` is what lies within the route's remote side and is near all the same: what passes between there and
+    the local side is no traffic of the tunnel's. ``routed`` is what is declared of a virtual interface, whose SAs are
+    for whatever is routed into it.
     """
 
     tunnel: str
@@ -32,6 +35,13 @@ class Protection:
     protocol: Protocol
     local: Address
     remote: Address
+    local_only: tuple[Selector, ...] = ()
+    routed: tuple[Route, ...] = ()
+
+    @property
+    def directed(self) -> tuple[Route, ...]:
+        """The routes that may say which side opens connections."""
+        return self.routed or (self.route,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +108,11 @@ class DataPlane(Interface):
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         """An inbound SPI that nothing on this host uses, at least 256 (RFC 4303 §2.1)."""
 
-    def protect(self, protection: Protection) -> None:
-        """Install the route's policies. Until an SA is there its traffic is dropped, in both directions."""
+    def protect(self, *protections: Protection) -> None:
+        """Install the routes' policies. Until an SA is there their traffic is dropped, in both directions."""
 
-    def unprotect(self, protection: Protection) -> None:
-        """Remove the route's policies, but those that another protection shares."""
+    def unprotect(self, *protections: Protection) -> None:
+        """Remove the routes' policies, but those that another protection shares. Unknown ones are no error."""
 
     def add_inbound(self, child: ChildSa) -> None:
         """Begin to accept what the peer sends on ``spi_in``."""

@@ -9,7 +9,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, nlmsg
@@ -18,6 +19,7 @@ from .interface import DataPlaneError
 
 NETLINK_ROUTE = 0
 NETLINK_XFRM = 6
+NETLINK_NETFILTER = 12
 
 #: Decodes a message's octets by its type; None where the type is not known.
 Parse: TypeAlias = Callable[[int, bytes], nlmsg | None]
@@ -34,6 +36,7 @@ _RECEIVE_SIZE = 1 << 17
 #: Seconds. The kernel answers within the call; this only bounds a fault.
 _ANSWER_TIMEOUT = 5.0
 _EVENT_BUFFER = 1 << 20
+_SO_SNDBUFFORCE = 32  # absent from the socket module
 
 
 class NetlinkError(DataPlaneError):
@@ -76,7 +79,8 @@ def _open(protocol: int) -> socket.socket:
     try:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     except OSError as error:
-        name = {NETLINK_ROUTE: "NETLINK_ROUTE", NETLINK_XFRM: "NETLINK_XFRM"}.get(protocol, str(protocol))
+        name = {NETLINK_ROUTE: "NETLINK_ROUTE", NETLINK_XFRM: "NETLINK_XFRM",
+                NETLINK_NETFILTER: "NETLINK_NETFILTER"}.get(protocol, str(protocol))
         raise NetlinkError(f"opening {name}", error.errno or 0, "this kernel is built without it") from None
     opened.bind((0, 0))
     return opened
@@ -111,23 +115,49 @@ class NetlinkSocket:
         """All that the kernel has of a kind. Raises NetlinkError."""
         return self._exchange(what, message, NLM_F_DUMP)
 
+    def transact(self, what: str, messages: Sequence[tuple[int, bytes, int]]) -> list[nlmsg]:
+        """Several messages as one, each its type, octets and flags; the last but one is acknowledged, since the last
+        only ends the transaction. A single one is a query. Raises NetlinkError with the first that was refused."""
+        acknowledged = max(0, len(messages) - 2)
+        if self._sequence + len(messages) > 0xFFFFFFFF:
+            self._sequence = 0
+        first = self._sequence + 1
+        whole = b"".join(
+            _HEADER.pack(_HEADER.size + len(body), kind,
+                         NLM_F_REQUEST | flags | (NLM_F_ACK if place == acknowledged else 0), first + place, 0)
+            + body + bytes(-len(body) % 4) for place, (kind, body, flags) in enumerate(messages))
+        self._sequence += len(messages)
+        if len(whole) > self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2:
+            with suppress(PermissionError):  # then what does not fit is refused
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(whole))
+        return self._answers(what, whole, range(first, first + acknowledged + 1))
+
     def _exchange(self, what: str, message: nlmsg, flags: int) -> list[nlmsg]:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         message["header"] |= {"flags": NLM_F_REQUEST | flags, "sequence_number": self._sequence, "pid": 0}
         message.encode()
+        return self._answers(what, message.data, range(self._sequence, self._sequence + 1))
+
+    def _answers(self, what: str, request: bytes | bytearray, sequences: range) -> list[nlmsg]:
+        """Send, and take what comes until the last of these sequence numbers is answered."""
         answers: list[nlmsg] = []
+        refused: NetlinkError | None = None
         try:
-            self._socket.send(message.data)
+            self._socket.send(request)
             while True:
                 for kind, answer_flags, sequence, octets in _each(self._socket.recv(_RECEIVE_SIZE)):
-                    if sequence != self._sequence:
+                    if sequence not in sequences:
                         continue
                     if kind == NLMSG_DONE:
                         return answers
                     if kind == NLMSG_ERROR:
                         (code,) = struct.unpack_from("=i", octets, _HEADER.size)
-                        if code:
-                            raise NetlinkError(what, -code, _explanation(octets, answer_flags))
+                        if code and refused is None:
+                            refused = NetlinkError(what, -code, _explanation(octets, answer_flags))
+                        if refused is not None and sequence in (sequences[0], sequences[-1]):
+                            raise refused  # the first opens a transaction: without it none is looked at
+                        if sequence != sequences[-1]:
+                            continue
                         return answers
                     if (answer := self._parse(kind, octets)) is not None:
                         answers.append(answer)

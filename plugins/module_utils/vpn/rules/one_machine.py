@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from .. import hardware
 from ..algorithms import Authentication, Strength
-from ..model import CredentialMethod, Direction, Gateway, IkeVersion, Side, Tunnel
-from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, SITE, TUNNEL, Broken
+from ..model import CredentialMethod, Gateway, IkeVersion, Side
+from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, SITE, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
 _ENGINE = "ikeengine of this version negotiates"
@@ -178,16 +178,3 @@ def phase2_not_negotiated(side: SiteSettings, gateway: GatewaySettings, tunnel: 
         yield Broken("virtual interface", f"{side.name} asks for {tunnel.interface.name}", "",
                      f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface",
                      f"tunnels[{tunnel.name}].interface")
-
-
-@TUNNEL.rule("routes-not-negotiated-yet", ERROR, OWN, member="routes")
-def routes_not_negotiated(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
-    """ikeengine negotiates the direction of a Linux site's tunnel routes."""
-    if not _by_ikeengine(side):
-        return
-    for index, route in enumerate(tunnel.routes):
-        if route.direction is not Direction.BOTH:
-            yield Broken("direction", f"{side.name} asks for {route.direction.value} on {route}", "",
-                         f"{_ENGINE} routes that are open both ways only",
-                         f"Set tunnels[{tunnel.name}].routes[{index}].direction to {Direction.BOTH.value}, and use a "
-                         "firewall for what may begin", f"tunnels[{tunnel.name}].routes[{index}].direction")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ikeengine.vpn import algorithms
 from ikeengine.vpn.algorithms import Authentication, Encryption, GroupKind, KeyGroup, Strength, Use
-from ikeengine.vpn.model import CredentialMethod, IdentityKind, IkeVersion, Mode, Protocol
+from ikeengine.vpn.model import CredentialMethod, Direction, IdentityKind, IkeVersion, Mode, Protocol
 
 Data = dict[str, Any]
 _T = TypeVar("_T")
@@ -119,7 +119,8 @@ def names(rows: Sequence[Data]) -> list[str]:
 
 
 def mirrored(row: Data) -> Data:
-    return {"local": row["remote"], "remote": row["local"]}
+    turned = {"direction": Direction(row["direction"]).mirrored.value} if "direction" in row else {}
+    return {"local": row["remote"], "remote": row["local"], **turned}
 
 
 def credential(draw: random.Random) -> Data:
@@ -245,7 +246,10 @@ def route(draw: random.Random, place: int, version: int | None = None) -> Data:
     if version == 4 and draw.random() < 0.06:
         return {"local": "0.0.0.0/0", "remote": _selector(draw, 4, f"10.2.{place}.0/24")}
     sides = ("10.{}.{}.0/24", "fd00:{}:{}::/64")[version == 6]
-    return {end: _selector(draw, version, sides.format(number, place)) for number, end in ((1, "local"), (2, "remote"))}
+    row = {end: _selector(draw, version, sides.format(number, place)) for number, end in ((1, "local"), (2, "remote"))}
+    if draw.random() < 0.2:
+        row["direction"] = draw.choice(tuple(Direction)).value
+    return row
 
 
 def _selector(draw: random.Random, version: int, room: str) -> str:

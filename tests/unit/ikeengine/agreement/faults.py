@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ikeengine.vpn import algorithms
-from ikeengine.vpn.model import CredentialMethod, IdentityKind, IkeVersion, Mode, Protocol
+from ikeengine.vpn.model import CredentialMethod, Direction, IdentityKind, IkeVersion, Mode, Protocol
 
 from . import declarations
 from .declarations import Both, Data, add_tunnel, mirrored, names
@@ -625,6 +625,14 @@ def tunnel_missing(draw: random.Random, both: Both, end: Data) -> None:
 def no_tunnel_at_all(draw: random.Random, both: Both, end: Data) -> None:
     _with_known_addresses(both)  # or whoever has a tunnel may not be able to ask for it
     end["tunnels"].clear()
+
+
+@_fault("route-direction-does-not-mirror", None)
+def another_direction(draw: random.Random, both: Both, end: Data) -> None:
+    row, mirror, _tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
+    row["direction"], mirror["direction"] = draw.sample([direction.value for direction in Direction], 2)
+    if Direction(row["direction"]).mirrored.value == mirror["direction"]:
+        mirror["direction"] = row["direction"]
 
 
 @_fault("route-in-another-tunnel", None)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from ikeengine.ike.events import IkeRekeyed
 from ikeengine.security_association import ChildSa
-from ikeengine.vpn.model import Route, Side
+from ikeengine.vpn.model import Side
+from ikeengine.vpn.selectors import Selector
 
 from tests.support.virtual_network import End, VirtualNetwork, translated
 
@@ -78,7 +79,7 @@ def _is_whole(one: End, other: End) -> bool:
         for spi, child in end.inbound.items():
             theirs = peer.outbound.get(spi)
             if (theirs is None or theirs.spi_in != child.spi_out
-                    or _carried(theirs) != {route.mirrored for route in _carried(child)}
+                    or _carried(theirs) != {(remote, local) for local, remote in _carried(child)}
                     or (theirs.keys_in, theirs.keys_out) != (child.keys_out, child.keys_in)
                     or (theirs.encryption, theirs.authentication) != (child.encryption, child.authentication)
                     or theirs.udp_encapsulated is not child.udp_encapsulated
@@ -88,8 +89,9 @@ def _is_whole(one: End, other: End) -> bool:
     return bool(one.inbound) and all(sum(len(row.ike) for row in end.manager.gateways()) == 1 for end in (one, other))
 
 
-def _carried(child: ChildSa) -> set[Route]:
-    return {row.negotiated for row in child.routes}
+def _carried(child: ChildSa) -> set[tuple[Selector, Selector]]:
+    """Local and remote selectors, which is all that the wire knows of a route."""
+    return {(row.negotiated.local, row.negotiated.remote) for row in child.routes}
 
 
 _Order = Callable[[float], None]

@@ -84,13 +84,16 @@ class NotingPlane:
         self.next_spi += 1
         return self.next_spi
 
-    def protect(self, protection: Protection) -> None:
-        self._note("protect", str(protection.route))
-        self.protections.add(protection)
+    def protect(self, *protections: Protection) -> None:
+        for protection in protections:
+            self._note("protect", str(protection.route))
+            self.protections.add(protection)
 
-    def unprotect(self, protection: Protection) -> None:
-        self._note("unprotect", str(protection.route))
-        self.protections.discard(protection)
+    def unprotect(self, *protections: Protection) -> None:
+        for protection in protections:
+            if protection in self.protections:
+                self._note("unprotect", str(protection.route))
+                self.protections.discard(protection)
 
     def add_inbound(self, child: ChildSa) -> None:
         self._note("add_inbound", child.tunnel)

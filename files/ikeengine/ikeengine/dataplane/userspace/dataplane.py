@@ -17,7 +17,10 @@ from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..capabilities import Capabilities
 from ..interface import Counters, DataPlaneError, DataPlaneEvent, Protection
-from ..mtu import PATH_MTU, inner_mtu, smallest_mtu
+from ..mtu import PATH_MTU, inner_mtu, mtu_of, smallest_mtu
+from ..netfilter.probe import Netfilter
+from ..netfilter.table import device_traffic
+from ..path_mtu import PathMtuWatch, path_mtu
 from .guard import Guard
 from .path import PacketPath, Pair
 from .receive_offload import Joining, Singly
@@ -53,15 +56,18 @@ class UserspaceDataPlane:
     extended_sequence_numbers = True
 
     def __init__(self, send: Callable[[Sequence[bytes], SocketAddress, SocketAddress], None],
-                 add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object], *,
-                 device: str = DEVICE, path_mtu: int = PATH_MTU, now: Callable[[], float] = time.monotonic) -> None:
-        """``send`` takes ESP packets, their local and their remote end; the readers are the event loop's.
+                 add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object],
+                 call_later: Callable[[float, Callable[[], None]], object], netfilter: Netfilter, *,
+                 device: str = DEVICE, now: Callable[[], float] = time.monotonic) -> None:
+        """``send`` takes ESP packets, their local and their remote end; the three after it are the event loop's.
 
         Raises DataPlaneError where there is no TUN device to be had.
         """
-        self._add_reader, self._remove_reader, self._path_mtu = add_reader, remove_reader, path_mtu
-        self._tun = TunDevice(device, smallest_mtu(path_mtu))
+        self._add_reader, self._remove_reader, self._call_later = add_reader, remove_reader, call_later
+        self._watch: PathMtuWatch | None = None
+        self._tun = TunDevice(device, smallest_mtu(PATH_MTU))
         try:
+            self._table = netfilter.table(self.name, device_traffic(self._tun.index))
             self._guard = Guard(device, self._tun.index)
         except DataPlaneError:
             self._tun.close()
@@ -74,23 +80,31 @@ class UserspaceDataPlane:
         self._protections: dict[int, Protection] = {}
         self._mtus: Counter[int] = Counter()  # how many SAs that send leave room for packets of that size
         self._mtu = 0
+        self._narrow: dict[int, int | None] = {}  # by the number of a route: its MTU where it is less than the device's
         self._started = False
 
     @property
     def drops(self) -> Mapping[str, int]:
         """How many packets went no further, by reason."""
-        return self._path.drops
+        if self._table is None:
+            return self._path.drops
+        return self._path.drops | Counter(self._table.drops())
 
     def start(self, on_event: Callable[[DataPlaneEvent], None]) -> Iterable[Path]:
         """SAs of an earlier run went with it."""
         self._on_event = on_event
         self._guard.find_leftovers()
         self._add_reader(self._tun.fd, self._read_device)
+        if self._table is not None:
+            self._table.watch(self._add_reader, self._remove_reader)
+        self._watch = PathMtuWatch(self._add_reader, self._remove_reader, self._call_later, self._fit_all)
         self._started = True
         return ()
 
     def clear_leftovers(self) -> None:
         self._guard.clear_leftovers()
+        if not self._protections:
+            self._hold()
 
     def _tell(self, event: DataPlaneEvent) -> None:
         if self._on_event is not None:
@@ -101,20 +115,30 @@ class UserspaceDataPlane:
             raise DataPlaneError(f"userspace carries ESP only, not {protocol.name}; dataplane: kernel may")
         return self._spis.give()
 
-    def protect(self, protection: Protection) -> None:
-        before = self._protections.get(protection.reqid)
-        if before is None or before.route != protection.route:
-            self._guard.protect(protection.route)
-            self._path.add_route(protection.reqid, protection.route)
-            if before is not None:
-                self._guard.unprotect(before.route)
-        self._protections[protection.reqid] = protection
+    def protect(self, *protections: Protection) -> None:
+        known = {each.reqid: each for each in map(self._protections.get, (row.reqid for row in protections)) if each}
+        self._protections |= {each.reqid: each for each in protections}
+        self._hold()
+        for protection in protections:
+            before = known.get(protection.reqid)
+            if before is None or (before.route, before.local_only) != (protection.route, protection.local_only):
+                self._guard.protect(protection)
+                self._path.add_route(protection.reqid, protection.route)
+                if before is not None:
+                    self._guard.unprotect(before)
 
-    def unprotect(self, protection: Protection) -> None:
-        known = self._protections.pop(protection.reqid, None)
-        if known is not None:
+    def unprotect(self, *protections: Protection) -> None:
+        known = [self._protections.pop(each.reqid) for each in protections if each.reqid in self._protections]
+        for protection in known:
+            self._narrow.pop(protection.reqid, None)
             self._path.remove_route(protection.reqid)
-            self._guard.unprotect(known.route)
+            self._guard.unprotect(protection)
+        self._hold()
+
+    def _hold(self) -> None:
+        """What nf_tables does is for the protections of this moment."""
+        if self._table is not None:
+            self._table.hold(self._protections.values())
 
     def add_inbound(self, child: ChildSa) -> None:
         self._path.add_inbound(self._pair(child))
@@ -125,6 +149,7 @@ class UserspaceDataPlane:
             self._mtus[self._mtu_for(idle)] -= 1
         self._mtus[self._mtu_for(pair)] += 1
         self._fit_mtu()
+        self._fit_routes(pair)
 
     def move(self, child: ChildSa) -> None:
         pair = self._pairs.get(child.spi_in)
@@ -140,6 +165,7 @@ class UserspaceDataPlane:
             self._mtus[before] -= 1
             self._mtus[self._mtu_for(pair)] += 1
             self._fit_mtu()
+            self._fit_routes(pair)
 
     def remove(self, child: ChildSa) -> None:
         self._spis.free(child.spi_in)
@@ -166,12 +192,15 @@ class UserspaceDataPlane:
         for pair in list(self._pairs.values()):
             self.remove(pair.child)
         if not keep_protection:
-            for protection in list(self._protections.values()):
-                self.unprotect(protection)
+            self.unprotect(*self._protections.values())
             self._guard.clear_leftovers()
         if self._started:
             self._remove_reader(self._tun.fd)
+        if self._watch is not None:
+            self._watch.close()
         self._guard.close()
+        if self._table is not None:
+            self._table.close()
         self._tun.close()
 
     def _pair(self, child: ChildSa) -> Pair:
@@ -186,7 +215,7 @@ class UserspaceDataPlane:
 
     def _mtu_for(self, pair: Pair) -> int:
         assert pair.child.encryption is not None
-        return inner_mtu(self._path_mtu, pair.remote.address.version, pair.child.encryption, pair.child.authentication)
+        return inner_mtu(PATH_MTU, pair.remote.address.version, pair.child.encryption, pair.child.authentication)
 
     def _fit_mtu(self) -> None:
         """The device's MTU is what the tightest of the SAs that send leaves room for."""
@@ -194,6 +223,22 @@ class UserspaceDataPlane:
         if mtu != self._mtu:
             self._tun.set_mtu(mtu)
             self._mtu = mtu
+            if self._table is not None:
+                self._table.fit(self._tun.index, mtu)
+
+    def _fit_routes(self, pair: Pair) -> None:
+        """Where the path to the peer carries less than the device's MTU takes for granted, its routes say so."""
+        measured = path_mtu(pair.local.address, pair.remote.address) or PATH_MTU
+        mtu = mtu_of(pair.child, measured) if measured < PATH_MTU else None
+        for reqid in pair.child.reqids:
+            if reqid in self._protections and self._narrow.get(reqid) != mtu:
+                self._guard.fit(self._protections[reqid], mtu)
+                self._narrow[reqid] = mtu
+
+    def _fit_all(self, remote: Address) -> None:
+        for pair in self._pairs.values():
+            if pair.outbound and pair.remote.address == remote:
+                self._fit_routes(pair)
 
     def _read_device(self) -> None:
         outbound, read = self._path.outbound, self._tun.read

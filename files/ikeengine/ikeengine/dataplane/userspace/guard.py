@@ -6,12 +6,13 @@
 Out of the host: for each local prefix of a route a rule ``from PREFIX lookup TABLE``, and in that table for each
 remote prefix a route into the TUN device and, behind it, an ``unreachable`` one, which is left when the device goes.
 So exactly the traffic of the declared selectors is taken; another source, such as the gateway's own address, follows
-the main table as if there were no tunnel. Reverse path filtering finds the device too, so strict mode holds.
+the main table as if there were no tunnel, and so does, by a ``throw`` route, what is near though a wide route contains
+it. Reverse path filtering finds the device too, so strict mode holds.
 
 Where the kernel has XFRM policies, policies that block stand besides: outbound for every device but the TUN, and
 inbound and forwarded for what claims to come from the remote side. The kernel exempts packets from the TUN by that
 device's ``disable_policy``; for IPv6 it knows this only for forwarded packets, so for the gateway's own IPv6
-addresses there is no inbound block, and none for IPv6 at all where /proc/sys may not be written. Nor is there one for
+addresses nf_tables has to see to it, and for IPv6 at all where /proc/sys may not be written. Nor is there a block for
 outbound IPv6: of what the gateway itself sends the kernel compares no device, so it would never reach the TUN.
 """
 
@@ -22,15 +23,16 @@ import ipaddress
 import logging
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from ...vpn.model import Route
 from ...vpn.selectors import Network
+from ..interface import Protection
 from ..netlink import NETLINK_ROUTE, NETLINK_XFRM, NetlinkError, NetlinkSocket
 from ..xfrm import messages, policies
 from ..xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
@@ -42,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
 _RTM_NEWRULE, _RTM_DELRULE, _RTM_GETRULE = 32, 33, 34
-_RTN_UNICAST, _RTN_UNREACHABLE = 1, 7
+_RTN_UNICAST, _RTN_UNREACHABLE, _RTN_THROW = 1, 7, 9
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _FR_ACT_TO_TBL = 1
 
@@ -52,6 +54,7 @@ RULE_PRIORITY = 210
 TABLE_BASE = 0x1CE00
 _TABLE_COUNT = 1 << 16
 _DEVICE_METRIC, _UNREACHABLE_METRIC = 1, 1 << 20
+_IPV6_LEAST_MTU = 1280
 
 _GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
 
@@ -65,6 +68,24 @@ def _parse(kind: int, octets: bytes) -> nlmsg | None:
     return message
 
 
+class _Entry(NamedTuple):
+    """What the table of a local prefix has for a remote one: the ways to the device and to nowhere, or, ``near``, the
+    way back to the tables that everybody else follows."""
+
+    remote: Network
+    near: bool
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        return (_RTN_THROW,) if self.near else (_RTN_UNREACHABLE, _RTN_UNICAST)
+
+
+def _entries(protection: Protection) -> Iterator[_Entry]:
+    for near in protection.local_only:
+        yield from (_Entry(prefix, True) for prefix in near.prefixes())
+    yield from (_Entry(prefix, False) for prefix in protection.route.remote.prefixes())
+
+
 class Guard:
     """Rules, routes and policies of all userspace tunnels of this host."""
 
@@ -73,15 +94,15 @@ class Guard:
         self._ifindex = ifindex
         self._routing = NetlinkSocket(NETLINK_ROUTE, _parse)
         self._tables: dict[Network, int] = {}
-        self._routes: dict[Network, dict[Network, int]] = {}
+        self._routes: dict[Network, Counter[_Entry]] = {}
         self._wanted_policies: Counter[Key] = Counter()
-        self._leftover_routes: set[tuple[Network, Network]] = set()
+        self._leftover_routes: set[tuple[Network, _Entry]] = set()
         self._blocked_inbound = {4: {XFRM_POLICY_IN, XFRM_POLICY_FWD}, 6: {XFRM_POLICY_FWD}}
         self._xfrm: NetlinkSocket | None = None
         self._policy_table: PolicyTable | None = None
         with suppress(NetlinkError):
             self._xfrm = NetlinkSocket(NETLINK_XFRM, messages.parse)
-            self._policy_table = PolicyTable(self._xfrm, templated=False)
+            self._policy_table = PolicyTable(self._xfrm, of_kernel=False)
         exempt = exempt_from_policy(self._routing, device, ifindex)
         for version in {4, 6} - exempt:
             self._blocked_inbound[version] = set()
@@ -100,58 +121,68 @@ class Guard:
             table = route.get_attr("RTA_TABLE") or route["table"]
             if table in by_table:
                 remote = _network(route.get_attr("RTA_DST", _any(route["family"])), route["dst_len"])
-                self._leftover_routes.add((by_table[table], remote))
+                self._leftover_routes.add((by_table[table], _Entry(remote, route["type"] == _RTN_THROW)))
 
     def clear_leftovers(self) -> None:
         if self._policy_table is not None:
             for key in list(self._policy_table.listed()):
                 if not self._wanted_policies[key]:
                     self._policy_table.delete(key)
-        for local, remote in sorted(self._leftover_routes, key=str):
-            self._delete_routes(local, remote)
+        for local, entry in sorted(self._leftover_routes, key=str):
+            self._delete_routes(local, entry)
         self._leftover_routes.clear()
         for local in [network for network in self._tables if network not in self._routes]:
             self._delete_rule(local)
 
-    def protect(self, route: Route) -> None:
+    def protect(self, protection: Protection) -> None:
         """Block first, then lead the route's traffic to the device. Raises DataPlaneError."""
-        for key, action in self._policies(route):
+        for key, action in self._policies(protection):
             if self._policy_table is not None:
                 self._policy_table.put(key, action)
             self._wanted_policies[key] += 1
-        for local in route.local.prefixes():
+        for local in protection.route.local.prefixes():
             table = self._table(local)
-            for remote in route.remote.prefixes():
-                self._add_route(table, remote, _RTN_UNREACHABLE)
-                self._add_route(table, remote, _RTN_UNICAST)
-                remotes = self._routes.setdefault(local, {})
-                remotes[remote] = remotes.get(remote, 0) + 1
-                self._leftover_routes.discard((local, remote))
+            for entry in _entries(protection):
+                for kind in entry.kinds:
+                    self._add_route(table, entry.remote, kind)
+                self._routes.setdefault(local, Counter())[entry] += 1
+                self._leftover_routes.discard((local, entry))
             self._add_rule(local, table)
 
-    def unprotect(self, route: Route) -> None:
-        for local in route.local.prefixes():
-            remotes = self._routes.get(local, {})
-            for remote in route.remote.prefixes():
-                remotes[remote] = remotes.get(remote, 1) - 1
-                if remotes[remote] <= 0:
-                    del remotes[remote]
-                    self._delete_routes(local, remote)
-            if not remotes:
+    def unprotect(self, protection: Protection) -> None:
+        for local in protection.route.local.prefixes():
+            entries = self._routes.get(local, Counter())
+            for entry in _entries(protection):
+                entries[entry] -= 1
+                if entries[entry] <= 0:
+                    del entries[entry]
+                    self._delete_routes(local, entry)
+            if not entries:
                 self._routes.pop(local, None)
                 self._delete_rule(local)
-        for key, _remote in self._policies(route):
+        for key, _action in self._policies(protection):
             self._wanted_policies[key] -= 1
             if self._policy_table is not None and not self._wanted_policies[key]:
                 self._policy_table.delete(key)
+
+    def fit(self, protection: Protection, mtu: int | None) -> None:
+        """Packets of the route may have ``mtu`` octets, or what fits the device. IPv6 goes no lower than 1280 (RFC 8200
+        §5): what then comes out too large for the path travels in fragments."""
+        for local in protection.route.local.prefixes():
+            for remote in protection.route.remote.prefixes():
+                self._add_route(self._tables[local], remote, _RTN_UNICAST,
+                                mtu and max(mtu, _IPV6_LEAST_MTU if remote.version == 6 else 0))
 
     def close(self) -> None:
         self._routing.close()
         if self._xfrm is not None:
             self._xfrm.close()
 
-    def _policies(self, route: Route) -> Iterable[tuple[Key, int]]:
-        for key in policies.keys(route):
+    def _policies(self, protection: Protection) -> Iterable[tuple[Key, int]]:
+        for key in policies.keys_of_near(protection):
+            if key.direction == XFRM_POLICY_OUT or key.direction in self._blocked_inbound[key.source.version]:
+                yield key, XFRM_POLICY_ALLOW
+        for key in policies.keys(protection.route):
             if key.direction == XFRM_POLICY_OUT and key.source.version == 4:
                 # First the exception, so that traffic of a tunnel that is taken over does not stumble.
                 yield Key(key.source, key.destination, key.direction, self._ifindex), XFRM_POLICY_ALLOW
@@ -178,14 +209,16 @@ class Guard:
         table = self._tables.pop(local)
         self._unless_gone(self._routing, f"deleting the rule for {local}", _rule(_RTM_DELRULE, local, table))
 
-    def _add_route(self, table: int, remote: Network, kind: int) -> None:
-        self._routing.change(f"routing {remote} in table {table}",
-                             self._route(_RTM_NEWROUTE, table, remote, kind), NLM_F_CREATE | NLM_F_REPLACE)
+    def _add_route(self, table: int, remote: Network, kind: int, mtu: int | None = None) -> None:
+        message = self._route(_RTM_NEWROUTE, table, remote, kind)
+        if mtu is not None:
+            message["attrs"].append(("RTA_METRICS", {"attrs": [("RTAX_MTU", mtu)]}))
+        self._routing.change(f"routing {remote} in table {table}", message, NLM_F_CREATE | NLM_F_REPLACE)
 
-    def _delete_routes(self, local: Network, remote: Network) -> None:
-        for kind in (_RTN_UNICAST, _RTN_UNREACHABLE):
-            self._unless_gone(self._routing, f"deleting the route to {remote}",
-                              self._route(_RTM_DELROUTE, self._tables[local], remote, kind))
+    def _delete_routes(self, local: Network, entry: _Entry) -> None:
+        for kind in entry.kinds:
+            self._unless_gone(self._routing, f"deleting the route to {entry.remote}",
+                              self._route(_RTM_DELROUTE, self._tables[local], entry.remote, kind))
 
     def _route(self, request: int, table: int, remote: Network, kind: int) -> rtmsg:
         through = kind == _RTN_UNICAST

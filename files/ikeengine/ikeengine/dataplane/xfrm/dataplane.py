@@ -8,8 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from pyroute2.netlink import nlmsg
@@ -19,8 +18,13 @@ from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Expired, Moved, Protection
 from ..limits import octet_limits, packet_limits
+from ..mtu import PATH_MTU, mtu_of
+from ..netfilter.probe import Netfilter
+from ..netfilter.table import kernel_traffic
 from ..netlink import NETLINK_XFRM, NetlinkError, NetlinkEvents, NetlinkSocket
+from ..path_mtu import PathMtuWatch, path_mtu
 from . import messages, policies, states
+from .claims import Claims
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
 from .policies import Key, Template
 from .policy_table import PolicyTable
@@ -62,22 +66,31 @@ class XfrmDataPlane:
 
     name = "kernel"
     always_encapsulates = False
-    drops: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, add_reader: Callable[[int, Callable[[], None]], object],
-                 remove_reader: Callable[[int], object], *, extended_sequence_numbers: bool = True) -> None:
-        """``add_reader`` and ``remove_reader`` are the event loop's. Raises DataPlaneError without XFRM."""
+                 remove_reader: Callable[[int], object], call_later: Callable[[float, Callable[[], None]], object],
+                 netfilter: Netfilter, *, extended_sequence_numbers: bool = True) -> None:
+        """The first three are the event loop's. Raises DataPlaneError without XFRM."""
         self.extended_sequence_numbers = extended_sequence_numbers
+        self._table = netfilter.table(self.name, kernel_traffic())
         self._kernel = NetlinkSocket(NETLINK_XFRM, messages.parse)
-        self._policies = PolicyTable(self._kernel, templated=True)
+        self._policies = PolicyTable(self._kernel, of_kernel=True)
         self._events: NetlinkEvents | None = None
-        self._add_reader, self._remove_reader = add_reader, remove_reader
+        self._add_reader, self._remove_reader, self._call_later = add_reader, remove_reader, call_later
+        self._watch: PathMtuWatch | None = None
         self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
         self._pairs: dict[int, _Pair] = {}
         self._protections: dict[int, Protection] = {}
         #: By the number of a route: the pair that sends for it, and where its policies lead.
         self._sending: dict[int, _Pair] = {}
         self._leads: dict[int, _Lead] = {}
+        self._claims = Claims()
+        #: By the number of a state: the newest pair that has it, whose inner MTU holds for what comes in.
+        self._fitted: dict[int, _Pair] = {}
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        return self._table.drops() if self._table is not None else {}
 
     def start(self, on_event: Callable[[DataPlaneEvent], None]) -> Iterable[Path]:
         """States of an earlier run go: nobody knows their IKE SA any more. Its policies stand until replaced."""
@@ -92,13 +105,17 @@ class XfrmDataPlane:
                     lost.add(path)
         self._events = NetlinkEvents(NETLINK_XFRM, _EVENT_GROUPS, messages.parse)
         self._add_reader(self._events.fileno(), self._read_events)
+        if self._table is not None:
+            self._table.watch(self._add_reader, self._remove_reader)
+            self._watch = PathMtuWatch(self._add_reader, self._remove_reader, self._call_later, self._fit_all)
         return lost
 
     def clear_leftovers(self) -> None:
-        wanted = self._wanted()
         for key in list(self._policies.listed()):
-            if key not in wanted:
+            if key not in self._claims:
                 self._policies.delete(key)
+        if not self._protections:
+            self._hold()
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         values = {"info_id_daddr": local.packed, "info_id_proto": messages.IP_PROTOCOL[protocol],
@@ -108,18 +125,24 @@ class XfrmDataPlane:
                                   messages.build(messages.XFRM_MSG_ALLOCSPI, values))
         return int(answer["id_spi"])
 
-    def protect(self, protection: Protection) -> None:
-        before = self._protections.get(protection.reqid)
-        self._lead(protection)
-        self._protections[protection.reqid] = protection
-        if before is not None and before.route != protection.route:
-            self._delete_policies(before)
+    def protect(self, *protections: Protection) -> None:
+        before = [self._protections[each.reqid] for each in protections if each.reqid in self._protections]
+        self._protections |= {each.reqid: each for each in protections}
+        self._hold()
+        keys = {key: None for each in before for key in self._claims.drop(each)}
+        for protection in protections:
+            keys |= dict.fromkeys(self._claims.add(protection))
+            self._leads[protection.reqid] = self._wanted_lead(protection)
+        for key in keys:
+            self._settle(key)
 
-    def unprotect(self, protection: Protection) -> None:
-        known = self._protections.pop(protection.reqid, None)
-        self._leads.pop(protection.reqid, None)
-        if known is not None:
-            self._delete_policies(known)
+    def unprotect(self, *protections: Protection) -> None:
+        known = [self._protections.pop(each.reqid) for each in protections if each.reqid in self._protections]
+        for protection in known:
+            self._leads.pop(protection.reqid, None)
+            for key in self._claims.drop(protection):
+                self._settle(key)
+        self._hold()
 
     def add_inbound(self, child: ChildSa) -> None:
         pair = self._pairs.setdefault(child.spi_in, _Pair(child))
@@ -131,6 +154,7 @@ class XfrmDataPlane:
                 raise
             self._install(pair, True, messages.XFRM_MSG_NEWSA)
         pair.inbound = True
+        self._fit(pair)
 
     def add_outbound(self, child: ChildSa) -> None:
         pair = self._pairs.setdefault(child.spi_in, _Pair(child))
@@ -165,6 +189,7 @@ class XfrmDataPlane:
             else:
                 self._carry_over(pair, inbound, child)
         pair.child = child
+        self._fit(pair)
         self._follow(child.reqids)
 
     def remove(self, child: ChildSa) -> None:
@@ -174,6 +199,9 @@ class XfrmDataPlane:
         for inbound in (True, False):
             if pair.inbound if inbound else pair.outbound:
                 self._delete_state(pair.state_id(inbound))
+        if self._fitted.get(child.reqid) is pair:
+            del self._fitted[child.reqid]
+            self._table_fit(child, None)
         idle = [reqid for reqid in child.reqids if self._sending.get(reqid) is pair]
         for reqid in idle:
             del self._sending[reqid]
@@ -198,13 +226,16 @@ class XfrmDataPlane:
         for pair in list(self._pairs.values()):
             self.remove(pair.child)
         if not keep_protection:
-            for protection in list(self._protections.values()):
-                self.unprotect(protection)
+            self.unprotect(*self._protections.values())
             self.clear_leftovers()
         if self._events is not None:
             self._remove_reader(self._events.fileno())
             self._events.close()
+        if self._watch is not None:
+            self._watch.close()
         self._kernel.close()
+        if self._table is not None:
+            self._table.close()
 
     def _install(self, pair: _Pair, inbound: bool, kind: int, child: ChildSa | None = None,
                  carried: states.Attributes | None = None) -> None:
@@ -233,21 +264,28 @@ class XfrmDataPlane:
             return protection.local, protection.remote, protection.reqid
         return pair.child.local.address, pair.child.remote.address, pair.child.reqid
 
-    def _lead(self, protection: Protection) -> None:
-        """Have the route's policies demand that SA."""
-        local, remote, reqid = lead = self._wanted_lead(protection)
-        for key in policies.keys(protection.route):
+    def _settle(self, key: Key) -> None:
+        """Have the policy demand the SA of the route that it belongs to, or let pass what is near, or go."""
+        protection = self._claims.owner(key)
+        if protection is not None:
+            local, remote, reqid = self._wanted_lead(protection)
             ends = (local, remote) if key.direction == XFRM_POLICY_OUT else (remote, local)
-            template = Template(*ends, protection.protocol, states.kernel_reqid(reqid))
-            self._policies.put(key, XFRM_POLICY_ALLOW, template)
-        self._leads[protection.reqid] = lead
+            self._policies.put(key, XFRM_POLICY_ALLOW,
+                               Template(*ends, protection.protocol, states.kernel_reqid(reqid)))
+        elif key in self._claims:
+            self._policies.put(replace(key, kernel_passes=True), XFRM_POLICY_ALLOW)
+        else:
+            self._policies.delete(key)
 
     def _follow(self, reqids: Iterable[int]) -> None:
         """Lead these routes where their traffic goes now, if that changed."""
         for reqid in reqids:
             protection = self._protections.get(reqid)
             if protection is not None and self._leads.get(reqid) != self._wanted_lead(protection):
-                self._lead(protection)
+                self._leads[reqid] = self._wanted_lead(protection)
+                for key in policies.keys(protection.route):
+                    if self._claims.owner(key) is protection:
+                        self._settle(key)
 
     def _carried(self, pair: _Pair, inbound: bool) -> tuple[int, int]:
         """Packets and octets of one direction; zeros where its hard limit took it away."""
@@ -270,15 +308,28 @@ class XfrmDataPlane:
             if error.errno != errno.ESRCH:
                 raise
 
-    def _delete_policies(self, protection: Protection) -> None:
-        """Those that no protection in force shares."""
-        shared = self._wanted()
-        for key in policies.keys(protection.route):
-            if key not in shared:
-                self._policies.delete(key)
+    def _fit(self, pair: _Pair) -> None:
+        """TCP that comes in by the pair is to send no more than what fits the way back. What goes out the kernel sees
+        to itself, which knows its path."""
+        if self._table is not None:
+            self._fitted[pair.child.reqid] = pair
+            path = path_mtu(pair.child.local.address, pair.child.remote.address)
+            self._table_fit(pair.child, mtu_of(pair.child, path or PATH_MTU))
 
-    def _wanted(self) -> set[Key]:
-        return {key for each in self._protections.values() for key in policies.keys(each.route)}
+    def _table_fit(self, child: ChildSa, mtu: int | None) -> None:
+        if self._table is not None:
+            self._table.fit(states.kernel_reqid(child.reqid), mtu)
+
+    def _fit_all(self, remote: Address) -> None:
+        """The path to that address may carry less than before."""
+        for pair in self._fitted.values():
+            if pair.child.remote.address == remote:
+                self._fit(pair)
+
+    def _hold(self) -> None:
+        """What nf_tables does is for the protections of this moment."""
+        if self._table is not None:
+            self._table.hold(self._protections.values())
 
     def _read_events(self) -> None:
         if self._events is None:

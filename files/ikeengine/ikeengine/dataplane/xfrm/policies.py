@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...vpn.model import Protocol, Route
 from ...vpn.selectors import Address, Network
+from ..interface import Protection
 from . import messages
 from .messages import XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
 
@@ -22,17 +23,22 @@ _PRIORITY_SPAN = 4 * 128 + 2
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What names a policy in the kernel: its selector and direction. ``ifindex`` is 0 for any device."""
+    """What names a policy in the kernel: its selector and direction. ``ifindex`` is 0 for any device.
+
+    ``kernel_passes`` marks, by its priority, what the kernel data plane lets pass: that has no template either.
+    """
 
     source: Network
     destination: Network
     direction: int
     ifindex: int = 0
+    kernel_passes: bool = field(default=False, compare=False)
 
     @property
     def priority(self) -> int:
         """A policy bound to a device goes before its like that is not."""
-        return PRIORITY_BASE - 2 * (self.source.prefixlen + self.destination.prefixlen) - bool(self.ifindex)
+        leads = bool(self.ifindex) or self.kernel_passes
+        return PRIORITY_BASE - 2 * (self.source.prefixlen + self.destination.prefixlen) - leads
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -79,6 +85,12 @@ def keys(route: Route) -> Iterator[Key]:
             yield Key(remote, local, XFRM_POLICY_FWD)
 
 
+def keys_of_near(protection: Protection) -> Iterator[Key]:
+    """Every policy that lets pass what a protected route contains and what is near all the same."""
+    for near in protection.local_only:
+        yield from keys(Route(protection.route.local, near))
+
+
 def policy(key: Key, action: int, template: Template | None = None,
            ) -> tuple[dict[str, Any], list[tuple[str, Mapping[str, Any]]]]:
     """``xfrm_userpolicy_info`` and its template."""
@@ -90,6 +102,11 @@ def policy(key: Key, action: int, template: Template | None = None,
 
 def is_ours(priority: int) -> bool:
     return PRIORITY_BASE - _PRIORITY_SPAN < priority <= PRIORITY_BASE
+
+
+def kernel_passes(message: Mapping[str, Any]) -> bool:
+    """Whether a policy without a template is the kernel data plane's."""
+    return not message["sel_ifindex"] and bool((PRIORITY_BASE - message["priority"]) % 2)
 
 
 def key_of(message: Mapping[str, Any]) -> Key:

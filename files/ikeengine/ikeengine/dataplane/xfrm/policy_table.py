@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our policies in the kernel, of which the two data planes own a kind each.
 
-Those with a template are the kernel data plane's, those that only block or allow userspace's. The kernel knows a
-policy by selector and direction, so a tunnel that changes its data plane has its policies replaced in place, and the
-old owner must find that they are no longer its own.
+Those with a template are the kernel data plane's, those that only block or allow userspace's, but for what the kernel
+data plane lets pass. The kernel knows a policy by selector and direction, so a tunnel that changes its data plane has
+its policies replaced in place, and the old owner must find that they are no longer its own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .policies import Key, Template
 
 
 class PolicyTable:
-    """The policies of one owner: ``templated`` or not."""
+    """The policies of one owner, the kernel data plane or userspace's."""
 
-    def __init__(self, kernel: NetlinkSocket, templated: bool) -> None:
-        self._kernel, self._templated = kernel, templated
+    def __init__(self, kernel: NetlinkSocket, of_kernel: bool) -> None:
+        self._kernel, self._of_kernel = kernel, of_kernel
 
     def listed(self) -> Iterator[Key]:
         """All that is there now, also from earlier runs. Raises NetlinkError."""
@@ -49,6 +49,8 @@ class PolicyTable:
 
     def _owns(self, policy: nlmsg) -> bool:
         template = policy.get_attr("XFRMA_TMPL")
-        if not policies.is_ours(policy["priority"]) or (template is not None) is not self._templated:
+        if not policies.is_ours(policy["priority"]):
             return False
-        return template is None or states.daemon_reqid(template["reqid"]) is not None
+        if template is None:
+            return policies.kernel_passes(policy) is self._of_kernel
+        return self._of_kernel and states.daemon_reqid(template["reqid"]) is not None

@@ -15,13 +15,6 @@ def test_what_ikeengine_does_not_negotiate_in_phase2(hq, messages, section, fiel
     assert message.startswith(f"tunnel hq/lan: {asked}: ikeengine of this version negotiates ")
 
 
-def test_a_route_that_is_open_one_way_only_is_not_enforced_yet(hq, messages):
-    hq["tunnels"][0]["routes"][0]["direction"] = "local-to-remote"
-    (message,) = messages("routes-not-negotiated-yet")
-    assert message.startswith("tunnel hq/lan: direction: hq asks for local-to-remote on ")
-    assert "Set tunnels[lan].routes[0].direction to both" in message
-
-
 def test_a_site_that_somebody_else_runs_is_not_held_to_ikeengine(hq, messages):
     hq["tunnels"][0]["interface"] = {"name": "vpn0"}
     hq["site"]["managed"] = False

@@ -48,6 +48,18 @@ def test_no_data_plane_is_named_with_what_each_lacks(hq):
     assert judged(hq, CBC_ONLY, NO_TUN) == []
 
 
+def test_a_direction_takes_connection_tracking(hq):
+    without = ALL.with_netfilter(False, ("routes with a direction: writing a table: the kernel refuses (EOPNOTSUPP)",))
+    hq["tunnels"][0]["routes"][0]["direction"] = "local-to-remote"
+    (message,) = judged(hq, without, without)
+    assert "kernel lacks routes with a direction: writing a table: the kernel refuses (EOPNOTSUPP)" in message
+    with pytest.raises(DataPlaneError, match="the kernel lacks routes with a direction: writing a table"):
+        choose(declaration.read(hq).tunnels[0], without, without)
+    hq["tunnels"][0]["routes"][0]["direction"] = "both"
+    assert judged(hq, without, without) == []
+    assert choose(declaration.read(hq).tunnels[0], without, without).name == "kernel"
+
+
 def test_where_nothing_was_asked_nothing_is_said(hq):
     assert rules.against_abilities(declaration.read(hq), {}) == []
 

@@ -95,10 +95,4 @@ CASES = (
          "tunnel hq/lan: virtual interface: hq asks for vpn0: ikeengine of this version negotiates tunnels with routes "
          "only. Remove tunnels[lan].interface.",
          "tunnels[lan].interface", "", ({}, {"hq tunnels.0.interface": {"name": "vpn0"}, "hq site.managed": False})),
-    Case("routes-not-negotiated-yet", {"hq tunnels.0.routes.0.direction": "local-to-remote"},
-         "tunnel hq/lan: direction: hq asks for local-to-remote on 10.1.0.0/24 -> 10.2.0.0/24: ikeengine of this "
-         "version negotiates routes that are open both ways only. Set tunnels[lan].routes[0].direction to both, and "
-         "use a firewall for what may begin.",
-         "tunnels[lan].routes[0].direction", "",
-         ({}, {"hq tunnels.0.routes.0.direction": "local-to-remote", "hq site.managed": False})),
 )

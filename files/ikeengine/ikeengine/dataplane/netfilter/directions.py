@@ -1,0 +1,57 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which inner packets may open a connection, as an ordered list of verdicts: the first that fits decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ...vpn.model import Direction, Route
+from ...vpn.selectors import Selector
+from ..interface import Protection
+
+
+class Verdict(NamedTuple):
+    """What becomes of packets from ``source`` to ``destination`` that answer to nothing."""
+
+    source: Selector
+    destination: Selector
+    drop: bool
+
+
+def verdicts(protections: Iterable[Protection]) -> list[Verdict]:
+    """The narrowest routes first, since they have the traffic of those around them; routes that are open both ways
+    stand there only inside of one that is not. What no verdict fits goes on."""
+    ordered = sorted(((route, each.local_only) for each in protections for route in each.directed), key=_breadth)
+    directed = [route for route, _near in ordered if route.direction is not Direction.BOTH]
+    if not directed:
+        return []
+    found: list[Verdict] = []
+    for route, local_only in ordered:
+        inside = any(_is_inside(route, around) for around in directed)
+        if inside or route.direction is not Direction.BOTH:
+            found += _of(route, local_only, inside)
+    return list(dict.fromkeys(found))
+
+
+def _of(route: Route, local_only: Iterable[Selector], inside: bool) -> Iterator[Verdict]:
+    for near in local_only:
+        yield Verdict(route.local, near, False)
+        yield Verdict(near, route.local, False)
+    for way, source, destination in ((Direction.LOCAL_TO_REMOTE, route.local, route.remote),
+                                     (Direction.REMOTE_TO_LOCAL, route.remote, route.local)):
+        drop = route.direction not in (Direction.BOTH, way)
+        if drop or inside:
+            yield Verdict(source, destination, drop)
+
+
+def _breadth(named: tuple[Route, object]) -> tuple[int, int]:
+    route, _near = named
+    return route.remote.high - route.remote.low, route.local.high - route.local.low
+
+
+def _is_inside(route: Route, around: Route) -> bool:
+    return ((route.local, route.remote) != (around.local, around.remote) and around.local.contains(route.local)
+            and around.remote.contains(route.remote))
