@@ -69,15 +69,19 @@ class Pair:
     def logs(self) -> str:
         return f"--- head:\n{self.head.log}\n--- branch:\n{self.branch.log}"
 
-    def outage(self, change: Callable[[], object], *, seconds: float = 4.0) -> float:
-        """How long, in seconds, no ping passes when that happens in the middle of a flow of `seconds`."""
-        ping = begin_pings(self.road.branch, BRANCH_LAN, HEAD_LAN, seconds)
-        try:
-            time.sleep(1)
-            change()
-            gap, sent, lost = longest_gap(ping)
-        finally:
-            ping.kill()
-            ping.wait()
-        print(f"no ping passed for {gap:.2f} s; {lost} of {sent} were lost")
-        return gap
+    def outage(self, change: Callable[[], object], *, seconds: float = 3.0) -> float:
+        return outage(self.road, change, seconds)
+
+
+def outage(road: Road, change: Callable[[], object], seconds: float) -> float:
+    """How long, in seconds, no ping passes when that happens in the middle of a flow of `seconds`."""
+    ping = begin_pings(road.branch, BRANCH_LAN, HEAD_LAN, seconds)
+    try:
+        time.sleep(1)
+        change()
+        gap, sent, lost = longest_gap(ping)
+    finally:
+        ping.kill()
+        ping.wait()
+    print(f"no ping passed for {gap:.2f} s; {lost} of {sent} were lost")
+    return gap

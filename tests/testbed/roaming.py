@@ -66,6 +66,14 @@ class Road:
         self._rule("-A", ports)
         self._shown_as = address, ports
 
+    def plain(self, uplink: int) -> None:
+        """No NAT any more; the branch moves to that uplink, since what it had on the other would go on as it was."""
+        assert self._shown_as is not None
+        self._rule("-D", self._shown_as[1])
+        self.router.ip(f"address delete {self._shown_as[0]}/24 dev head")
+        self._shown_as = None
+        self.plug(uplink)
+
     def _rule(self, action: str, ports: str) -> None:
         # Of the two programs the older one is the one that every kernel of ours has something for.
         self.router.run(["iptables-legacy", "-t", "nat", action, "POSTROUTING", "-o", "head", "-p", "udp", "-j",
