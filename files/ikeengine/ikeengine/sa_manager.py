@@ -512,6 +512,9 @@ class IkeSaManager:
     def has_spi(self, header: Header) -> bool:
         return self._sessions.has_spi(header)
 
+    def offer_spi(self, spi: bytes, offered: bool) -> None:
+        (self._sessions.offered.add if offered else self._sessions.offered.discard)(spi)
+
     def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
         return [peer.gateway for peer in self._at(remote)
                 if not peer.refused and peer.gateway.version is version
@@ -817,7 +820,7 @@ class IkeSaManager:
             self._timers.note(peer, time)
 
     def _touch(self, session: IkeSession) -> None:
-        """Note when the session wants its timer, which may have changed."""
-        if session.holder is not session:
-            self._touch(session.holder)
+        """Note when the session wants its timer. What changed that may have changed it for others with the peer."""
         self._timers.note(session, session.next_timer())
+        for other in self._sessions.of(session.name):
+            self._timers.note(other, other.next_timer())

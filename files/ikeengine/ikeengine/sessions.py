@@ -22,6 +22,8 @@ class Sessions:
 
     def __init__(self) -> None:
         self._by_spi: dict[bytes, IkeSession] = {}
+        #: Our SPIs of rekeys under way, of which the peer may make use before its answer is here.
+        self.offered: set[bytes] = set()
         self._of_gateway: dict[str, list[IkeSession]] = {}
         self._last_exchanges: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
 
@@ -63,8 +65,8 @@ class Sessions:
         return None
 
     def has_spi(self, header: Header) -> bool:
-        """Whether an IKE SA has one of these for its own, whatever else the message says."""
-        return header.spi_i in self._by_spi or header.spi_r in self._by_spi
+        """Whether an IKE SA has one of these for its own, or is to have it, whatever else the message says."""
+        return any(spi in self._by_spi or spi in self.offered for spi in (header.spi_i, header.spi_r))
 
     def answer_of_closed(self, header: Header, request: bytes) -> tuple[bytes, ...] | None:
         """The last answer of an IKE SA that has closed since, where its peer repeats the request."""

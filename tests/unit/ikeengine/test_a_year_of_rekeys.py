@@ -133,8 +133,8 @@ def lived(version: int, *, ike: int, child: dict[str, str], octets: int = 0, sta
         grown = year.count_objects() - before
     agree(year.one, year.other, routes=1)
     print(f"IKEv{version}: {year.packets} packets, {year.events[ChildInbound]} child rekeys, {year.events[IkeRekeyed]} "
-          f"IKE rekeys, {year.collisions} collisions, at most {year.most_pairs} SA pairs and {year.most_ike} IKE SAs at "
-          f"once, {grown} objects more than half a year ago")
+          f"IKE rekeys, {year.collisions} collisions, at most {year.most_pairs} SA pairs and {year.most_ike} IKE SAs "
+          f"at once, {grown} objects more than half a year ago")
     assert abs(grown) < _MOST_OBJECTS
     assert not year.events[Failed] and not year.events[ChildMoved]
     assert year.events[ChildInbound] == year.events[ChildRemoved]

@@ -130,7 +130,11 @@ class Context(Interface):
         """The gateways of that version that a peer at these addresses may be."""
 
     def has_spi(self, header: Header) -> bool:
-        """Whether an IKE SA of ours, of whatever peer, has one of the header's SPIs for its own."""
+        """Whether an IKE SA of ours, of whatever peer, has one of the header's SPIs for its own, or has offered
+        it."""
+
+    def offer_spi(self, spi: bytes, offered: bool) -> None:
+        """Whether we have offered the SPI for an IKE SA that is not made yet."""
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]: ...
 

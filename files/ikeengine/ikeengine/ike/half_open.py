@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeAlias
 
 from ..security_association import SocketAddress
@@ -41,7 +42,7 @@ class HalfOpen:
     def add(self, session: IkeSession) -> None:
         """One that `find` does not find yet."""
         key = session.remote, session.spi_i
-        session.no_longer_half_open = lambda: self._remove(key)
+        session.no_longer_half_open = partial(self._remove, key)
         self._sessions[key] = self._from.setdefault(session.remote.address, {})[key] = session
 
     def _remove(self, key: _Key) -> None:

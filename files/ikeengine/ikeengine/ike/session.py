@@ -427,10 +427,15 @@ class IkeSession(ABC):
             self.context.emit(ChildInbound(child.sa))
 
     def activate_outbound(self, child: Child) -> None:
-        """Send on the new child SA: the peer has ceased to use the old one."""
-        if not child.outbound and child.state is not ChildState.GONE:
-            child.outbound, child.outbound_due = True, None
-            replaced, child.replaces = child.replaces, None
+        """Send on the new child SA: the peer has ceased to use the old one. One that was rekeyed itself since then is
+        passed over, since a data plane sends on what comes last."""
+        if child.outbound or child.state is ChildState.GONE:
+            return
+        child.outbound_due = None
+        replaced, child.replaces = child.replaces, None
+        later = self.children[self.children.index(child) + 1:] if child in self.children else []
+        if not any(row.outbound and row.is_live and set(child.sa.routes) <= set(row.sa.routes) for row in later):
+            child.outbound = True
             self.context.emit(ChildOutbound(child.sa, replaced.sa if replaced else None))
 
     def remove_child(self, child: Child, reason: str) -> None:

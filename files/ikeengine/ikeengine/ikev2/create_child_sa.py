@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .session import Ikev2Session
 
 _TO_SPARE = 16
+_MOST_TRIES = 6
+"""How often a new child SA is asked for again that the peer cannot take for now: for a minute."""
 
 
 class CreateChild(Task):
@@ -41,6 +43,7 @@ class CreateChild(Task):
         self.tunnel = tunnel
         self.routes = routes
         self.rekeyed = rekeyed
+        self._tries = 0
         self._nonce = b""
         self._offer: ChildOffer | None = None
         self._agreed: AgreedChild | None = None
@@ -92,6 +95,8 @@ class CreateChild(Task):
         if refused is not None:
             if self.rekeyed is None and self._offer.is_refused_together(refused[0]):
                 self._offer.ask_singly(session, (), now)
+            elif self.rekeyed is None and refused[0] == NotifyType.TEMPORARY_FAILURE and self._tries < _MOST_TRIES:
+                self._try_later(session, now)
             else:
                 self._refused(session, *refused, now)
             return
@@ -112,6 +117,15 @@ class CreateChild(Task):
             return
         assert self._agreed is not None
         self._made(session, self._agreed.make(session, secret, now), now)
+
+    def _try_later(self, session: Ikev2Session, now: float) -> None:
+        """The peer is about to rekey the IKE SA, or to close it (RFC 7296 §2.25). With jitter, since it may wait for us
+        as well."""
+        settings = session.context.settings
+        pause = settings.retry_first * settings.retry_factor ** self._tries * (0.5 + session.context.fraction())
+        self._tries += 1
+        self._follow_up, self.exchange = None, ExchangeType.CREATE_CHILD_SA
+        session.requests.postpone(self, now + pause)
 
     def _made(self, session: Ikev2Session, child: Child, now: float) -> None:
         assert self._offer is not None

@@ -79,6 +79,7 @@ class RekeyIke(Task):
         if session.state is not State.ESTABLISHED:
             return None
         self._spi, self._nonce = session.context.random(8), session.context.random(NONCE_SIZE)
+        session.context.offer_spi(self._spi, True)
         group = self._group or session.protection.transform.key_group
         self._key_exchange = KeyExchange(group)
         return [SecurityAssociation(offer_ike(_transforms(session), self._spi)), Nonce(self._nonce),
@@ -87,6 +88,7 @@ class RekeyIke(Task):
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         error = error_in(payloads)
         if error is not None:
+            session.context.offer_spi(self._spi, False)
             corrected = notify(payloads, NotifyType.INVALID_KE_PAYLOAD)
             if corrected is None or not self._change_group(session, corrected.data, now):
                 self._refused(session, error, now)
@@ -116,6 +118,7 @@ class RekeyIke(Task):
                          self._key_exchange.shared_secret(theirs.data), initiator=True)
 
     def _made(self, session: Ikev2Session, new: Ikev2Session, now: float) -> None:
+        session.context.offer_spi(self._spi, False)
         crash_detection.keep(new, self._answer)
         rival = session.rival
         if rival is not None and new.lowest_nonce < rival.lowest_nonce:
@@ -127,6 +130,8 @@ class RekeyIke(Task):
         if session.crash_token:
             new.requests.add(crash_detection.TellToken(), now)
         session.requests.add(DeleteIke("rekeyed"), now)
+        if rival is not None:
+            rival.await_delete(now)
 
     def _change_group(self, session: Ikev2Session, data: bytes, now: float) -> bool:
         """Begin again with the group that the peer chose (RFC 7296 §1.3), once; False where that cannot be."""
@@ -147,6 +152,9 @@ class RekeyIke(Task):
             reason = (no_transform(session.gateway, peer, word)
                       if kind == NotifyType.NO_PROPOSAL_CHOSEN and session.gateway else refused(peer, word))
             session.fail(reason.at(f"rekey of gateway {session.name}"), word)
+
+    def abandoned(self, session: Ikev2Session, reason: str, now: float) -> None:
+        session.context.offer_spi(self._spi, False)
 
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:

@@ -39,11 +39,12 @@ class Outstanding:
 class Requests:
     """The window is 1: a request begins when the one before it has been answered."""
 
-    __slots__ = ("_next_id", "_queue", "_session", "outstanding")
+    __slots__ = ("_next_id", "_postponed", "_queue", "_session", "outstanding")
 
     def __init__(self, session: Ikev2Session) -> None:
         self._session = session
         self._queue: deque[Task] = deque()
+        self._postponed: list[tuple[float, Task]] = []
         self._next_id = 0
         self.outstanding: Outstanding | None = None
 
@@ -62,13 +63,18 @@ class Requests:
         return any(isinstance(task, kind) for task in self.all())
 
     def all(self) -> list[Task]:
-        """The task under way, and those that wait, in order."""
-        return ([self.outstanding.task] if self.outstanding else []) + list(self._queue)
+        """The task under way, and those that wait, in order; last those that wait for their time."""
+        return [*([self.outstanding.task] if self.outstanding else []), *self._queue,
+                *(task for _time, task in self._postponed)]
 
     def add(self, task: Task, now: float) -> None:
         """Run the task when those before it have ended."""
         self._queue.append(task)
         self.proceed(now)
+
+    def postpone(self, task: Task, time: float) -> None:
+        """Run the task at that time, or when its turn comes after that."""
+        self._postponed.append((time, task))
 
     def add_first(self, task: Task, now: float) -> None:
         self._queue.appendleft(task)
@@ -89,19 +95,34 @@ class Requests:
 
     def take_waiting(self) -> list[Task]:
         """Remove all tasks that wait."""
-        tasks = list(self._queue)
+        tasks = [*self._queue, *(task for _time, task in self._postponed)]
         self._queue.clear()
+        self._postponed.clear()
         return tasks
 
     def inherit(self, other: Requests) -> None:
         """Take over what waits in another IKE SA's queue; `proceed` begins it."""
+        self._postponed.extend(other._postponed)
+        other._postponed.clear()
         self._queue.extend(other.take_waiting())
 
     def clear(self) -> list[Task]:
         """Forget everything; what was there is returned."""
         tasks, self.outstanding = self.all(), None
-        self._queue.clear()
+        self.take_waiting()
         return tasks
+
+    def next_timer(self) -> float | None:
+        """When the request under way is sent again, or a postponed one has its time."""
+        times = [time for time, _task in self._postponed]
+        return min([*times, self.outstanding.due] if self.outstanding else times, default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Run what was postponed until now."""
+        due = [task for time, task in self._postponed if time <= now]
+        self._postponed = [row for row in self._postponed if row[0] > now]
+        for task in due:
+            self.add(task, now)
 
     def proceed(self, now: float) -> None:
         """Begin the next task, if none is under way."""

@@ -521,20 +521,26 @@ class Ikev2Session(IkeSession):
         new.requests.inherit(self.requests)
         new._leave_at, new._leave_by, new._gives_way = self._leave_at, self._leave_by, self._gives_way
         new.superseded = self.superseded
-        self._leave_at = None
-        self.state, self.rival, self._replaced = State.REPLACED, None, True
-        self.expires_at = now + self.context.settings.half_open_timeout
+        self._leave_at, self.rival = None, None
+        self.await_delete(now)
         self.context.emit(IkeRekeyed(self.name, self.spi_i, new.spi_i, new.spi_r))
         self._heir = new
+
+    def await_delete(self, now: float) -> None:
+        """Another IKE SA serves in its place, and the peer closes this one; not if it never heard of it, as of its own
+        rekey that it gave up when ours closed the IKE SA before."""
+        self.predecessor = None
+        self.state, self._replaced = State.REPLACED, True
+        self.expires_at = now + self.context.settings.half_open_timeout
 
     # ---------------------------------------------------------------------------------------------- time
 
     def next_timer(self) -> float | None:
         if self.state is State.CLOSED:
             return None
-        outstanding = self.requests.outstanding
         times = [time for time in (
-            outstanding.due if outstanding else self._liveness_due(), self._half_open_until, self.expires_at,
+            self.requests.next_timer(), None if self.requests.outstanding else self._liveness_due(),
+            self._half_open_until, self.expires_at,
             self.rekey_at if self.state is State.ESTABLISHED else None, self._keep_alive_due(),
             self._leave_at[0] if self._leave_at else None,
         ) if time is not None]
@@ -554,8 +560,9 @@ class Ikev2Session(IkeSession):
             return
         if self.expires_at is not None and now >= self.expires_at:
             self.say_once([Delete(ProtocolId.IKE, ())], now)
-            self.close("the lifetime of the IKE SA is over", now)
+            self.close("rekeyed" if self._replaced else "the lifetime of the IKE SA is over", now)
             return
+        self.requests.handle_timer(now)
         reason = self._leaves(now)
         if reason is not None:
             self.leave(reason, now)
