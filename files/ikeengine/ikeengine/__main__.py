@@ -16,6 +16,9 @@ from .daemon import supervisor
 from .daemon.log import Level
 
 _DIRECTORY = Path(layout.DIRECTORY)
+_PAUSE = 1.0
+"""Seconds until a supervisor, which starts us again for ever, may do so where we cannot start: after a crash it does so at
+once, and before release 254 systemd has but one pause for both."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
             service.serve(settings)
     except declared.CannotStart as error:
         print(f"ikeengine: {error}", file=sys.stderr)
+        if supervisor.supervised():
+            time.sleep(_PAUSE)
         return 1
     return 0
 

@@ -48,13 +48,14 @@ class Node:
         return f"10.{self.number}.0.1"
 
     def declaration(self, other: Node, *, routes: int = 1, **gateway: Any) -> Json:
+        group = 14 if gateway.get("ike_version") == 1 else 31
         return {
             "version": 1, "site": {"name": self.name},
-            "transforms": [{"name": "quick", "key_group": 31}],
+            "transforms": [{"name": "quick", "key_group": group}],
             "gateways": [{"name": other.name, "credential": {"method": "psk"}, "transforms": ["quick"],
                           "endpoints": [{"local": {"address": self.address}, "remote": {"address": other.address}}],
                           **gateway}],
-            "tunnels": [{"name": "lan", "gateway": other.name, "pfs": {"enabled": True, "key_group": 31},
+            "tunnels": [{"name": "lan", "gateway": other.name, "pfs": {"enabled": True, "key_group": group},
                          "routes": [{"local": f"10.{self.number}.{subnet}.0/24",
                                      "remote": f"10.{other.number}.{subnet}.0/24"} for subnet in range(routes)]}],
         }
