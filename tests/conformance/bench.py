@@ -29,10 +29,11 @@ class Bench(VirtualNetwork):
         self.daemon = self.ends[HQ]
         self.manager = self.daemon.manager
 
-    def give(self, data: bytes, *, source: str = BRANCH, source_port: int = 500, port: int = 500) -> list[bytes]:
+    def give(self, data: bytes, *, source: str = BRANCH, source_port: int = 500, port: int = 500,
+             to: str = HQ) -> list[bytes]:
         """Let the daemon receive that, and return what it sends at once."""
         already = len(self.sent)
-        self.manager.receive(Datagram(SocketAddress(ipaddress.ip_address(HQ), port),
+        self.manager.receive(Datagram(SocketAddress(ipaddress.ip_address(to), port),
                                       SocketAddress(ipaddress.ip_address(source), source_port), data), self.now)
         self._collect()
         return [row.data for _time, row in self.sent[already:]]

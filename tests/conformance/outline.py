@@ -72,7 +72,7 @@ PUBLISHED = {
     "R.1.3.2.1": "Receipt of retransmitted INFORMATIONAL request",
     "R.1.3.3.1": "Non RESERVED fields in INFORMATIONAL request",
 }
-_NUMBER = re.compile(r"(EN|SGW|\{EN,SGW\}|IKEv1)\.([IR](?:\.\d+){0,4})(-[a-z]+)?")
+_NUMBER = re.compile(r"(EN|SGW|\{EN,SGW\}|IKEv1|MOBIKE)\.([IR](?:\.\d+){0,4})(-[a-z]+)?")
 _HERE = Path(__file__).parent
 
 
@@ -93,9 +93,10 @@ class Case:
         return None if match[3] else PUBLISHED[match[2]]
 
     @property
-    def is_of_ikev1(self) -> bool:
-        """No outline of it is published."""
-        return self.number.startswith("IKEv1.")
+    def of(self) -> str:
+        """``IKEv1`` or ``MOBIKE``, of which no outline is published; empty for IKEv2."""
+        first = self.number.partition(".")[0]
+        return first if first in {"IKEv1", "MOBIKE"} else ""
 
     @property
     def key(self) -> tuple[str, list[int], int, str]:
@@ -127,10 +128,11 @@ def table() -> str:
     """The tables of docs/conformance.md, from its first row on."""
     rows = ["| Number | Checked | RFC 7296 | In the outline | Test |", "|---|---|---|---|---|"]
     rows += [f"| {row.number} | {row.subject} | {row.rfc} | {row.title or 'item not verified'} | `{row.test}` |"
-             for row in cases() if not row.is_of_ikev1]
-    rows += ["", "## IKEv1", "", "Of IKEv1 no such outline is published; the numbers are ours.", "",
-             "| Number | Checked | RFC | Test |", "|---|---|---|---|"]
-    rows += [f"| {row.number} | {row.subject} | {row.rfc} | `{row.test}` |" for row in cases() if row.is_of_ikev1]
+             for row in cases() if not row.of]
+    for name, rfc in (("MOBIKE", "RFC 4555"), ("IKEv1", "RFC")):
+        rows += ["", f"## {name}", "", f"Of {name} no such outline is published; the numbers are ours.", "",
+                 f"| Number | Checked | {rfc} | Test |", "|---|---|---|---|"]
+        rows += [f"| {row.number} | {row.subject} | {row.rfc} | `{row.test}` |" for row in cases() if row.of == name]
     return "\n".join(rows) + "\n"
 
 
