@@ -39,6 +39,7 @@ class StatusWriter:
         return {"version": ike.version, "spi_i": ike.spi_i.hex(), "spi_r": ike.spi_r.hex(), "initiator": ike.initiator,
                 "suite": ike.suite, "local": str(ike.local), "remote": str(ike.remote),
                 "local_identity": ike.local_identity, "remote_identity": ike.remote_identity, "nat": ike.nat,
+                "mobike": ike.mobike,
                 "initiated_at": self._unix(ike.initiated_at), "established_at": self._unix(ike.established_at),
                 "rekey_in": self._remaining(ike.rekey_at), "credential_in_force": ike.credential_in_force}
 

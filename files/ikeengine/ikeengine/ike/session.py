@@ -103,6 +103,11 @@ class IkeSession(ABC):
         return self.nat_detected
 
     @property
+    def is_mobile(self) -> bool:
+        """Whether both ends know how to go on between other addresses (RFC 4555)."""
+        return False
+
+    @property
     def lowest_nonce(self) -> bytes:
         """Settles which of two IKE SAs stays (RFC 7296 §2.8.1, §2.8.2)."""
         return min(self.nonce_i, self.nonce_r)

@@ -141,8 +141,12 @@ class Ikev2Session(IkeSession):
         return self.predecessor or self
 
     @property
+    def is_mobile(self) -> bool:
+        return self.mobility is not None
+
+    @property
     def follows_messages(self) -> bool:
-        return self.mobility is None and self.follows_packets  # RFC 4555 §3.8
+        return not self.is_mobile and self.follows_packets  # RFC 4555 §3.8
 
     def relocate(self, local: SocketAddress, remote: SocketAddress) -> None:
         super().relocate(local, remote)
