@@ -65,7 +65,14 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for name, value in vars(module).copy().items():
             if value is prf.prf:
                 watch(module, name)
-    watch(ciphers.Integrity, "icv")
+    make = ciphers.Integrity.__init__
+
+    def made(integrity: ciphers.Integrity, *given: Any) -> None:
+        make(integrity, *given)
+        icv = integrity.icv
+        integrity.icv = lambda *parts: Watched(icv(*parts))
+
+    monkeypatch.setattr(ciphers.Integrity, "__init__", made)
     watch(key_exchange.KeyExchange, "shared_secret")
     watch(key_encapsulation.DecapsulationKey, "shared_secret")
     watched = cookies.Cookies._cookie

@@ -60,7 +60,7 @@ class Singly:
 class _Train:
     """Segments of one flow that arrived in a row."""
 
-    __slots__ = ("expected", "header_size", "ip_size", "mask", "packets", "room", "size", "step", "total")
+    __slots__ = ("due", "header_size", "ip_size", "mask", "packets", "room", "size", "step", "total")
 
     def __init__(self, first: bytes, version: int, header_size: int) -> None:
         self.packets = [first]
@@ -70,7 +70,7 @@ class _Train:
         payload = self.size - header_size
         self.room = min(_MOST_SEGMENTS, (_LARGEST - header_size) // payload) - 1  # for segments that follow
         self.mask, self.step = _mask_and_step(first, version, header_size, payload)
-        self.expected = (_OCTETS(first[:header_size], "big") & self.mask) + self.step
+        self.due = (_OCTETS(first[:header_size], "big") & self.mask) + self.step
         self.total = _OCTETS(first, "big")  # of all packets: modulo 65535 it is the sum of their words
 
     def is_valid(self) -> bool:
@@ -119,11 +119,11 @@ class Joining:
         train = self._trains.get(flow)
         if train is None:
             return self._begin(flow, packet)
-        if (len(packet) == train.size and _OCTETS(packet[: train.header_size], "big") & train.mask == train.expected
+        if (len(packet) == train.size and _OCTETS(packet[: train.header_size], "big") & train.mask == train.due
                 and train.room):
             train.packets.append(packet)
             train.total += _OCTETS(packet, "big")
-            train.expected += train.step
+            train.due += train.step
             train.room -= 1
             return 0
         del self._trains[flow]
@@ -182,7 +182,7 @@ def _ends(train: _Train, packet: bytes) -> bool:
         header[2:4] = train.size.to_bytes(2, "big")
     else:
         header[4:6] = (train.size - ip_size).to_bytes(2, "big")
-    return _OCTETS(header, "big") & train.mask == train.expected
+    return _OCTETS(header, "big") & train.mask == train.due
 
 
 def _mask_and_step(packet: bytes, version: int, header_size: int, payload: int) -> tuple[int, int]:
