@@ -16,7 +16,7 @@ from ..module_utils.vpn import declaration, rules
 from ..plugin_utils.sides import FIELDS
 from ..plugin_utils.vaulted import decrypted
 
-_OPTIONS = {*FIELDS, "secrets", "site_name", "add_tunnels", "state"}
+_OPTIONS = {*FIELDS, "secrets", "site_name", "add_tunnels", "rotation", "state"}
 _KEYS = {"psk-missing", "private-key-missing", "ppk-missing"}
 """What a declaration lacks that is shown without keys."""
 

@@ -18,9 +18,11 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        given = options.given(self, {"hosts": {"type": "list", "elements": "str"}})
+        given = options.given(self, {"hosts": {"type": "list", "elements": "str"},
+                                     "renew": {"type": "list", "elements": "str"}})
         variables = task_vars or {}
         hostvars, hosts = variables["hostvars"], variables["ansible_play_hosts_all"]
         if given["hosts"] is not None:
             hosts = options.hosts(given["hosts"], variables["groups"], hostvars)
-        return result | sides.make_keys(hostvars, hosts, self._loader, check_mode=self._task.check_mode)
+        return result | sides.make_keys(hostvars, hosts, self._loader, renew=given["renew"] or (),
+                                        check_mode=self._task.check_mode)

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.vpn import reading
 from ..plugin_utils import options, proof, sides
-from ..plugin_utils.fleets import Variables
+from ..plugin_utils.registered import registered
 
 
 class ActionModule(ActionBase):
@@ -35,7 +32,7 @@ class ActionModule(ActionBase):
         if any(host in declared and host not in read for host in hosts):
             return result | {"failed": True, "msg": "What is declared cannot be read, so nothing is proved:\n"
                              + "\n".join(f"- {finding}" for finding in findings)}
-        proofs = proof.prove(read, {host: _observed(Variables.of(hostvars, host), given["observed"]) for host in hosts})
+        proofs = proof.prove(read, {host: registered(hostvars, host, given["observed"], "observed") for host in hosts})
         failures = [judged.failure for judged in proofs if judged.failure]
         result |= {"changed": False, "tunnels": [judged.as_dict() for judged in proofs], "unproved": failures}
         if failures and not given["final"]:
@@ -47,12 +44,3 @@ class ActionModule(ActionBase):
         if failures:
             result |= {"failed": True, "msg": "Not every tunnel is there:\n" + "\n".join(f"- {f}" for f in failures)}
         return result
-
-
-def _observed(variables: Variables, name: str) -> Mapping[str, Any]:
-    """What a host's variable of that name holds of ipsec_info; nothing where there is none."""
-    try:
-        return reading.mapping(variables.get(name) or {})
-    except reading.Misfit as misfit:
-        raise AnsibleError(f"observed is {name!r}: {variables.host}'s variable of that name {misfit.state}, and not "
-                           "what ipsec_info returns. Write the name that ipsec_info was registered under") from None

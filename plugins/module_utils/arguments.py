@@ -16,6 +16,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .configure import LISTS, ConfigureError, Edit, converge, merge, take_out
+from .vpn.rotation import Step
 
 STATE = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 NAME = {"name": {"type": "str", "required": True}}
@@ -29,6 +30,7 @@ CONFIG = {
     "shared_transforms": {"type": "list", "elements": "str"},
     **{name: {"type": "list", "elements": "dict"} for name in LISTS},
     "add_tunnels": {"type": "bool", "default": True},
+    "rotation": {"type": "dict"},
     "state": {"type": "str", "choices": ["merged", "replaced", "overridden", "deleted", "gathered", "rendered"],
               "default": "merged"},
 }
@@ -93,10 +95,11 @@ def run_one(kind: str, spec: Mapping[str, Any]) -> None:
     finish(module, merge({kind: [fields]}) if module.params["state"] == "present" else take_out({kind: [fields]}))
 
 
-def finish(module: AnsibleModule, edit: Edit | None, *, rebuild: bool = False) -> None:
+def finish(module: AnsibleModule, edit: Edit | None, *, rebuild: bool = False,
+           rotation: Mapping[str, Step] | None = None) -> None:
     """Converge and end the module with the outcome. A side that nobody named is called as its host."""
     try:
-        result = converge(edit, check_mode=module.check_mode, rebuild=rebuild,
+        result = converge(edit, check_mode=module.check_mode, rebuild=rebuild, rotation=rotation,
                           site_name=module.params.get("site_name") or platform.node())
     except ConfigureError as error:
         module.fail_json(msg=str(error), findings=error.findings)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +18,9 @@ from .credentials import with_key
 from .store import LISTS, MEND, Declared, Store, StoreError, differences
 from .vpn import algorithms, declaration, rules
 from .vpn.declaration import DeclarationError
+from .vpn.model import Side
 from .vpn.reading import nearest
+from .vpn.rotation import Step, stage, towards
 
 Edit = Callable[[dict[str, Any]], None]
 """Changes a stored declaration in place. A gateway's key may stand inline in its credential."""
@@ -32,26 +35,31 @@ class ConfigureError(Exception):
 
 
 def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site_name: str = "",
-             store: Store | None = None, socket: str = control.PATH) -> dict[str, Any]:
+             rotation: Mapping[str, Step] | None = None, store: Store | None = None,
+             socket: str = control.PATH) -> dict[str, Any]:
     """Bring the host's declaration to what ``edit`` makes of it; None removes it.
 
     With ``rebuild`` a stored declaration that cannot be read counts as none, because the task declares it anew.
-    ``site_name`` is what the side is called where neither the edit nor the host says. Returns ``changed``, ``diff``,
-    ``daemon`` (``reloaded``, ``unchanged`` or ``not running``), ``warnings`` and, where the files change, ``before``
-    and ``after``, both without keys. Raises ConfigureError.
+    ``site_name`` is what the side is called where neither the edit nor the host says. With ``rotation`` a credential
+    that changes takes no step beyond the one named for its gateway, by default to accept both. Returns ``changed``,
+    ``diff``, ``daemon`` (``reloaded``, ``unchanged`` or ``not running``), ``warnings`` and, where the files change,
+    ``before`` and ``after``, both without keys; with ``rotation`` also that, the stage of each gateway whose credential
+    is not yet what the edit wants. Raises ConfigureError.
     """
     store = store or Store()
     try:
         with nullcontext() if check_mode else store.locked():
-            return _converge(edit, check_mode, rebuild, site_name, store, socket)
+            return _converge(edit, check_mode, rebuild, site_name, rotation, store, socket)
     except StoreError as error:
         raise ConfigureError(str(error)) from None
 
 
-def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str, store: Store,
-              socket: str) -> dict[str, Any]:
+def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str,
+              rotation: Mapping[str, Step] | None, store: Store, socket: str) -> dict[str, Any]:
     before, warnings = _stored(store, rebuild)
-    after, weak = (Declared(), []) if edit is None else _edited(before, edit, site_name)
+    after, stages, weak = Declared(), {}, []
+    if edit is not None:
+        after, stages, weak = _edited(before, edit, site_name, rotation)
     old, new = ({}, {}) if before == after else differences(before, after, store.digest_key)
     exposed = store.exposed()
     changed = before != after or bool(warnings or exposed)
@@ -72,6 +80,7 @@ def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str
     new |= dict.fromkeys(exposed, "root's alone")
     new |= {"daemon": "the daemon runs what the file says"} if departed else {}
     return {"changed": changed or daemon == "reloaded", "daemon": daemon, "warnings": warnings + weak,
+            **({} if rotation is None else {"rotation": stages}),
             **({"before": gathered(before), "after": gathered(after)} if changed else {}),
             "diff": {"before": old, "after": new, "before_header": str(store.declaration),
                      "after_header": str(store.declaration)}}
@@ -223,19 +232,42 @@ def _hold_to_types(store: Store, declared: Declared) -> None:
             raise StoreError(f"{store.declaration} is damaged; {MEND}. {damaged[0]}") from None
 
 
-def _edited(before: Declared, edit: Edit, site_name: str) -> tuple[Declared, list[str]]:
-    """What the edit makes of it, and what is weak in that and was not there before."""
+def _edited(before: Declared, edit: Edit, site_name: str,
+            rotation: Mapping[str, Step] | None) -> tuple[Declared, dict[str, str], list[str]]:
+    """What the edit makes of it, how far credentials that change are, and what is weak and was not before."""
     data = copy.deepcopy(dict(before.declaration))
     edit(data)
     if not data:
-        return before, []
+        return before, {}, []
     try:
         side = rules.sound(declaration.read(data, secrets=before.secrets, site_name=site_name or None))
+        stages: dict[str, str] = {}
+        if rotation is not None and before:
+            side, stages = _in_steps(declaration.read(before.declaration, secrets=before.secrets), side, rotation)
     except DeclarationError as error:
         raise ConfigureError(str(error), [finding.as_dict() for finding in error.findings]) from None
     known = _warnings(before, site_name)
     weak = [finding.message for finding in rules.by_itself(side) if finding.message not in known]
-    return Declared(*declaration.write(side)), weak
+    return Declared(*declaration.write(side)), stages, weak
+
+
+def _in_steps(held: Side, wanted: Side, rotation: Mapping[str, Step]) -> tuple[Side, dict[str, str]]:
+    """The wanted side with each credential that changes as far as its gateway may go, and how far that is. Raises
+    ConfigureError."""
+    before = {gateway.name: gateway.credential for gateway in held.gateways}
+    gateways, stages = [], {}
+    for gateway in wanted.gateways:
+        credential = gateway.credential
+        if gateway.name in before:
+            credential = towards(before[gateway.name], gateway.credential, rotation.get(gateway.name, Step.ACCEPT))
+        if len(credential.also_accepted) > declaration.MOST_ALSO_ACCEPTED:
+            raise ConfigureError(f"gateways[{gateway.name}].credential has been changed "
+                                 f"{declaration.MOST_ALSO_ACCEPTED} times without the other end's: play both ends "
+                                 "together before it changes again")
+        if credential != gateway.credential:
+            stages[gateway.name] = stage(credential, gateway.credential).value
+        gateways.append(dataclasses.replace(gateway, credential=credential))
+    return dataclasses.replace(wanted, gateways=tuple(gateways)), stages
 
 
 def _warnings(declared: Declared, site_name: str) -> set[str]:

@@ -9,7 +9,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ _MOST_EXPLAINED = 20
 _NETLINK_XFRM = 6  # linux/netlink.h
 
 
-def observe(wait_for: str, timeout: float) -> dict[str, Any]:
-    """Look once, or until what ``wait_for`` names is there, at most ``timeout`` seconds."""
+def observe(wait_for: str, timeout: float, gateways: Collection[str] = ()) -> dict[str, Any]:
+    """Look once, or until what ``wait_for`` names is there, of these ``gateways`` where it is about some, at most
+    ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         live, reason = _live()
-        ready = _ready(wait_for, live)
+        ready = _ready(wait_for, live, gateways)
         if ready or time.monotonic() >= deadline:
             break
         time.sleep(_POLL)
@@ -53,7 +54,10 @@ def _live() -> tuple[dict[str, Any], str]:
         return {}, str(error)
 
 
-def _ready(wait_for: str, live: Mapping[str, Any]) -> bool:
+def _ready(wait_for: str, live: Mapping[str, Any], gateways: Collection[str]) -> bool:
+    if wait_for == "credentials":
+        return bool(live) and all(ike["credential_in_force"] for gateway in live["gateways"]
+                                  if gateway["name"] in gateways for ike in gateway["ike"])
     if wait_for == "tunnels":
         return bool(live) and all(tunnel["state"] == "up" for tunnel in live["tunnels"])
     return wait_for == "nothing" or bool(live)

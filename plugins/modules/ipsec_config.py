@@ -64,6 +64,16 @@ options:
     version_added: 0.2.0
     type: bool
     default: true
+  rotation:
+    description:
+      - How far each gateway may go whose credential changes, by its name. V(accept) has it take what the peer will
+        show beside what it shows now; V(switch) shows the new credential, and takes the old one still; V(finish) drops
+        what is old. No step takes anything back.
+      - Gateways that are not named go as far as V(accept), so that V({}) has all of them begin. Without this option
+        every credential changes at once.
+      - The role P(tandem.vpn.ipsec_gateway#role) has both ends of each gateway take the steps in turn.
+    version_added: 0.4.0
+    type: dict
   state:
     description:
       - V(merged) makes each given object, by its name, what is given of it, and leaves everything else alone.
@@ -105,6 +115,12 @@ EXAMPLES = r"""
   tandem.vpn.ipsec_config:
     secrets:
       branch: "{{ vault_branch_psk }}"
+    state: merged
+
+- name: Take a gateway's new key beside the old one, until the other end has it, too
+  tandem.vpn.ipsec_config:
+    gateways: "{{ ipsec_gateways }}"
+    rotation: {branch: accept}
     state: merged
 
 - name: This tunnel exactly so; others stay
@@ -157,6 +173,12 @@ daemon:
   returned: when O(state) is merged, replaced, overridden or deleted
   type: str
   choices: [reloaded, unchanged, not running]
+rotation:
+  description: How far each gateway is whose credential is not yet the wanted one. V(accepts) takes what the peer will
+    show, V(switched) shows its own new one as well, V(old) does neither.
+  returned: when O(rotation) is given
+  type: dict
+  sample: {branch: accepts}
 findings:
   description: The declaration's errors, where it has any.
   returned: failure
@@ -178,6 +200,7 @@ from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     take_out,
 )
 from ansible_collections.tandem.vpn.plugins.module_utils.store import Store, StoreError
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.rotation import Step
 
 
 def main() -> None:
@@ -194,7 +217,17 @@ def main() -> None:
     given = {name: module.params[name] for name in ("site", "policy", "shared_transforms")} | lists
     edits = {"merged": merge(given), "replaced": replace(given),
              "overridden": override(given, add_tunnels=module.params["add_tunnels"])}
-    arguments.finish(module, in_turn(edits[state], rekey(secrets)), rebuild=state == "overridden")
+    arguments.finish(module, in_turn(edits[state], rekey(secrets)), rebuild=state == "overridden",
+                     rotation=_steps(module))
+
+
+def _steps(module: AnsibleModule) -> dict[str, Step] | None:
+    given = module.params["rotation"]
+    try:
+        return None if given is None else {name: Step(step) for name, step in given.items()}
+    except ValueError as error:
+        module.fail_json(msg=f"rotation: {error}. Write one of {', '.join(step.value for step in Step)}")
+    return None
 
 
 if __name__ == "__main__":

@@ -28,11 +28,18 @@ attributes:
     description: Changes nothing.
 options:
   wait_for:
-    description: Wait for the daemon to answer, or for every declared tunnel to be up. A wait that ends without
-      success is no failure; see RV(ready).
+    description: Wait for the daemon to answer, for every declared tunnel to be up, or until O(gateways) have nothing
+      up but what both ends have shown their declared credentials for. A wait that ends without success is no failure;
+      see RV(ready).
     type: str
-    choices: [nothing, daemon, tunnels]
+    choices: [nothing, daemon, tunnels, credentials]
     default: nothing
+  gateways:
+    description: The gateways whose credentials are waited for.
+    version_added: 0.4.0
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait.
     type: float
@@ -49,6 +56,12 @@ EXAMPLES = r"""
     wait_for: tunnels
     timeout: 5
   register: ipsec
+
+- name: Wait until the new key is proved
+  tandem.vpn.ipsec_info:
+    wait_for: credentials
+    gateways: [branch]
+  register: proved
 
 - name: Show it
   ansible.builtin.debug:
@@ -97,12 +110,15 @@ from ansible_collections.tandem.vpn.plugins.module_utils.observation import obse
 def main() -> None:
     module = AnsibleModule(
         {
-            "wait_for": {"type": "str", "choices": ["nothing", "daemon", "tunnels"], "default": "nothing"},
+            "wait_for": {"type": "str", "choices": ["nothing", "daemon", "tunnels", "credentials"],
+                         "default": "nothing"},
+            "gateways": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 30},
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **observe(module.params["wait_for"], module.params["timeout"]))
+    module.exit_json(changed=False, **observe(module.params["wait_for"], module.params["timeout"],
+                                              module.params["gateways"]))
 
 
 if __name__ == "__main__":

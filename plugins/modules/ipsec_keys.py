@@ -29,8 +29,8 @@ attributes:
     support: none
     description: A key appears nowhere.
   idempotent:
-    support: full
-    description: A key that is there is never changed.
+    support: partial
+    description: A key that is there is changed only where O(renew) names it, and then each time.
   action:
     support: full
     description: Runs on the controller.
@@ -40,11 +40,22 @@ options:
       hosts of the play.
     type: list
     elements: str
+  renew:
+    description: Pairs of sites, as C(branch<->hq), that get another key although they have one. The next run of the
+      role P(tandem.vpn.ipsec_gateway#role) changes it at both ends without a lost packet.
+    version_added: 0.4.0
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
 - name: Make what keys are missing
   tandem.vpn.ipsec_keys:
+  run_once: true
+
+- name: Another key for one pair of sites
+  tandem.vpn.ipsec_keys:
+    renew: [branch<->hq]
   run_once: true
 
 - name: Also for the hosts of another play
@@ -60,7 +71,7 @@ files:
   type: list
   elements: str
 made:
-  description: The pairs of sites that had no key.
+  description: The pairs of sites whose key is new.
   returned: success
   type: list
   elements: str

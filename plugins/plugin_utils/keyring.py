@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,21 +70,27 @@ class Keyring:
             self._encryption(kept)
         return keys
 
-    def make(self, names: Iterable[str], *, check_mode: bool = False) -> tuple[list[str], bool]:
-        """Give every pair a key that has none; the keys of others stay, those of pairs that are no more, too.
+    def make(self, names: Iterable[str], *, renew: Collection[str] = (),
+             check_mode: bool = False) -> tuple[list[str], bool]:
+        """Give every pair a key that has none, and another to those of ``renew``; the keys of others stay, those of
+        pairs that are no more, too.
 
-        Returns the pairs that had none, and whether the file changes; in check mode it does not. Raises KeyringError.
+        Returns the pairs whose key is new, and whether the file changes; in check mode it does not. Raises
+        KeyringError.
         """
         wanted = sorted(set(names))
+
+        def lacks(kept: _Kept) -> list[str]:
+            return [name for name in wanted if name not in kept.keys or name in renew]
+
         if check_mode:
             kept = self._load()
-            lacking = [name for name in wanted if name not in kept.keys]
-            return lacking, self._differs(kept, lacking)
+            return lacks(kept), self._differs(kept, lacks(kept))
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _alone(self.path.parent):
                 kept = self._load()
-                lacking = [name for name in wanted if name not in kept.keys]
+                lacking = lacks(kept)
                 changed = self._differs(kept, lacking)
                 if changed:
                     self._save(kept.keys | {name: secrets.token_hex(_OCTETS) for name in lacking},
@@ -152,7 +158,7 @@ class Keyring:
         files.replace(self.path, octets, 0o600)
 
 
-def _pair(name: object) -> str | None:
+def pair_of(name: object) -> str | None:
     """How the pair is called that is meant, its names in whatever order; None for what names no pair of sites."""
     one, _arrow, other = (part.strip() for part in str(name).partition("<->"))
     return pair_name(one, other) if NAME.fullmatch(one) and NAME.fullmatch(other) else None
@@ -161,7 +167,7 @@ def _pair(name: object) -> str | None:
 def check(subject: str, keys: Mapping[Any, Any]) -> None:
     """Raises KeyringError, beginning with the subject, unless each key is text under a name that finds it."""
     for name, key in keys.items():
-        pair = _pair(name)
+        pair = pair_of(name)
         if not isinstance(name, str) or not isinstance(key, str) or not key:
             raise KeyringError(f"{subject} something else than text for {pair or 'what names no pair of sites'}. Write "
                                "the key in quotes.")

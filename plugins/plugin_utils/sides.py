@@ -24,7 +24,7 @@ from ..module_utils.vpn.fleet import Fleet
 from ..module_utils.vpn.model import Side
 from ..module_utils.vpn.reading import Misfit, Misfits
 from .fleets import FILE, FLEET, Fleets, KnownFleet, Variables, no_file
-from .keyring import Keyring
+from .keyring import Keyring, pair_of
 from .options import instead
 
 LISTS = ("transforms", "proposals", "gateways", "tunnels")
@@ -105,8 +105,10 @@ def of_host(variables: Variables, loader: DataLoader, wanted: Iterable[str] = FI
         raise AnsibleError(str(error)) from None
 
 
-def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, check_mode: bool) -> dict[str, Any]:
-    """Make the keys that the hosts' fleets lack. Returns ``changed``, ``files`` and ``made``, the pairs that had none.
+def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, renew: Iterable[str] = (),
+              check_mode: bool) -> dict[str, Any]:
+    """Make the keys that the hosts' fleets lack, and others for the pairs of ``renew``. Returns ``changed``, ``files``
+    and ``made``, the pairs whose key is new.
 
     Raises AnsibleError.
     """
@@ -122,7 +124,12 @@ def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, check_
         except DeclarationError as error:
             raise AnsibleError(str(error)) from None
         wanted.setdefault(keyring, set()).update(known.key_names)
-    outcomes = {keyring: keyring.make(names, check_mode=check_mode) for keyring, names in wanted.items()}
+    known = set[str]().union(*wanted.values())
+    others = {pair_of(name) or name for name in renew}
+    if unknown := sorted(others - known):
+        raise AnsibleError(f"renew names {', '.join(unknown)}: no such pair has a key that is made here. "
+                           f"{instead(unknown[0], sorted(known))}.")
+    outcomes = {keyring: keyring.make(names, renew=others, check_mode=check_mode) for keyring, names in wanted.items()}
     return {"changed": any(changed for _made, changed in outcomes.values()),
             "made": sorted({name for made, _changed in outcomes.values() for name in made}),
             "files": sorted(str(keyring.path) for keyring in outcomes)}

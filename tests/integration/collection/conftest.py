@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,21 @@ class Site:
                 str(self.folder / playbook)]
         return subprocess.run([*argv, *options], cwd="/", env=self.environment, capture_output=True, text=True,
                               check=False, timeout=180, stdin=subprocess.DEVNULL)
+
+    def killed_at(self, task: str) -> None:
+        """Run the playbook until a task of that name begins, and no further."""
+        argv = [str(self.binaries / "ansible-playbook"), "-i", str(self.folder / "inventory.yml"),
+                str(self.folder / "site.yml")]
+        with subprocess.Popen(argv, cwd="/", env=self.environment, stdout=subprocess.PIPE, text=True,
+                              stdin=subprocess.DEVNULL, start_new_session=True) as process:
+            assert process.stdout is not None
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                if line.startswith("TASK") and task in line:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    return
+        raise AssertionError(f"{task} never began:\n{''.join(said)}")
 
     def task(self, module: str, arguments: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
         """Run one task on hq."""

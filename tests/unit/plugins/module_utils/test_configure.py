@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a task changes on a host, what it leaves alone, and what it says."""
 
+import copy
 import errno
 import hashlib
 import hmac
@@ -26,6 +27,7 @@ from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     take_out,
 )
 from ansible_collections.tandem.vpn.plugins.module_utils.store import Store
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.rotation import Step
 
 MARKER = "marker-that-must-appear-nowhere"
 REFUSAL = {"version": 1, "ok": False, "error": {"code": "invalid_declaration", "message": "this kernel has no ESP",
@@ -521,3 +523,42 @@ def test_a_file_of_a_wrong_shape_inside_is_named_too(run, store, declared, text)
     for edit in (in_turn(merge({}), rekey({"branch": MARKER})), take_out({"transforms": [{"name": "p1"}]})):
         with pytest.raises(ConfigureError, match=r"declaration\.json.*mend it by hand, or declare everything anew"):
             run(edit)
+
+
+def test_a_key_that_changes_goes_as_far_as_its_gateway_may(run, store, declared):
+    """And a task that begins again takes nothing back; what is gone is not waited for."""
+    run(override(declared))
+    changed = copy.deepcopy(declared)
+    changed["gateways"][0]["credential"]["psk"] = "another key of good length"
+
+    def held():
+        return json.loads((store.directory / "secrets.json").read_text())["gateways"]["branch"]
+
+    old, new = {"method": "psk", "psk": MARKER}, {"method": "psk", "psk": "another key of good length"}
+    for steps, stages, keys in (({}, {"branch": "accepts"}, {**old, "also_accepted": [new["psk"]]}),
+                                ({"branch": Step.SWITCH}, {"branch": "switched"}, {**new, "also_accepted": [MARKER]}),
+                                ({}, {"branch": "switched"}, {**new, "also_accepted": [MARKER]}),
+                                ({"branch": Step.FINISH}, {}, new), ({}, {}, new)):
+        shown = run(override(changed), rotation=steps, check_mode=True)
+        done = run(override(changed), rotation=steps)
+        assert (shown["changed"], shown["rotation"]) == (done["changed"], done["rotation"])
+        assert done["rotation"] == stages and held() == keys
+        assert MARKER not in json.dumps(done)
+    assert run(override(changed), rotation={})["changed"] is False
+    assert "rotation" not in run(override(declared))  # at once, where nobody asks for steps
+    assert held() == old
+
+
+def test_a_gateway_that_is_new_has_its_key_at_once(run, store, declared):
+    assert run(override(declared), rotation={})["rotation"] == {}
+
+
+def test_a_key_that_changed_over_and_over_at_one_end_alone_is_refused(run, store, declared):
+    run(override(declared))
+    for number in range(8):
+        changed = copy.deepcopy(declared)
+        changed["gateways"][0]["credential"]["psk"] = f"a key of good length, number {number}"
+        if number < 7:
+            run(override(changed), rotation={})
+    with pytest.raises(ConfigureError, match="play both ends together before it changes again"):
+        run(override(changed), rotation={})

@@ -39,6 +39,17 @@ def test_a_new_site_adds_keys_and_changes_none_and_a_removed_link_keeps_its(path
     assert {name: key for name, key in keyring.keys().items() if name != "a<->d"} == before
 
 
+def test_a_key_is_renewed_by_name_and_others_stay(path):
+    keyring = Keyring(path, PLAIN)
+    keyring.make(["a<->b", "a<->c"])
+    before = keyring.keys()
+    assert keyring.make(["a<->b", "a<->c"], renew=["a<->b"], check_mode=True) == (["a<->b"], True)
+    assert keyring.keys() == before
+    assert keyring.make(["a<->b", "a<->c"], renew=["a<->b"]) == (["a<->b"], True)
+    after = keyring.keys()
+    assert (after["a<->b"] != before["a<->b"], after["a<->c"]) == (True, before["a<->c"])
+
+
 def test_what_stands_in_for_a_key_is_the_same_everywhere_and_is_not_kept(path):
     keyring = Keyring(path, PLAIN)
     assert keyring.make(["a<->b"], check_mode=True) == (["a<->b"], True)

@@ -1,0 +1,92 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An end takes a step of a change only when its far end has taken the one before, and this run has seen it."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn import declaration
+from ansible_collections.tandem.vpn.plugins.plugin_utils.rotation import plan
+
+
+def side(name: str, peer: str, local: str, remote: str, **site: Any):
+    return declaration.read({
+        "site": {"name": name, **site},
+        "gateways": [{"name": f"to-{peer}", "credential": {"method": "psk", "psk": "k"},
+                      "endpoints": [{"local": {"address": local}, "remote": {"address": remote}}]}],
+        "tunnels": [{"name": "lan", "gateway": f"to-{peer}",
+                     "routes": [{"local": f"{local}/32", "remote": f"{remote}/32"}]}]})
+
+
+SIDES = {"hq": side("hq", "branch", "192.0.2.1", "198.51.100.1"),
+         "branch": side("branch", "hq", "198.51.100.1", "192.0.2.1")}
+AT = {"hq": "to-branch", "branch": "to-hq"}
+CHANGING = ("accepts", "switched")
+
+
+def declared(**stages: str | None) -> dict[str, dict[str, Any]]:
+    """What ipsec_config returned; None is a host that failed, ``done`` one that is not changing."""
+    return {host: {"failed": True} if stage is None else
+            {"rotation": {} if stage == "done" else {AT[host]: stage}} for host, stage in stages.items()}
+
+
+def observed(in_force: bool | None = True, error: str | None = None, *hosts: str) -> dict[str, dict[str, Any]]:
+    ike = [] if in_force is None else [{"credential_in_force": in_force}]
+    return {host: {"live": {"gateways": [{"name": AT[host], "ike": ike, "last_error": error}]}}
+            for host in hosts or ("hq", "branch")}
+
+
+@pytest.mark.parametrize(("here", "there"), list(product(CHANGING, (*CHANGING, "done"))))
+def test_ends_that_both_accept_both_switch_and_go_no_further_unseen(here: str, there: str):
+    found = plan(SIDES, declared(hq=here, branch=there))
+    assert found.steps["hq"] == {"to-branch": "switch"}
+    assert (found.waiting, found.unproved) == ([], [])
+
+
+@pytest.mark.parametrize(("here", "there", "step"), [
+    ("accepts", "accepts", "switch"), ("accepts", "switched", "switch"), ("switched", "accepts", "switch"),
+    ("switched", "switched", "finish"), ("switched", "done", "finish")])
+@pytest.mark.parametrize("in_force", [True, None], ids=["up", "down"])
+def test_ends_that_both_switched_drop_what_is_old_once_it_is_proved(here, there, step, in_force):
+    found = plan(SIDES, declared(hq=here, branch=there), observed(in_force))
+    assert found.steps["hq"] == {"to-branch": step}
+    assert found.unproved == []
+
+
+@pytest.mark.parametrize("there", [None, "old"])
+@pytest.mark.parametrize("here", CHANGING)
+def test_an_end_whose_far_end_was_not_reached_goes_no_further(here: str, there: str | None):
+    found = plan(SIDES, declared(hq=here, branch=there), observed())
+    assert found.steps["hq"] == {"to-branch": "accept"}
+    assert any("hq: gateway to-branch takes the new credential beside the old one, until branch does, too" in said
+               for said in found.waiting)
+    assert plan(SIDES, declared(hq=here), observed()).steps == {"hq": {"to-branch": "accept"}}
+
+
+def test_what_is_not_proved_is_told_with_its_reason_and_nothing_is_dropped():
+    found = plan(SIDES, declared(hq="switched", branch="switched"),
+                 observed(False, "the peer answered AUTHENTICATION_FAILED", "hq") | observed(True, None, "branch"))
+    assert found.steps == {"hq": {"to-branch": "switch"}, "branch": {"to-hq": "switch"}}
+    assert found.unproved == ["hq: gateway to-branch is up by the old credential still: the peer answered "
+                              "AUTHENTICATION_FAILED"]
+
+
+def test_a_host_that_was_not_seen_proves_nothing():
+    found = plan(SIDES, declared(hq="switched", branch="switched"),
+                 observed(True, None, "hq") | {"branch": {"reason": "ikeengine is not running"}})
+    assert found.unproved == ["branch: gateway to-hq: ikeengine is not running"]
+
+
+@pytest.mark.parametrize("peer", ["configured by others", "not declared"])
+@pytest.mark.parametrize(("in_force", "step"), [(True, "accept"), (False, "finish"), (None, "accept")])
+def test_beside_a_peer_of_others_an_end_goes_on_when_that_has_changed(peer: str, in_force: bool | None, step: str):
+    sides = {"hq": SIDES["hq"]}
+    if peer == "configured by others":
+        sides["branch"] = side("branch", "hq", "198.51.100.1", "192.0.2.1", managed=False)
+    found = plan(sides, declared(hq="accepts"), observed(in_force, None, "hq"))
+    assert found.steps == {"hq": {"to-branch": step}}
+    assert [("run this again then" in said) for said in found.waiting] == ([True] if step == "accept" else [])
