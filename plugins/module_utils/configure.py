@@ -79,7 +79,11 @@ def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str
     old |= exposed | ({"daemon": departed} if departed else {})
     new |= dict.fromkeys(exposed, "root's alone")
     new |= {"daemon": "the daemon runs what the file says"} if departed else {}
-    return {"changed": changed or daemon == "reloaded", "daemon": daemon, "warnings": warnings + weak,
+    mended, unmended = ({}, []) if daemon == "not running" else _mend(check_mode, socket)
+    old |= {what: row["found"] for what, row in mended.items()}
+    new |= {what: row["expected"] for what, row in mended.items()}
+    return {"changed": changed or daemon == "reloaded" or bool(mended), "daemon": daemon,
+            "warnings": warnings + weak + unmended,
             **({} if rotation is None else {"rotation": stages}),
             **({"before": gathered(before), "after": gathered(after)} if changed else {}),
             "diff": {"before": old, "after": new, "before_header": str(store.declaration),
@@ -308,6 +312,18 @@ def departures(declared: Declared, socket: str = control.PATH) -> list[str]:
     if running.get("keys_digest") != declaration.keyed_digest(wanted.secrets, bytes.fromhex(challenge)):
         found.append("the daemon has other keys than the file on the host")
     return found
+
+
+def _mend(check_mode: bool, socket: str) -> tuple[dict[str, Mapping[str, str]], list[str]]:
+    """Have the daemon bring back what somebody changed by hand outside the files, and say what that was, by what it is;
+    and why it could not."""
+    try:
+        answer = control.request("audit" if check_mode else "mend", path=socket)
+    except control.ControlError as error:
+        if error.code == "unknown_command":  # a daemon that is yet to be replaced
+            return {}, []
+        return {}, [f"ikeengine cannot mend what somebody may have changed by hand: {error}"]
+    return {row["what"]: row for row in answer["departures" if check_mode else "mended"]}, []
 
 
 def _for_the_daemon(declared: Declared) -> Declared:

@@ -33,7 +33,9 @@ def observe(wait_for: str, timeout: float, gateways: Collection[str] = ()) -> di
         if ready or time.monotonic() >= deadline:
             break
         time.sleep(_POLL)
-    return {"declared": _declared(), "live": live, "reason": reason, "ready": ready, "drift": _drift(bool(live)),
+    departures = _departures(live, reason)
+    return {"declared": _declared(), "live": live, "reason": reason, "ready": ready, "departures": departures,
+            "drift": [row["message"] for row in departures],
             "abilities": _abilities(live), "explained": _explained(live)}
 
 
@@ -70,15 +72,34 @@ def _declared() -> dict[str, Any]:
         return {"error": str(error)}
 
 
-def _drift(is_running: bool) -> list[str]:
+def _departures(live: Mapping[str, Any], reason: str) -> list[dict[str, str]]:
     """What somebody changed by hand, as far as the host alone can tell."""
-    store = Store()
+    store, found = Store(), []
     try:
         declared = store.load()
-        found = ["the files on the host can be read by others than root"] if store.exposed() else []
-        return found + (departures(declared) if is_running else [])
+        exposed = ", ".join(f"{path}: {mode}" for path, mode in store.exposed().items())
+        if exposed:
+            found.append(_departure("files on the host", "root's alone", exposed,
+                                    "the files on the host can be read by others than root"))
+        if not declared:
+            return found
+        if not live:
+            return [*found, _departure("daemon", "running", "not running", reason,
+                                       "Start the service ikeengine, or run the playbook again")]
+        found += [_departure("daemon", "as the files on the host say", "otherwise", sentence)
+                  for sentence in departures(declared)]
+        found += [_departure(row["what"], row["expected"], row["found"],
+                             f"{row['what']}: {row['found']}, where it is to be {row['expected']}",
+                             "Run the playbook again, or ikectl mend")
+                  for row in control.request("audit")["departures"]]
     except (StoreError, control.ControlError) as error:
-        return [str(error)]
+        found.append(_departure("declaration", "readable", "not readable", str(error)))
+    return found
+
+
+def _departure(what: str, expected: str, found: str, message: str,
+               fix: str = "Run the playbook again") -> dict[str, str]:
+    return {"what": what, "expected": expected, "found": found, "message": message, "fix": fix}
 
 
 def _abilities(live: Mapping[str, Any]) -> dict[str, Any]:

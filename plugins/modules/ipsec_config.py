@@ -17,6 +17,8 @@ description:
     force, which the error says.
   - A change that somebody made by hand on the host is a difference like any other, a key's too. A diff shows a key by
     a digest under a secret of the host's.
+  - So is what somebody took away in the kernel, an SA, a policy, a rule or a route, or took down with C(ikectl down).
+    The running daemon brings it back, an SA by rekeying it, and the diff names it.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging

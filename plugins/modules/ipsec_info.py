@@ -61,6 +61,7 @@ EXAMPLES = r"""
   tandem.vpn.ipsec_info:
     wait_for: credentials
     gateways: [branch]
+    timeout: 1
   register: proved
 
 - name: Show it
@@ -90,9 +91,40 @@ ready:
   description: Whether what O(wait_for) names is there.
   returned: always
   type: bool
+departures:
+  description:
+    - What somebody changed by hand, as far as the host alone can tell. The daemon does not run, has another declaration
+      than the file or other keys; others than root can read the files; SAs, policies, rules, routes or a device that
+      stand in the kernel for the daemon are gone or changed; or a gateway or tunnel was taken down.
+    - The next run of the playbook mends all of it, and reports just that as changed.
+  returned: always
+  type: list
+  elements: dict
+  version_added: 0.4.0
+  contains:
+    what:
+      description: What it is.
+      type: str
+    expected:
+      description: How it is to be.
+      type: str
+    found:
+      description: How it is.
+      type: str
+    fix:
+      description: What mends it.
+      type: str
+    message:
+      description: All of it in a sentence.
+      type: str
+  sample:
+    - what: "tunnel lan: inbound SA c0ffee01"
+      expected: in the kernel
+      found: not there
+      message: "tunnel lan: inbound SA c0ffee01: not there, where it is to be in the kernel"
+      fix: Run the playbook again, or ikectl mend
 drift:
-  description: What somebody changed by hand, as sentences, as far as the host alone can tell. The daemon runs another
-    declaration than the file or has other keys, or others than root can read the files.
+  description: The sentences of RV(departures).
   returned: always
   type: list
   elements: str

@@ -70,6 +70,7 @@ EXAMPLES = r"""
   tandem.vpn.ipsec_info:
     wait_for: credentials
     gateways: "{{ allowed.steps[inventory_hostname] | default({}) | list }}"
+    timeout: 5
   register: seen
 
 - name: See which ends may drop the old one

@@ -126,7 +126,7 @@ def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, renew:
         wanted.setdefault(keyring, set()).update(known.key_names)
     known = set[str]().union(*wanted.values())
     others = {pair_of(name) or name for name in renew}
-    if unknown := sorted(others - known):
+    if known and (unknown := sorted(others - known)):
         raise AnsibleError(f"renew names {', '.join(unknown)}: no such pair has a key that is made here. "
                            f"{instead(unknown[0], sorted(known))}.")
     outcomes = {keyring: keyring.make(names, renew=others, check_mode=check_mode) for keyring, names in wanted.items()}

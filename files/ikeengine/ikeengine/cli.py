@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     command = add("log", _log, "show the daemon's log")
     command.add_argument("--lines", "-n", type=int, default=100, help="default: %(default)d")
     command.add_argument("--follow", "-f", action="store_true", help="go on with what comes")
+    add("audit", _audit, "say what somebody changed by hand of what the daemon has installed or was told to do")
+    add("mend", _audit, "bring all of that back as it was declared")
     add("abilities", _abilities, "show what this host's kernel and userspace can do")
     add("flush", _flush, "close everything and remove every policy; nothing is declared afterwards")
     return parser
@@ -123,6 +125,16 @@ def _reload(options: argparse.Namespace) -> None:
 
 def _flush(options: argparse.Namespace) -> None:
     _print_changes(options, _ask(options, "flush"))
+
+
+def _audit(options: argparse.Namespace) -> None:
+    result = _ask(options, options.command)
+    if options.json:
+        _print_json(result)
+        return
+    (found,) = result.values()
+    for row in found:
+        print(f"{row['what']}: {row['found']}, where it is to be {row['expected']}")
 
 
 def _log(options: argparse.Namespace) -> None:

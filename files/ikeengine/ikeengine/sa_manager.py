@@ -305,6 +305,28 @@ class IkeSaManager:
         self._end_replacement(peer, now)
         return True
 
+    def taken_down(self) -> list[tuple[str, str | None]]:
+        """What an operator took down, gateways and tunnels of gateways, and nobody has brought up since."""
+        return [(name, tunnel) for name, peer in self._peers.items()
+                for tunnel in ((None,) if peer.refused else sorted(peer.held))]
+
+    def take_up(self, gateway: str, now: float, tunnel: str | None = None) -> None:
+        """As it was declared, again. Raises KeyError for an unknown name."""
+        peer = self._peers[gateway]
+        if tunnel is None:
+            peer.refused, peer.wanted = False, peer.gateway.start is Start.BOOT
+        else:
+            peer.held.discard(tunnel)
+        if peer.wanted:
+            self._attempt(peer, now)
+
+    def renew_child(self, spi_in: int, now: float) -> None:
+        """The data plane has lost that child SA, or a half of it: another takes its place, unless one is about to."""
+        for session, child in self._sessions.children():
+            if child.sa.spi_in == spi_in and child.state is ChildState.INSTALLED:
+                session.rekey_child(child, now)
+                self._touch(session)
+
     def rekey_ike(self, gateway: str, now: float) -> None:
         """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
         session = self._sessions.live(self._peers[gateway].gateway.name)

@@ -173,6 +173,10 @@ class PlaneHost:
                 return dict(getattr(plane, "drops", {}))
             case "clear_leftovers":
                 plane.clear_leftovers()
+            case "audit":
+                return sorted([row.what, row.expected, row.found, row.spi_in] for row in plane.audit())
+            case "restore":
+                plane.restore()
             case "probe":
                 found = probe()
                 return [found.available, list(found.missing), found.extended_sequence_numbers]

@@ -258,3 +258,21 @@ def test_a_tunnel_changes_its_data_plane_and_its_policies_change_hands(net):
     userspace = net.plane("a")
     userspace("clear_leftovers")
     assert policies().count("reqid 484442113") == 3 and "action block" not in policies()
+
+
+@pytest.mark.parametrize("by_hand", [
+    "rule del priority 210", "route del 10.2.0.0/24 dev ike0 table 118272",
+    "route del unreachable 10.2.0.0/24 table 118272", "link set ike0 down", "link del ike0"])
+def test_what_somebody_took_away_is_told_and_put_up_again(net, by_hand):
+    a, b = (net.plane(name) for name in "ab")
+    for plane in (a, b):
+        plane("protect", 0)
+    join(a, b)
+    assert a("audit") == [] and net.ping("lan_a", "10.2.0.2") == 3
+    net["a"].ip(by_hand)
+    told = a("audit")
+    assert told and all(row[1:] in (["there", "not there", None], ["up", "down", None], ["up", "gone", None])
+                        for row in told)
+    a("restore")
+    assert a("audit") == [] and net.ping("lan_a", "10.2.0.2") == 3
+    assert net.ping("lan_b", "10.1.0.2") == 3

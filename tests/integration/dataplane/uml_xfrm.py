@@ -268,3 +268,32 @@ def test_a_refused_request_says_what_and_why(net):
     a("add_outbound", 0, 0)
     with pytest.raises(RuntimeError, match=r"tunnel lan: installing the outbound SA d0010000 .*EEXIST"):
         a("add_outbound", 0, 0)
+
+
+def test_what_somebody_took_away_is_told_and_policies_are_put_up_again(net):
+    a, b = pair(net, encryption="AES-GCM-128", authentication=None)
+    join(a, b)
+    assert a("audit") == b("audit") == [] and net.ping("lan_a", "10.2.0.2") == 3
+    net["a"].ip("xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out",
+                "xfrm policy update src 10.2.0.0/24 dst 10.1.0.0/24 dir fwd action block priority 118176")
+    assert a("audit") == [["policy fwd 10.2.0.0/24 -> 10.1.0.0/24", "as the daemon installed it", "changed", None],
+                          ["policy out 10.1.0.0/24 -> 10.2.0.0/24", "there", "not there", None]]
+    a("restore")
+    assert a("audit") == [] and net.ping("lan_a", "10.2.0.2") == 3
+
+
+@pytest.mark.parametrize(("source", "destination", "way", "spi"), [
+    ("192.0.2.1", "198.51.100.1", "outbound", 0xD0010000), ("198.51.100.1", "192.0.2.1", "inbound", 0xD0000000)])
+def test_an_sa_that_somebody_deleted_is_told_in_either_direction_and_not_installed_again(net, source, destination, way,
+                                                                                         spi):
+    a, b = pair(net, encryption="AES-GCM-128", authentication=None)
+    join(a, b)
+    net["a"].ip(f"xfrm state delete src {source} dst {destination} proto esp spi {spi:#x}")
+    told = [[f"tunnel lan: {way} SA {spi:08x}", "in the kernel", "not there", 0xD0000000]]
+    assert (a("audit"), b("audit")) == (told, [])
+    a("restore")
+    assert a("audit") == told and f"{spi:#010x}" not in states(net, "a")
+    join(a, b, generation=1)  # as the session does when it rekeys
+    for plane in (a, b):
+        plane("remove", 0, 0)
+    assert a("audit") == b("audit") == [] and net.ping("lan_a", "10.2.0.2") == 3

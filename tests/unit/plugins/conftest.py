@@ -37,6 +37,7 @@ class Daemon:
         self.asked: list[dict[str, Any]] = []
         self.answers: dict[str, Callable[[dict[str, Any]], Any]] = {}
         self.loaded: dict[str, Any] = {}
+        self.by_hand: list[dict[str, str]] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
         self._listener.listen()
@@ -80,6 +81,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         return ok({"daemon": {"declaration_digest": declaration.digest(running.loaded["declaration"]),
                               "keys_digest": declaration.keyed_digest(running.loaded["secrets"], key)}})
 
-    running.answers = {"status": status, "reload": reload}
+    running.answers = {"status": status, "reload": reload, "audit": lambda request: ok({"departures": running.by_hand}),
+                       "mend": lambda request: ok({"mended": running.by_hand})}
     yield running
     running.close()

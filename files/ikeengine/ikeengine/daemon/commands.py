@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..dataplane.capabilities import Capabilities
-from ..dataplane.interface import DataPlaneError
+from ..dataplane.interface import DataPlaneError, Departure
 from ..ike.events import Event, Failed
 from ..reload import ReloadResult
 from ..vpn import declaration
@@ -47,7 +47,7 @@ class Commands:
         self._commands: dict[str, Callable[[Json], Awaitable[Json]]] = {
             "status": self._status, "up": self._up, "down": self._down, "rekey": self._rekey,
             "reload": self._reload, "flush": self._flush, "log": self._log_entries, "abilities": self._list_abilities,
-            "explain": self._explain,
+            "explain": self._explain, "audit": self._audit, "mend": self._mend,
         }
 
     async def __call__(self, request: Json) -> AsyncIterator[Json]:
@@ -99,6 +99,15 @@ class Commands:
             raise CommandError("bad_request", "challenge is no hexadecimal text") from None
         _declaration, keys = declaration.write(self._declared.side)
         return {"keys_digest": declaration.keyed_digest(keys, key)}
+
+    async def _audit(self, request: Json) -> Json:
+        return {"departures": _departures(self._engine.audit)}
+
+    async def _mend(self, request: Json) -> Json:
+        mended = _departures(self._engine.mend)
+        for row in mended:
+            self._log.notice("mended what somebody changed by hand", **row)
+        return {"mended": mended}
 
     async def _explain(self, request: Json) -> Json:
         """By a gateway's name, or by an address, which may be that of a peer that no gateway is declared for."""
@@ -265,6 +274,13 @@ class Commands:
                         fails(await events.get())
             except TimeoutError:
                 raise CommandError("timeout", f"{otherwise}; ikectl log may say why") from None
+
+
+def _departures(find: Callable[[], list[Departure]]) -> list[dict[str, str]]:
+    try:
+        return [{"what": row.what, "expected": row.expected, "found": row.found} for row in find()]
+    except DataPlaneError as error:
+        raise CommandError("data_plane_failed", str(error)) from None
 
 
 def _changes(result: ReloadResult) -> dict[str, list[str]]:

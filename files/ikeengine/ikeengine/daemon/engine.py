@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..dataplane.interface import Acquire, DataPlaneError, DataPlaneEvent, Expired, Moved
+from ..dataplane.interface import Acquire, DataPlaneError, DataPlaneEvent, Departure, Expired, Moved
 from ..ike.events import (
     ChildInbound,
     ChildMoved,
@@ -89,6 +89,25 @@ class Engine:
         for error in self.planes.unprotect(before):
             self._log.error("could not take down a protection", reason=str(error))
         return result
+
+    def audit(self) -> list[Departure]:
+        """In what this host departs from what the daemon was told and has done. Raises DataPlaneError."""
+        return self.planes.audit() + [
+            Departure(f"tunnel {tunnel}" if tunnel else f"gateway {gateway}", "as it is declared", "taken down by hand")
+            for gateway, tunnel in self.manager.taken_down()]
+
+    def mend(self) -> list[Departure]:
+        """Bring all of that back, and return what it was. An SA that is lost is rekeyed. Raises DataPlaneError."""
+        found, now = self.audit(), self.now()
+        if any(departure.found != "taken down by hand" for departure in found):
+            self.planes.restore()
+        for departure in found:
+            if departure.spi_in is not None:
+                self.manager.renew_child(departure.spi_in, now)
+        for gateway, tunnel in self.manager.taken_down():
+            self.manager.take_up(gateway, now, tunnel)
+        self.pump()
+        return found
 
     async def stop(self) -> None:
         """Close all SAs, telling the peers. The protections stay, so that nothing leaks while no daemon runs."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
-from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Protection
+from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Departure, Protection
 from ..dataplane.local_only import local_only
 from ..ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
 from ..security_association import ChildSa, NoSpi, Path, SocketAddress
@@ -252,6 +252,15 @@ class DataPlanes:
             else:
                 installed[0].receive(its, local, remote)
         return unknown
+
+    def audit(self) -> list[Departure]:
+        """In what the kernel departs from what was installed. Raises DataPlaneError."""
+        return [departure for plane in self._live.values() for departure in plane.audit()]
+
+    def restore(self) -> None:
+        """Put up again what protects the routes. Raises DataPlaneError."""
+        for plane in self._live.values():
+            plane.restore()
 
     def counters(self, child: ChildSa) -> Counters:
         """What it has carried; nothing where the plane has it no more."""

@@ -79,6 +79,17 @@ class Moved:
     remote: SocketAddress
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """What somebody else has changed of what stands in a kernel for us. ``spi_in`` names an SA pair that it has not
+    whole any more: its keys must not be installed again, since that would repeat sequence numbers."""
+
+    what: str
+    expected: str
+    found: str
+    spi_in: int | None = None
+
+
 DataPlaneEvent: TypeAlias = Acquire | Expired | Moved
 
 
@@ -134,6 +145,12 @@ class DataPlane(Interface):
 
     def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
         """Datagrams from the NAT traversal port that are ESP (RFC 3948 §2.1), where the daemon's socket got them."""
+
+    def audit(self) -> list[Departure]:
+        """In what the kernel departs from all that was installed here and not removed."""
+
+    def restore(self) -> None:
+        """Put up again what protects the routes, and take away what else looks like it. SAs stay as they are."""
 
     def stop(self, keep_protection: bool) -> None:
         """Remove the SAs, and the protections unless they are to be kept (a restart: nothing may leak meanwhile)."""

@@ -20,7 +20,7 @@ from ikeengine.daemon.log import Log
 from ikeengine.daemon.planes import DataPlanes
 from ikeengine.daemon.udp import UdpCounters
 from ikeengine.dataplane.capabilities import Capabilities
-from ikeengine.dataplane.interface import Counters, DataPlaneError, Protection
+from ikeengine.dataplane.interface import Counters, DataPlaneError, Departure, Protection
 from ikeengine.sa_manager import IkeSaManager
 from ikeengine.security_association import ChildSa, Datagram, Path
 from ikeengine.vpn.algorithms import authentication, encryption
@@ -67,6 +67,9 @@ class NotingPlane:
     received: list[bytes] = field(default_factory=list)
     stopped: bool | None = None
     drops: dict[str, int] = field(default_factory=dict)
+    #: What somebody changes by hand: SAs by their inbound SPI, and all else.
+    lost: set[int] = field(default_factory=set)
+    departures: list[Departure] = field(default_factory=list)
 
     def _note(self, call: str, what: str) -> None:
         if self.refuses == call:
@@ -126,6 +129,14 @@ class NotingPlane:
 
     def receive(self, packets: Sequence[bytes], local: object, remote: object) -> None:
         self.received += packets
+
+    def audit(self) -> list[Departure]:
+        return [Departure(f"tunnel {child.tunnel}: inbound SA {spi:08x}", "in the kernel", "not there", spi)
+                for spi, child in self.inbound.items() if spi in self.lost] + self.departures
+
+    def restore(self) -> None:
+        self._note("restore", "")
+        self.departures = []
 
     def stop(self, keep_protection: bool) -> None:
         self.stopped = keep_protection

@@ -156,7 +156,7 @@ def test_rekey_of_what_is_down_says_so(pair: Pair) -> None:
     ("log", {"lines": -1}, "bad_request", "lines is a whole number"),
     ("status", {"challenge": "not hex"}, "bad_request", "challenge is no hexadecimal text"),
     ("reload", {"declaration": []}, "bad_request", "reload takes two objects"),
-    ("dance", {}, "unknown_command", "there is no command 'dance'; there are abilities, down, explain, flush"),
+    ("dance", {}, "unknown_command", "there is no command 'dance'; there are abilities, audit, down, explain"),
 ])
 def test_what_cannot_be_done_is_said(pair: Pair, command: str, arguments: Json, code: str, message: str) -> None:
     async def test() -> None:

@@ -82,7 +82,7 @@ def test_check_mode_says_what_would_change_and_writes_nothing(run, store, declar
     assert result["changed"]
     assert result["diff"]["after"]["gateways[branch].endpoints[0].remote.address"] == "198.51.100.1"
     assert not store.directory.exists()
-    assert [request["command"] for request in daemon.asked] == ["status"]
+    assert [request["command"] for request in daemon.asked] == ["status", "audit"]
 
 
 def test_lists_that_are_not_given_stay(run, store, declared):
@@ -182,11 +182,11 @@ def test_absent_removes_the_files_and_their_folder(run, store, declared):
 
 def test_a_running_daemon_gets_both_files_once(run, declared, daemon):
     assert run(override(declared))["daemon"] == "reloaded"
-    reload = daemon.asked[-1]
+    reload = daemon.asked[-2]
     assert reload["declaration"]["gateways"][0]["name"] == "branch"
     assert reload["secrets"]["gateways"]["branch"] == {"method": "psk", "psk": MARKER}
     assert run(override(declared))["daemon"] == "unchanged"
-    assert [request["command"] for request in daemon.asked] == ["status", "reload", "status"]
+    assert [request["command"] for request in daemon.asked] == ["status", "reload", "mend", "status", "mend"]
 
 
 def test_a_daemon_that_runs_something_else_is_reloaded(run, declared, daemon):
@@ -400,7 +400,7 @@ def test_without_add_tunnels_only_those_of_the_host_are_brought_up_to_date(run, 
 def test_what_is_taken_out_whole_the_daemon_forgets_too(run, declared, daemon, store, tmp_path):
     run(override(declared))
     assert run(None)["daemon"] == "reloaded"
-    assert (daemon.asked[-1]["declaration"], daemon.asked[-1]["secrets"]) == (
+    assert (daemon.asked[-2]["declaration"], daemon.asked[-2]["secrets"]) == (
         {"version": 1}, {"version": 1, "gateways": {}})
     assert (run(None)["changed"], run(None)["daemon"]) == (False, "unchanged")
     assert departures(store.load(), str(tmp_path / "control.sock")) == []
@@ -562,3 +562,24 @@ def test_a_key_that_changed_over_and_over_at_one_end_alone_is_refused(run, store
             run(override(changed), rotation={})
     with pytest.raises(ConfigureError, match="play both ends together before it changes again"):
         run(override(changed), rotation={})
+
+
+def test_what_somebody_changed_by_hand_is_mended_and_stands_in_the_diff_alone(run, declared, daemon):
+    run(override(declared))
+    daemon.by_hand = [{"what": "policy out 10.1.0.0/24 -> 10.2.0.0/24", "expected": "there", "found": "not there"}]
+    for check_mode, command in ((True, "audit"), (False, "mend")):
+        done = run(override(declared), check_mode=check_mode)
+        assert (done["changed"], done["daemon"], daemon.asked[-1]["command"]) == (True, "unchanged", command)
+        assert done["diff"]["before"] == {"policy out 10.1.0.0/24 -> 10.2.0.0/24": "not there"}
+        assert done["diff"]["after"] == {"policy out 10.1.0.0/24 -> 10.2.0.0/24": "there"}
+    daemon.by_hand = []
+    assert run(override(declared))["changed"] is False
+
+
+@pytest.mark.parametrize(("code", "warned"), [("unknown_command", 0), ("data_plane_failed", 1)])
+def test_a_daemon_that_cannot_mend_fails_no_task(run, declared, daemon, code, warned):
+    """One of an older release does not know the command; the role is about to replace it."""
+    run(override(declared))
+    daemon.answers["mend"] = lambda request: {"version": 1, "ok": False, "error": {"code": code, "message": "no"}}
+    done = run(override(declared))
+    assert (done["changed"], len(done["warnings"])) == (False, warned)

@@ -16,7 +16,7 @@ from ...vpn.algorithms import AUTHENTICATIONS, ENCRYPTIONS, Use
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..capabilities import Capabilities
-from ..interface import Counters, DataPlaneError, DataPlaneEvent, Protection
+from ..interface import Counters, DataPlaneError, DataPlaneEvent, Departure, Protection
 from ..mtu import PATH_MTU, inner_mtu, mtu_of, smallest_mtu
 from ..netfilter.probe import Netfilter
 from ..netfilter.table import device_traffic
@@ -188,6 +188,33 @@ class UserspaceDataPlane:
     def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
         self._path.inbound(packets, local, remote)
 
+    def audit(self) -> list[Departure]:
+        state = self._tun.state
+        found = [] if state == "up" else [Departure(f"device {self._tun.name}", "up", state)]
+        return found + list(self._guard.audit(self._protections.values()))
+
+    def restore(self) -> None:
+        state = self._tun.state
+        if state == "gone":
+            self._remove_reader(self._tun.fd)
+            self._tun.close()
+            self._tun.open(self._mtu or smallest_mtu(PATH_MTU))
+            self._guard.exempt(self._tun.name)
+            self._add_reader(self._tun.fd, self._read_device)
+        elif state == "down":
+            self._set_up()
+        for protection in self._protections.values():
+            self._guard.put_up(protection)
+            if (mtu := self._narrow.get(protection.reqid)) is not None:
+                self._guard.fit(protection, mtu)
+        self._guard.clear_leftovers()
+
+    def _set_up(self) -> None:
+        try:
+            self._tun.set_up()
+        except OSError as error:
+            raise DataPlaneError(f"setting {self._tun.name} up: {error.strerror}") from None
+
     def stop(self, keep_protection: bool) -> None:
         for pair in list(self._pairs.values()):
             self.remove(pair.child)
@@ -250,6 +277,6 @@ class UserspaceDataPlane:
                 outbound(packet)
         except OSError as error:
             self._remove_reader(self._tun.fd)
-            _log.error("the TUN device %s is gone (%s): no traffic passes until the daemon restarts", self._tun.name,
+            _log.error("the TUN device %s is gone (%s): no traffic passes until ikectl mend", self._tun.name,
                        error.strerror)
         self._path.flush_outbound()

@@ -32,11 +32,11 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from ...vpn.selectors import Network
-from ..interface import Protection
+from ..interface import Departure, Protection
 from ..netlink import NETLINK_ROUTE, NETLINK_XFRM, NetlinkError, NetlinkSocket
 from ..xfrm import messages, policies
 from ..xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
-from ..xfrm.policies import Key
+from ..xfrm.policies import Body, Key
 from ..xfrm.policy_table import PolicyTable
 from .link import exempt_from_policy
 
@@ -45,6 +45,7 @@ _log = logging.getLogger(__name__)
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
 _RTM_NEWRULE, _RTM_DELRULE, _RTM_GETRULE = 32, 33, 34
 _RTN_UNICAST, _RTN_UNREACHABLE, _RTN_THROW = 1, 7, 9
+_NAMES = {_RTN_UNICAST: "into the tunnel", _RTN_UNREACHABLE: "unreachable", _RTN_THROW: "past the tunnel"}
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _FR_ACT_TO_TBL = 1
 
@@ -103,7 +104,11 @@ class Guard:
         with suppress(NetlinkError):
             self._xfrm = NetlinkSocket(NETLINK_XFRM, messages.parse)
             self._policy_table = PolicyTable(self._xfrm, of_kernel=False)
-        exempt = exempt_from_policy(self._routing, device, ifindex)
+        self.exempt(device)
+
+    def exempt(self, device: str) -> None:
+        """Let what comes by the device, which has just been made, pass by the policies that block."""
+        exempt = exempt_from_policy(self._routing, device, self._ifindex)
         for version in {4, 6} - exempt:
             self._blocked_inbound[version] = set()
             _log.info("IPv%d in clear from outside cannot be told from the tunnel's own: not blocked", version)
@@ -136,18 +141,51 @@ class Guard:
 
     def protect(self, protection: Protection) -> None:
         """Block first, then lead the route's traffic to the device. Raises DataPlaneError."""
+        self.put_up(protection)
+        for key, _action in self._policies(protection):
+            self._wanted_policies[key] += 1
+        for local in protection.route.local.prefixes():
+            for entry in _entries(protection):
+                self._routes.setdefault(local, Counter())[entry] += 1
+                self._leftover_routes.discard((local, entry))
+
+    def put_up(self, protection: Protection) -> None:
+        """What protects the route, whether or not it stands already. Raises DataPlaneError."""
         for key, action in self._policies(protection):
             if self._policy_table is not None:
                 self._policy_table.put(key, action)
-            self._wanted_policies[key] += 1
         for local in protection.route.local.prefixes():
             table = self._table(local)
             for entry in _entries(protection):
                 for kind in entry.kinds:
                     self._add_route(table, entry.remote, kind)
-                self._routes.setdefault(local, Counter())[entry] += 1
-                self._leftover_routes.discard((local, entry))
             self._add_rule(local, table)
+
+    def audit(self, protections: Iterable[Protection]) -> Iterator[Departure]:
+        """How what is there departs from what protects these, which are all. Raises DataPlaneError."""
+        rules = {(_network(rule.get_attr("FRA_SRC", _any(rule["family"])), rule["src_len"]),
+                  rule.get_attr("FRA_TABLE") or rule["table"]) for rule in self._dump(_RTM_GETRULE, fibmsg())
+                 if rule.get_attr("FRA_PRIORITY") == RULE_PRIORITY}
+        routes = {(row.get_attr("RTA_TABLE") or row["table"],
+                   _network(row.get_attr("RTA_DST", _any(row["family"])), row["dst_len"]), row["type"],
+                   row.get_attr("RTA_OIF") if row["type"] == _RTN_UNICAST else None)
+                  for row in self._dump(_RTM_GETROUTE, rtmsg())}
+        for local, entries in self._routes.items():
+            table = self._tables[local]
+            if (local, table) not in rules:
+                yield Departure(f"rule from {local} to table {table}", "there", "not there")
+            for entry in entries:
+                for kind in entry.kinds:
+                    device = self._ifindex if kind == _RTN_UNICAST else None
+                    if (table, entry.remote, kind, device) not in routes:
+                        yield Departure(f"route to {entry.remote} in table {table}, {_NAMES[kind]}", "there",
+                                        "not there")
+        if self._policy_table is not None:
+            wanted: dict[Key, set[Body]] = {}
+            for protection in protections:
+                for key, action in self._policies(protection):
+                    wanted.setdefault(key, set()).add((action, None))
+            yield from self._policy_table.audit(wanted)
 
     def unprotect(self, protection: Protection) -> None:
         for local in protection.route.local.prefixes():

@@ -15,6 +15,7 @@ from ..interface import DataPlaneError
 
 DEVICE = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
+_TUNSETIFINDEX = 0x400454DA
 _IFF_TUN = 0x0001
 _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
@@ -41,6 +42,12 @@ class TunDevice:
 
     def __init__(self, name: str, mtu: int) -> None:
         """Raises DataPlaneError, saying what the host lacks."""
+        self.name, self.index = name, 0
+        self.open(mtu)
+
+    def open(self, mtu: int) -> None:
+        """Make the device, also one that somebody has deleted, which then has its index again. Raises DataPlaneError,
+        saying what the host lacks."""
         try:
             self.fd = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except PermissionError as error:
@@ -52,19 +59,37 @@ class TunDevice:
         try:
             self.offloads = _has_offloads(self.fd)
             flags = _IFF_TUN | _IFF_NO_PI | (_IFF_VNET_HDR if self.offloads else 0)
-            fcntl.ioctl(self.fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
-            self.name = name
+            if self.index:
+                fcntl.ioctl(self.fd, _TUNSETIFINDEX, struct.pack("I", self.index))
+            fcntl.ioctl(self.fd, _TUNSETIFF, struct.pack("16sH22x", self.name.encode(), flags))
             self.set_mtu(mtu)
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-                request = struct.pack("16sH22x", name.encode(), 0)
-                (flags,) = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)
-                fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), flags | _IFF_UP))
-            self.index = socket.if_nametoindex(name)
+            self.set_up()
+            self.index = socket.if_nametoindex(self.name)
         except OSError as error:
             os.close(self.fd)
-            raise DataPlaneError(f"creating the TUN device {name}: {error.strerror}; it needs CAP_NET_ADMIN, and no "
-                                 f"other program may use {name}") from None
+            raise DataPlaneError(f"creating the TUN device {self.name}: {error.strerror}; it needs CAP_NET_ADMIN, and "
+                                 f"no other program may use {self.name}") from None
         self._before = _NO_OFFLOAD if self.offloads else b""
+
+    @property
+    def state(self) -> str:
+        """``up``, ``down`` or ``gone``: others may take it down, and delete it."""
+        try:
+            gone = socket.if_nametoindex(self.name) != self.index
+            return "gone" if gone else "up" if self._flags() & _IFF_UP else "down"
+        except OSError:
+            return "gone"
+
+    def set_up(self) -> None:
+        """Raises OSError."""
+        request = struct.pack("16sH22x", self.name.encode(), self._flags() | _IFF_UP)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            fcntl.ioctl(control, _SIOCSIFFLAGS, request)
+
+    def _flags(self) -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH22x", self.name.encode(), 0))
+        return int(struct.unpack_from("H", answer, 16)[0])
 
     def set_mtu(self, mtu: int) -> None:
         """Octets of the largest packet. Raises OSError."""

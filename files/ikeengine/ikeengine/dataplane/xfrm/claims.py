@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from ..interface import Protection
 from . import policies
@@ -26,6 +26,10 @@ class Claims:
 
     def __contains__(self, key: Key) -> bool:
         return key in self._routes or key in self._near
+
+    def __iter__(self) -> Iterator[Key]:
+        """Every policy that somebody wants."""
+        yield from self._routes.keys() | self._near.keys()
 
     def add(self, protection: Protection) -> Collection[Key]:
         """Every policy that it wants."""

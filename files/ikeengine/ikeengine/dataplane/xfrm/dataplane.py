@@ -16,7 +16,7 @@ from pyroute2.netlink import nlmsg
 from ...security_association import ChildSa, Path, SocketAddress
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
-from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Expired, Moved, Protection
+from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Departure, Expired, Moved, Protection
 from ..limits import octet_limits, packet_limits
 from ..mtu import PATH_MTU, mtu_of
 from ..netfilter.probe import Netfilter
@@ -26,7 +26,7 @@ from ..path_mtu import PathMtuWatch, path_mtu
 from . import messages, policies, states
 from .claims import Claims
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
-from .policies import Key, Template
+from .policies import Body, Key, Template
 from .policy_table import PolicyTable
 
 #: Where a route's policies lead: the outer addresses, and the number that the SA has in common with them.
@@ -222,6 +222,25 @@ class XfrmDataPlane:
     def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
         """The kernel takes its ESP off the socket before the daemon reads; what still comes is dropped."""
 
+    def audit(self) -> list[Departure]:
+        wanted = {key: (body,) for key, body in map(self._wanted, self._claims)}
+        standing = {(messages.address_of(state["id_daddr"], state["family"]), state["id_spi"], state["id_proto"])
+                    for state in self._kernel.dump("listing states", messages.build(messages.XFRM_MSG_GETSA))}
+        found = list(self._policies.audit(wanted))
+        for pair in self._pairs.values():
+            child, number = pair.child, messages.IP_PROTOCOL[pair.child.protocol]
+            for installed, address, spi, way in ((pair.inbound, child.local.address, child.spi_in, "inbound"),
+                                                 (pair.outbound, child.remote.address, child.spi_out, "outbound")):
+                if installed and (address, spi, number) not in standing:
+                    found.append(Departure(f"tunnel {child.tunnel}: {way} SA {spi:08x}", "in the kernel", "not there",
+                                           child.spi_in))
+        return found
+
+    def restore(self) -> None:
+        for key in self._claims:
+            self._settle(key)
+        self.clear_leftovers()
+
     def stop(self, keep_protection: bool) -> None:
         for pair in list(self._pairs.values()):
             self.remove(pair.child)
@@ -266,16 +285,20 @@ class XfrmDataPlane:
 
     def _settle(self, key: Key) -> None:
         """Have the policy demand the SA of the route that it belongs to, or let pass what is near, or go."""
-        protection = self._claims.owner(key)
-        if protection is not None:
-            local, remote, reqid = self._wanted_lead(protection)
-            ends = (local, remote) if key.direction == XFRM_POLICY_OUT else (remote, local)
-            self._policies.put(key, XFRM_POLICY_ALLOW,
-                               Template(*ends, protection.protocol, states.kernel_reqid(reqid)))
-        elif key in self._claims:
-            self._policies.put(replace(key, kernel_passes=True), XFRM_POLICY_ALLOW)
+        if key in self._claims:
+            wanted, (action, template) = self._wanted(key)
+            self._policies.put(wanted, action, template)
         else:
             self._policies.delete(key)
+
+    def _wanted(self, key: Key) -> tuple[Key, Body]:
+        """A claimed policy, and what it is to hold."""
+        protection = self._claims.owner(key)
+        if protection is None:
+            return replace(key, kernel_passes=True), (XFRM_POLICY_ALLOW, None)
+        local, remote, reqid = self._wanted_lead(protection)
+        ends = (local, remote) if key.direction == XFRM_POLICY_OUT else (remote, local)
+        return key, (XFRM_POLICY_ALLOW, Template(*ends, protection.protocol, states.kernel_reqid(reqid)))
 
     def _follow(self, reqids: Iterable[int]) -> None:
         """Lead these routes where their traffic goes now, if that changed."""

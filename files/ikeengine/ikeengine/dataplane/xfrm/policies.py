@@ -8,7 +8,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+
+from pyroute2.netlink import nlmsg
 
 from ...vpn.model import Protocol, Route
 from ...vpn.selectors import Address, Network
@@ -72,6 +74,10 @@ class Template:
         }
 
 
+#: What a policy does, and which SA it demands, if any.
+Body: TypeAlias = tuple[int, Template | None]
+
+
 def keys(route: Route) -> Iterator[Key]:
     """Every policy of a route: outbound, to this host and through it, for each pair of prefixes.
 
@@ -107,6 +113,18 @@ def is_ours(priority: int) -> bool:
 def kernel_passes(message: Mapping[str, Any]) -> bool:
     """Whether a policy without a template is the kernel data plane's."""
     return not message["sel_ifindex"] and bool((PRIORITY_BASE - message["priority"]) % 2)
+
+
+def body_of(message: nlmsg) -> Body:
+    """What a policy that the kernel listed does; of several templates the first."""
+    found = message.get_attr("XFRMA_TMPL")
+    protocol = next((row for row, number in messages.IP_PROTOCOL.items()
+                     if found is not None and number == found["id_proto"]), None)
+    if protocol is None:
+        return message["action"], None
+    return message["action"], Template(messages.address_of(found["saddr"], found["family"]),
+                                       messages.address_of(found["id_daddr"], found["family"]), protocol,
+                                       found["reqid"])
 
 
 def key_of(message: Mapping[str, Any]) -> Key:

@@ -11,13 +11,14 @@ its policies replaced in place, and the old owner must find that they are no lon
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from pyroute2.netlink import nlmsg
 
+from ..interface import Departure
 from ..netlink import NetlinkError, NetlinkSocket
 from . import messages, policies, states
-from .policies import Key, Template
+from .policies import Body, Key, Template
 
 
 class PolicyTable:
@@ -46,6 +47,19 @@ class PolicyTable:
         except NetlinkError as error:
             if error.errno != errno.ENOENT:
                 raise
+
+    def audit(self, wanted: Mapping[Key, Collection[Body]]) -> Iterator[Departure]:
+        """How what is there departs from these, each with all that it may hold. Raises NetlinkError."""
+        listed = self._kernel.dump("listing policies", messages.build(messages.XFRM_MSG_GETPOLICY))
+        standing = {policies.key_of(policy): policy for policy in listed}
+        for key, bodies in wanted.items():
+            if key not in standing:
+                yield Departure(str(key), "there", "not there")
+            elif policies.body_of(standing[key]) not in bodies or standing[key]["priority"] != key.priority:
+                yield Departure(str(key), "as the daemon installed it", "changed")
+        for key, policy in standing.items():
+            if key not in wanted and self._owns(policy):
+                yield Departure(str(key), "not there", "there")
 
     def _owns(self, policy: nlmsg) -> bool:
         template = policy.get_attr("XFRMA_TMPL")
