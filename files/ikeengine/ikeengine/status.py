@@ -100,6 +100,6 @@ def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) ->
 def _ike_sa_status(peer: Peer, session: IkeSession) -> IkeSaStatus:
     local_identity, remote_identity = session.describe_identities()
     return IkeSaStatus(session.version.value, session.spi_i, session.spi_r, session.initiator, session.suite,
-                       session.local, session.remote, local_identity, remote_identity, session.nat_detected, session.is_mobile,
-                       session.created_at, session.established_at or session.created_at, session.rekey_at,
-                       session.proofs.are_of(peer.gateway.credential))
+                       session.local, session.remote, local_identity, remote_identity, session.nat_detected,
+                       session.is_mobile, session.created_at, session.established_at or session.created_at,
+                       session.rekey_at, session.proofs.are_of(peer.gateway.credential))
