@@ -35,8 +35,10 @@ def side(name: str, local: str, remote: str, *, routes: tuple[tuple[str, str], .
          transforms: tuple[Mapping[str, Any], ...] = (TRANSFORM,),
          proposals: tuple[Mapping[str, Any], ...] = (PROPOSAL,), start: str = "boot",
          pfs: Mapping[str, Any] | None = None, identifiers: tuple[str, str] | None = None,
-         gateway: Mapping[str, Any] | None = None, tunnels: int = 1, sa_pairs: str = "per-route") -> Side:
-    """One end of a site-to-site VPN; with ``tunnels`` > 1 its routes are dealt out to so many tunnels."""
+         gateway: Mapping[str, Any] | None = None, tunnels: int = 1, sa_pairs: str = "per-route",
+         further: tuple[Mapping[str, Any], ...] = ()) -> Side:
+    """One end of a site-to-site VPN; with ``tunnels`` > 1 its routes are dealt out to so many tunnels. ``further`` are
+    endpoint pairs behind the first."""
     ends = [{"address": local}, {"address": remote}]
     for end, value in zip(ends, identifiers or (), strict=False):
         end["identifier"] = {"type": "domain-name", "value": value}  # type: ignore[assignment]
@@ -44,7 +46,7 @@ def side(name: str, local: str, remote: str, *, routes: tuple[tuple[str, str], .
         "site": {"name": name},
         "transforms": [dict(row) for row in transforms], "proposals": [dict(row) for row in proposals],
         "gateways": [{"name": "peer", "ike_version": 2, "credential": {"method": "psk", "psk": psk},
-                      "endpoints": [{"local": ends[0], "remote": ends[1]}],
+                      "endpoints": [{"local": ends[0], "remote": ends[1]}, *further],
                       "transforms": [row["name"] for row in transforms], "start": start, **(gateway or {})}],
         "tunnels": [{"name": f"lan{number}" if number else "lan", "gateway": "peer",
                      "routes": [{"local": one, "remote": other} for one, other in routes[number::tunnels]],
@@ -62,6 +64,7 @@ def branch(**changes: Any) -> Side:
     changes["routes"] = tuple((remote, local) for local, remote in changes["routes"])
     if "identifiers" in changes:
         changes["identifiers"] = tuple(reversed(changes["identifiers"]))
+    changes["further"] = tuple({"local": row["remote"], "remote": row["local"]} for row in changes.get("further", ()))
     return side("branch", BRANCH, HQ, **changes)
 
 
@@ -128,7 +131,8 @@ class VirtualNetwork:
     def __init__(self, sides: Mapping[str, Side], *, seed: int = 0, latency: float = 0.01, faults: Faults | None = None,
                  settings: Settings | None = None, encapsulate: Callable[[str], bool] = lambda _gateway: False,
                  extended: Container[str] = ()) -> None:
-        """``extended`` names the sites whose data planes can do extended sequence numbers."""
+        """``extended`` names the sites whose data planes can do extended sequence numbers. An end has all addresses
+        that it declares, and is called by the one in ``sides``."""
         self.seed = seed
         self.random = random.Random(seed)
         self.now = 1000.0
@@ -144,6 +148,11 @@ class VirtualNetwork:
         self.tamper: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
         #: Called after everything that happens, for what has to hold at every moment.
         self.watch: Callable[[], None] = lambda: None
+        #: Pairs of addresses between which nothing passes, and addresses that their ends have not.
+        self._dead_paths: set[frozenset[str]] = set()
+        self.absent: set[str] = set()
+        self._names = {str(pair.local.address): address for address, row in sides.items() for gateway in row.gateways
+                       for pair in gateway.endpoints if pair.local.address is not None}
         self._encapsulate, self._extended, self._settings = encapsulate, extended, settings or Settings()
         self.ends = {address: self.end(row, address) for address, row in sides.items()}
 
@@ -153,6 +162,7 @@ class VirtualNetwork:
         return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
                                 extended_sequence_numbers=lambda _tunnel: side.name in self._extended,
                                 source=lambda remote: addresses.get(remote.version),
+                                has_address=lambda own: str(own) not in self.absent,
                                 received=lambda child: self.packets[child.spi_in],
                                 reqid=self._reqid, random=self.random.randbytes, settings=self._settings,
                                 unix_time=lambda now: now + EPOCH), addresses)
@@ -214,6 +224,20 @@ class VirtualNetwork:
             heapq.heappush(self._flying, (self.now + delay, next(self._numbers),
                                           Datagram(datagram.remote, datagram.local, data), arrive))
 
+    def cut(self, one: str, other: str) -> None:
+        """Nothing passes between these addresses any more, what is on its way included."""
+        self._dead_paths.add(frozenset((one, other)))
+
+    def mend(self, one: str, other: str) -> None:
+        self._dead_paths.discard(frozenset((one, other)))
+
+    def _at(self, datagram: Datagram) -> End | None:
+        """Whom the datagram comes to, if it does."""
+        addresses = str(datagram.local.address), str(datagram.remote.address)
+        if frozenset(addresses) in self._dead_paths or not self.absent.isdisjoint(addresses):
+            return None
+        return self.ends.get(addresses[0]) or self.ends.get(self._names.get(addresses[0], ""))
+
     def run(self, seconds: float) -> None:
         """Let that much virtual time pass."""
         end_at = self.now + seconds
@@ -229,7 +253,7 @@ class VirtualNetwork:
             self.now = max(self.now, due)
             while self._flying and self._flying[0][0] <= self.now:
                 datagram, arrive = heapq.heappop(self._flying)[2:]
-                end = self.ends.get(str(datagram.local.address))
+                end = self._at(datagram)
                 if end is not None and arrive is not None:
                     arrive(end, datagram)
                 elif end is not None:

@@ -28,13 +28,15 @@ MAY_IMPORT = {
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "ikev1": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "sessions", "timers", "keep_up",
-                   "reload", "status", "explanation", "negotiation.reasons", "hints"},
+                   "peer", "renewal", "reload", "status", "explanation", "negotiation.reasons", "hints"},
     "hints": {"vpn", "wire", "security_association"},
     "sessions": {"ike", "wire.header"},
     "timers": set(),
-    "keep_up": {"vpn", "ike"},
+    "peer": {"vpn", "ike"},
+    "keep_up": {"vpn", "ike", "negotiation.answers", "negotiation.reasons", "security_association", "peer", "sessions"},
+    "renewal": {"ike", "keep_up", "peer", "sessions"},
     "reload": {"vpn"},
-    "status": {"vpn", "security_association", "ike", "keep_up"},
+    "status": {"vpn", "security_association", "ike", "peer"},
     "dataplane": {"vpn", "crypto", "security_association"},
     "cli": {"layout", "vpn.explained"},
     "explanation": {"vpn", "negotiation", "ike", "status"},
@@ -46,7 +48,7 @@ MAY_IMPORT = {
 WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcntl", "signal", "threading", "pyroute2",
          "ctypes"}
 SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev1", "ikev2", "sa_manager", "sessions", "timers",
-           "keep_up", "reload", "status", "explanation", "hints", "security_association")
+           "peer", "keep_up", "renewal", "reload", "status", "explanation", "hints", "security_association")
 
 
 def _sources(directory: Path) -> list[Path]:

@@ -29,7 +29,7 @@ def of_gateway(gateway: Gateway, status: GatewayStatus, tunnels: Sequence[tuple[
     sessions' clock."""
     since = min((row.established_at for row in status.ike), default=None)
     return {"gateway": gateway.name, "state": status.state, "since": None if since is None else unix(since),
-            "summary": _summary(gateway, status, accounts, refused), "declared": _declared(gateway, tunnels),
+            "summary": _summary(gateway, status, accounts, refused), "declared": _declared(gateway, status, tunnels),
             "negotiations": [_negotiation(row, unix, gateway) for row in accounts]}
 
 
@@ -56,14 +56,15 @@ def _summary(gateway: Gateway, status: GatewayStatus, accounts: Sequence[Account
             Start.ANSWER: "it comes up when the peer asks for it"}[gateway.start]
 
 
-def _declared(gateway: Gateway, tunnels: Sequence[tuple[Tunnel, TunnelStatus]]) -> Json:
+def _declared(gateway: Gateway, status: GatewayStatus, tunnels: Sequence[tuple[Tunnel, TunnelStatus]]) -> Json:
     return {"ike_version": gateway.version.value, "mode": gateway.mode.value if gateway.mode else None,
             "credential": _METHODS[gateway.method], "start": gateway.start.value,
-            "endpoints": [{"local": _end(pair.local), "remote": _end(pair.remote)} for pair in gateway.endpoints],
+            "endpoints": [{"local": _end(row.pair.local), "remote": _end(row.pair.remote), "in_use": row.in_use,
+                           "last_failure": row.last_failure} for row in status.endpoints],
             "transforms": [{"name": row.name, "suite": suite(row)} for row in gateway.transforms],
-            "tunnels": [{"name": tunnel.name, "state": status.state, "routes": [str(route) for route in tunnel.secured],
-                         "offers": offers(tunnel, with_pfs=True), "last_error": status.last_error}
-                        for tunnel, status in tunnels]}
+            "tunnels": [{"name": tunnel.name, "state": row.state, "routes": [str(route) for route in tunnel.secured],
+                         "offers": offers(tunnel, with_pfs=True), "last_error": row.last_error}
+                        for tunnel, row in tunnels]}
 
 
 def _end(end: Endpoint) -> str:

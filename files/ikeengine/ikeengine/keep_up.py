@@ -1,58 +1,263 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a gateway is wanted to be, and when it is tried next."""
+"""Keeping gateways up: what is missing is asked for, without end; a dead endpoint pair gives way to the next, and comes
+into use again, without a gap, once it answers."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import TypeAlias
 
-from .ike.context import Settings
-from .vpn.model import Gateway, Route, Start, Tunnel
+from .ike.context import Context
+from .ike.events import EndpointsChanged
+from .ike.session import IkeSession
+from .ike.state import IKE_PORT, State
+from .negotiation.answers import address_not_here, no_way, only_the_peer
+from .negotiation.reasons import Reason
+from .peer import Peer
+from .security_association import SocketAddress
+from .sessions import Sessions
+from .vpn.model import EndpointPair, Gateway, Route, Start, Tunnel
+from .vpn.selectors import Address
 
-
-@dataclass(slots=True)
-class Peer:
-    """One declared gateway. ``refused``: an operator took it down; ``held`` names its tunnels that one took down;
-    ``noted_timer`` is when it is tried next, for the manager to keep; ``replace_by`` is when the IKE SAs that are to be
-    replaced go without a successor, infinity where they rather stay, None where none is to be; ``prove_at`` is when the
-    ends are to show that they take each other by what is declared now, if what is up has not shown it."""
-
-    gateway: Gateway
-    wanted: bool
-    refused: bool = False
-    attempts: int = 0
-    noted_timer: float | None = None
-    replace_by: float | None = None
-    prove_at: float | None = None
-    hinted_at: float = -math.inf
-    last_error: str | None = None
-    held: set[str] = field(default_factory=set)
-    tunnel_errors: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, gateway: Gateway) -> Peer:
-        return cls(gateway, gateway.start is Start.BOOT)
-
-    def try_later(self, settings: Settings, fraction: float) -> float:
-        """Seconds to wait before the next try: exponential, with jitter, without end."""
-        pause = min(settings.retry_first * settings.retry_factor ** min(self.attempts, 30), settings.retry_longest)
-        self.attempts += 1
-        return pause * (0.75 + 0.5 * fraction)
-
-    @staticmethod
-    def look_again(settings: Settings, fraction: float) -> float:
-        """Seconds after which to see whether a route is still missing, which the peer may be about to fill."""
-        return settings.retry_first * (1.0 + fraction)
-
-    def succeeded(self) -> None:
-        self.attempts = 0
-        self.last_error = None
+#: Makes an IKE SA between two addresses, of that gateway and endpoint pair, that we initiate at the time.
+Make: TypeAlias = Callable[[Gateway, EndpointPair, SocketAddress, SocketAddress, float], IkeSession]
 
 
-def missing_routes(peer: Peer, tunnels: tuple[Tunnel, ...],
-                   covered: set[tuple[str, Route]]) -> list[tuple[Tunnel, Route]]:
-    """The routes of the gateway that ought to have a child SA and have none."""
-    return [(tunnel, route) for tunnel in tunnels if tunnel.name not in peer.held for route in tunnel.secured
-            if (tunnel.name, route) not in covered]
+class KeepUp:
+    """Each `Peer` has its own plans; this carries them out. The manager tells what becomes of IKE SAs.
+
+    ``has_address`` says whether a declared address is the host's. ``wake`` notes when a peer's plans are due, ``touch``
+    when a session wants its timer.
+    """
+
+    def __init__(self, context: Context, sessions: Sessions, *, make: Make, has_address: Callable[[Address], bool],
+                 wake: Callable[[Peer, float | None], None], touch: Callable[[IkeSession], None]) -> None:
+        self._context, self._sessions = context, sessions
+        self._make, self._has_address, self._wake, self._touch = make, has_address, wake, touch
+
+    # ---------------------------------------------------------------------------------------------- plans
+
+    def attempt(self, peer: Peer, now: float) -> Reason | None:
+        """Ask for every route that is missing: on the IKE SA that is there, or on a new one. Returns why it cannot."""
+        name = peer.gateway.name
+        missing = self.missing(peer)
+        session = self._sessions.live(name)
+        if not missing or (session is None and self._sessions.beginning(name)):
+            return None
+        if session is None:
+            begun = self._begin(peer, now)
+            if isinstance(begun, Reason):
+                peer.last_error = peer.last_error or str(begun)
+                return begun
+            session = begun
+        for tunnel, route in missing:
+            session.ask_for(tunnel, route, now)
+        self._touch(session)
+        return None
+
+    def try_at(self, peer: Peer, time: float) -> None:
+        """Try to bring the peer up then, or when it is to be tried before."""
+        if peer.retry_at is None or time < peer.retry_at:
+            peer.retry_at = time
+            self.note(peer)
+
+    def hear_of(self, peer: Peer, remote: Address, now: float) -> None:
+        """The peer may be at that address now: if it is about to be tried, that is where to begin, and at once."""
+        if peer.retry_at is not None:
+            peer.begin_round(first=next((row for row in peer.gateway.endpoints if row.remote.address == remote), None))
+            self.try_at(peer, now)
+
+    def forget_plans(self, peer: Peer) -> None:
+        peer.forget_plans()
+        self.note(peer)
+
+    def handle_timer(self, peer: Peer, now: float) -> None:
+        if peer.retry_at is not None and now >= peer.retry_at:
+            peer.retry_at = None
+            self.attempt(peer, now)
+        if peer.probe_at is not None and now >= peer.probe_at:
+            peer.probe_at = None
+            self._probe(peer, now)
+        self.note(peer)
+
+    def note(self, peer: Peer) -> None:
+        """Its plans have changed."""
+        self._wake(peer, peer.due)
+
+    def retry(self, peer: Peer, now: float) -> None:
+        """Try to bring it up after the pause that is due."""
+        self.try_at(peer, now + peer.try_later(self._context.settings, self._context.fraction()))
+
+    def missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
+        """The routes of the gateway that ought to have a child SA and have none."""
+        covered = set[tuple[str, Route]]().union(*(row.covered() for row in self._sessions.of(peer.gateway.name)))
+        return [(tunnel, route) for tunnel in self._context.tunnels_of(peer.gateway.name) for route in tunnel.secured
+                if (tunnel.name, route) not in covered]
+
+    # ---------------------------------------------------------------------------------------------- endpoint pairs
+
+    def _begin(self, peer: Peer, now: float) -> IkeSession | Reason:
+        """An IKE SA by the next endpoint pair that there is a way for; or why there is none for any."""
+        first: Reason | None = None
+        if not peer.to_try:
+            peer.begin_round()
+        while peer.to_try:
+            pair = peer.to_try.pop(0)
+            ends = self._ends(peer, pair)
+            if not isinstance(ends, Reason):
+                return self._begin_by(peer, pair, ends, now, probe=False)
+            first = first or ends
+        peer.begin_round()
+        if any(pair.remote.address is not None for pair in peer.to_try):
+            self.retry(peer, now)
+        assert first is not None
+        return first
+
+    def _ends(self, peer: Peer, pair: EndpointPair) -> tuple[Address, Address] | Reason:
+        """Our address and the peer's; or why the pair is passed over, which is remembered."""
+        found = self._way(peer.gateway, pair)
+        if isinstance(found, Reason):
+            peer.failures[pair] = str(found)
+        return found
+
+    def _way(self, gateway: Gateway, pair: EndpointPair) -> tuple[Address, Address] | Reason:
+        remote, local = pair.remote.address, pair.local.address
+        if remote is None:
+            return only_the_peer(gateway)
+        if local is not None:
+            return (local, remote) if self._has_address(local) else address_not_here(gateway, pair, local)
+        source = self._context.source(remote)
+        return no_way(gateway, remote) if source is None else (source, remote)
+
+    def _begin_by(self, peer: Peer, pair: EndpointPair, ends: tuple[Address, Address], now: float, *,
+                  probe: bool) -> IkeSession:
+        local, remote = (SocketAddress(end, IKE_PORT) for end in ends)
+        session = self._make(peer.gateway, pair, local, remote, now)
+        session.is_probe, session.tries = probe, peer.tries(self._context.settings)
+        self._sessions.add(session)
+        self._sessions.assign(session)
+        if not probe:
+            self._context.remember(session.account, peer.gateway.name)
+        session.begin(now)
+        return session
+
+    def _probe(self, peer: Peer, now: float) -> None:
+        """Look whether an endpoint pair before the one in use is there again, by bringing up an IKE SA there beside the
+        one that is up."""
+        name = peer.gateway.name
+        session = self._sessions.live(name)
+        if session is None or session.pair is None or not session.originator or self._sessions.beginning(name):
+            self._plan_probe(peer, now)
+            return
+        peer.to_probe = peer.to_probe or peer.before(session.pair)
+        while peer.to_probe:
+            pair = peer.to_probe.pop(0)
+            ends = self._ends(peer, pair)
+            if not isinstance(ends, Reason):
+                found = self._begin_by(peer, pair, ends, now, probe=True)
+                for tunnel in self._context.tunnels_of(name):
+                    for route in tunnel.secured:
+                        found.ask_for(tunnel, route, now)
+                self._touch(found)
+                return
+        self._plan_probe(peer, now)
+
+    def _plan_probe(self, peer: Peer, now: float) -> None:
+        """Only the end that began the IKE SA in use looks for earlier pairs, whoever has rekeyed it since: two that do
+        not agree on the order would take it to and fro."""
+        session = self._sessions.live(peer.gateway.name)
+        if session is None or session.pair is None or not session.originator or not peer.before(session.pair):
+            peer.to_probe, peer.probe_at = [], None
+        elif peer.probe_at is None:
+            peer.probe_at = now + peer.probe_later(self._context.settings, self._context.fraction())
+        self.note(peer)
+
+    # ---------------------------------------------------------------------------------------------- what happens
+
+    def established(self, peer: Peer, session: IkeSession, now: float) -> None:
+        session.is_probe = False
+        self._take_pair(peer, session, now)
+        if peer.wanted:
+            self.try_at(peer, now + peer.look_again(self._context.settings, self._context.fraction()))
+        for other in self._sessions.established(session.name):
+            if other is not session:
+                self._settle(session, other, now)
+        self._plan_probe(peer, now)
+
+    def relocated(self, peer: Peer, session: IkeSession, now: float) -> None:
+        """The IKE SA has gone over to another pair by itself."""
+        self._take_pair(peer, session, now)
+        self._plan_probe(peer, now)
+
+    def _take_pair(self, peer: Peer, session: IkeSession, now: float) -> None:
+        assert session.pair is not None
+        why = peer.failures.get(peer.pair, "") if peer.pair is not None else ""
+        before = peer.succeeded(session.pair, self._context.settings, now)
+        if before is None:
+            return
+        back = session.pair in peer.before(before)
+        if not session.originator:
+            why = "the peer chose them"
+        elif back or not why:
+            why = "they answer again" if back else "the peer is gone there"
+        self._context.emit(EndpointsChanged(peer.gateway.name, before, session.pair, back, why))
+
+    def _settle(self, one: IkeSession, other: IkeSession, now: float) -> None:
+        """Two IKE SAs with one peer, of which ``one`` has just come up. If it began when ``other`` was up, the peer
+        authenticates anew, has lost its memory or goes over to other endpoints, and ``other`` goes. Else both ends
+        initiated at once: the one with the lowest nonce goes, closed by whoever created it. We close what the peer
+        leaves be."""
+        assert other.established_at is not None
+        anew = one.created_at > other.established_at
+        loser, winner = (other, one) if anew or other.lowest_nonce < one.lowest_nonce else (one, other)
+        reason = "its tunnels use other endpoints now" if anew and one.pair != other.pair else (
+            "a second IKE SA with the same peer stays")
+        loser.give_way(winner, reason, now)
+        self._touch(loser)
+        self._touch(winner)
+
+    def closed(self, peer: Peer, session: IkeSession, now: float) -> None:
+        """One of the gateway's sessions has gone: go on as is wanted."""
+        name = peer.gateway.name
+        up, live = self._sessions.established(name), self._sessions.live(name)
+        was_up = session.established_at is not None
+        if session.failure is not None and session.pair is not None and (session.is_probe or not up):
+            peer.failures[session.pair] = str(session.failure)
+        if session.is_replaced or not (was_up or session.initiator):
+            return
+        if session.is_probe and peer.to_probe:
+            peer.probe_at = now  # the next one
+        self._plan_probe(peer, now)
+        if session.is_probe:
+            return
+        is_there = session.doubted or session.failure is None  # it has lost or closed the IKE SA, and may have it anew
+        if was_up and not up:
+            peer.begin_round(first=session.pair if is_there else None, last=None if is_there else session.pair)
+            self._promote_probes(peer)
+        # Traffic wanted what only an IKE SA that gave way to another carried, or what the next pair may carry: its next
+        # packet may be long in coming.
+        asked_for = peer.gateway.start is Start.TRAFFIC and not peer.refused and (
+            bool(up) or (not was_up and bool(peer.to_try)))
+        if not (peer.wanted or asked_for or peer.replace_by is not None) or not self.missing(peer):
+            return
+        is_next = session.failure is not None and live is None and peer.has_several_pairs and bool(peer.to_try)
+        if is_next or (session.doubted and was_up):
+            self.try_at(peer, now)
+            return
+        if not was_up and live is None:
+            peer.begin_round()
+        self.retry(peer, now)
+
+    def _promote_probes(self, peer: Peer) -> None:
+        """What looked whether a pair is there again is now the attempt to come up by it."""
+        for probe in self._sessions.beginning(peer.gateway.name):
+            probe.is_probe = False
+            peer.to_try = [pair for pair in peer.to_try if pair != probe.pair]
+            self._context.remember(probe.account, peer.gateway.name)
+        peer.to_probe, peer.probe_at = [], None
+
+    def child_lost(self, peer: Peer, session: IkeSession, now: float) -> None:
+        if peer.wanted and session.state is not State.CLOSED:
+            self.retry(peer, now)

@@ -22,19 +22,20 @@ from .ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, E
 from .ike.rate import Rate
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
-from .ike.state import IKE_PORT, State
+from .ike.state import BEGINNING, IKE_PORT, State
 from .ikev1.acceptor import Acceptor as Ikev1Acceptor
 from .ikev1.session import Ikev1Session
 from .ikev2.acceptor import Acceptor
 from .ikev2.session import Ikev2Session
-from .keep_up import Peer, missing_routes
-from .negotiation.reasons import Reason
+from .keep_up import KeepUp
+from .peer import Peer
 from .reload import ReloadResult, difference, keeps, takes
+from .renewal import Renewal
 from .security_association import ChildSa, Datagram, NoSpi, Path, SocketAddress
 from .sessions import Sessions
 from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .timers import Timers
-from .vpn.model import Gateway, IkeVersion, Protocol, Route, Side, Start, Tunnel
+from .vpn.model import EndpointPair, Gateway, IkeVersion, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
 from .wire.constants import NotifyType
 from .wire.errors import WireError
@@ -43,20 +44,20 @@ from .wire.header import Header, decode_header
 _KINDS: dict[IkeVersion, type[Ikev1Session | Ikev2Session]] = {
     IkeVersion.V1: Ikev1Session, IkeVersion.V2: Ikev2Session}
 _BUG = "the daemon failed inside: see its log"
-_BEGINNING = (State.INITIATING, State.AUTHENTICATING)
 
 
 class IkeSaManager:
     """Give it datagrams, time and orders; take datagrams and events from it after each. It raises on orders only.
 
-    ``source`` names the host's own address from which packets to a peer leave, where none is declared; ``received``
-    is how many packets have come by a child SA.
+    ``source`` names the host's own address from which packets to a peer leave, where none is declared, and
+    ``has_address`` says whether a declared one is there; ``received`` is how many packets have come by a child SA.
     """
 
     def __init__(self, side: Side, *, allocate_spi: Callable[[Address, Address, Protocol, str], int],
                  encapsulate: Callable[[str], bool], reqid: Callable[[str, Route], int],
                  extended_sequence_numbers: Callable[[str], bool] = lambda _tunnel: False,
                  source: Callable[[Address], Address | None] = lambda _remote: None,
+                 has_address: Callable[[Address], bool] = lambda _address: True,
                  received: Callable[[ChildSa], int] = lambda _child: 0,
                  is_acceptable: Callable[[str, Address, Address], bool] = lambda _gateway, _local, _remote: True,
                  random: Callable[[int], bytes] = os.urandom, settings: Settings | None = None,
@@ -70,10 +71,9 @@ class IkeSaManager:
         self._allocate_spi = allocate_spi
         self._encapsulate = encapsulate
         self._extended_sequence_numbers = extended_sequence_numbers
-        self._source = source
         self._reqid = reqid
         self._received = received
-        self._is_acceptable = is_acceptable
+        self._source, self._is_acceptable = source, is_acceptable
         self._unix_time = unix_time
         self._acceptor = Acceptor(self, self._adopt_session)
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
@@ -83,6 +83,9 @@ class IkeSaManager:
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._sending: dict[int, ChildSa] = {}  # by reqid
+        self._keep_up = KeepUp(self, self._sessions, make=self._initiated, has_address=has_address,
+                               wake=self._timers.note, touch=self._touch)
+        self._renewal = Renewal(self, self._sessions, self._keep_up, self._touch)
         self._accounts = Accounts()
         self._side = Side(side.name)
         self._peers: dict[str, Peer] = {}
@@ -96,7 +99,7 @@ class IkeSaManager:
         """Begin to bring up what is declared ``start: boot``; ``at_most`` as for `handle_timer`."""
         for peer in self._peers.values():
             if peer.wanted:
-                self._try_at(peer, now)
+                self._keep_up.try_at(peer, now)
         self.handle_timer(now, at_most)
 
     def greet(self, now: float, lost: Iterable[Path]) -> None:
@@ -182,10 +185,9 @@ class IkeSaManager:
                 if spi == hints.NO_SPI or any(child.sa.spi_out.to_bytes(4, "big") == spi for child in session.children):
                     session.doubt(now)
                     self._touch(session)
-            if (not sessions and peer.noted_timer is not None and peer.wanted
-                    and now >= peer.hinted_at + self.settings.doubt_pause):
+            if not sessions and peer.wanted and now >= peer.hinted_at + self.settings.doubt_pause:
                 peer.hinted_at = now
-                self._try_at(peer, now)
+                self._keep_up.hear_of(peer, remote, now)
 
     def _answer_for_closed(self, header: Header, datagram: Datagram) -> bool:
         """The peer did not get the last answer of an IKE SA that has closed since."""
@@ -215,14 +217,13 @@ class IkeSaManager:
                 self._handle(timed, now)
             except Exception as error:
                 if isinstance(timed, Peer):
-                    self._try_at(timed, now + timed.try_later(self.settings, self.fraction()))
+                    self._keep_up.retry(timed, now)
                 self._contain(error, timed if isinstance(timed, IkeSession) else None, now)
 
     def _handle(self, timed: IkeSession | Peer | Greetings, now: float) -> None:
         if isinstance(timed, Peer):
-            self._end_replacement(timed, now)
-            self._prove(timed, now)
-            self._attempt(timed, now)
+            self._renewal.handle_timer(timed, now)
+            self._keep_up.handle_timer(timed, now)
         elif isinstance(timed, Greetings):
             for datagram in timed.datagrams(self._random, self._knows):
                 self.send(datagram)
@@ -249,7 +250,7 @@ class IkeSaManager:
                 self.emit(ChildRemoved(child.sa, _BUG))
             peer = self._peers.get(session.name)
             if peer is not None and peer.wanted:
-                self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
+                self._keep_up.retry(peer, now)
 
     # ---------------------------------------------------------------------------------------------- orders
 
@@ -262,9 +263,8 @@ class IkeSaManager:
             peer.held.clear()
         else:
             peer.held.discard(tunnel)
-        peer.attempts = 0
-        self._timers.note(peer, None)
-        obstacle = self._attempt(peer, now)
+        self._keep_up.forget_plans(peer)
+        obstacle = self._keep_up.attempt(peer, now)
         if obstacle is not None:
             self.emit(Failed(gateway, None, None, obstacle))
 
@@ -278,7 +278,7 @@ class IkeSaManager:
             self._delete_children(gateway, now, reason, lambda child: child.sa.tunnel == tunnel)
             return
         peer.wanted, peer.refused = False, True
-        self._timers.note(peer, None)
+        self._keep_up.forget_plans(peer)
         self._close_all(gateway, reason, now)
         self._find_candidates(now)
 
@@ -290,20 +290,7 @@ class IkeSaManager:
         first try fails. Returns whether there was something to replace, and we can begin it: a peer whose address is
         not known has to. Raises KeyError for an unknown name.
         """
-        peer = self._peers[gateway]
-        up = self._sessions.established(gateway)
-        if not up or peer.gateway.endpoints[0].remote.address is None:
-            return False
-        for session in list(self._sessions.of(gateway)):
-            if session.state in _BEGINNING:
-                session.close("it begins anew", now)
-        for session in up:
-            session.supersede()
-        peer.attempts, peer.replace_by = 0, now + patience
-        self._timers.note(peer, None)
-        self._attempt(peer, now)
-        self._end_replacement(peer, now)
-        return True
+        return self._renewal.replace(self._peers[gateway], now, patience)
 
     def taken_down(self) -> list[tuple[str, str | None]]:
         """What an operator took down, gateways and tunnels of gateways, and nobody has brought up since."""
@@ -390,8 +377,8 @@ class IkeSaManager:
                 self._touch(session)
         for peer in self._by_remote.get(remote, ()) if source is not None else ():
             if peer.wanted and not self._sessions.established(peer.gateway.name):
-                peer.attempts = 0
-                self._attempt(peer, now)
+                self._keep_up.forget_plans(peer)
+                self._keep_up.attempt(peer, now)
 
     def _begin_elsewhere(self, session: IkeSession, source: Address, now: float) -> None:
         """The peer will not follow it there by itself. The new IKE SA's INITIAL_CONTACT ends it at the peer, too; where
@@ -402,9 +389,9 @@ class IkeSaManager:
                 not can_begin or peer.gateway.start is Start.ANSWER)):
             session.move(SocketAddress(source, session.local.port), session.remote)
             session.probe(now)
-        elif session.state is State.ESTABLISHED or session.state in _BEGINNING:
+        elif session.state is State.ESTABLISHED or session.state in BEGINNING:
             session.close(f"packets to the peer leave from {source} now", now)
-            self._attempt(peer, now)
+            self._keep_up.attempt(peer, now)
 
     def acquire(self, reqid: int, now: float) -> None:
         """Traffic wants a route that has no SA: bring it up, unless its gateway only answers or is held down."""
@@ -414,7 +401,7 @@ class IkeSaManager:
                     if self._reqid(tunnel.name, route) == reqid:
                         if (peer.gateway.start is not Start.ANSWER and not peer.refused
                                 and tunnel.name not in peer.held):
-                            self._attempt(peer, now)
+                            self._keep_up.attempt(peer, now)
                         return
 
     def fail_child(self, spi_in: int, reason: str, now: float) -> None:
@@ -451,10 +438,10 @@ class IkeSaManager:
             if not self.replace(name, now, self.settings.replace_patience):
                 self._close_all(name, "its declaration changed", now)
         for name in change.gateways_to_prove:
-            self._take_credential(self._peers[name], now)
+            self._renewal.take_credential(self._peers[name], now)
         for peer in self._peers.values():
-            if peer.wanted and self._missing(peer):
-                self._try_at(peer, now)
+            if peer.wanted and self._keep_up.missing(peer):
+                self._keep_up.try_at(peer, now)
         self.handle_timer(now, at_most)
         return change.result
 
@@ -578,15 +565,13 @@ class IkeSaManager:
     def established(self, session: IkeSession, now: float) -> None:
         half_open.discard(session)
         self._sessions.assign(session)
-        peer = self._peers[session.name]
-        peer.succeeded()
         session.account.succeed(now)
         self.remember(session.account, session.name)
-        if peer.wanted:
-            self._try_at(peer, now + peer.look_again(self.settings, self.fraction()))
-        for other in self._sessions.established(session.name):
-            if other is not session:
-                self._settle(session, other, now)
+        self._keep_up.established(self._peers[session.name], session, now)
+
+    def relocated(self, session: IkeSession, now: float) -> None:
+        if session.name in self._peers:
+            self._keep_up.relocated(self._peers[session.name], session, now)
 
     def succeeded(self, old: IkeSession, new: IkeSession, now: float) -> None:
         self._sessions.add(new)
@@ -602,26 +587,15 @@ class IkeSaManager:
             remaining[0].stay()
             self._touch(remaining[0])
         peer = self._peers.get(session.name)
-        if peer is None or session.is_replaced or (session.established_at is None and not session.initiator):
-            return
-        # Traffic wanted what only an IKE SA that gave way to another carried; its next packet may be long in coming.
-        asked_for = bool(remaining) and peer.gateway.start is Start.TRAFFIC and not peer.refused
-        if peer.replace_by is not None and not any(row.superseded for row in remaining):
-            peer.replace_by = None
-        elif peer.replace_by == math.inf and session.established_at is None:
-            peer.replace_by = None
-            for row in remaining:
-                row.supersede(False)
-            self._prove_later(peer, peer.try_later(self.settings, self.fraction()), now)
-        if (peer.wanted or asked_for or peer.replace_by is not None) and self._missing(peer):
-            # A peer that has lost the IKE SA has just said that it is there.
-            self._try_at(peer, now if session.doubted and session.established_at is not None
-                         else now + peer.try_later(self.settings, self.fraction()))
+        if peer is not None:
+            if not session.is_probe:
+                self._renewal.closed(peer, remaining, session, now)
+            self._keep_up.closed(peer, session, now)
 
     def child_lost(self, session: IkeSession, now: float) -> None:
         peer = self._peers.get(session.name)
-        if peer is not None and peer.wanted and session.state is not State.CLOSED:
-            self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
+        if peer is not None:
+            self._keep_up.child_lost(peer, session, now)
 
     def remember(self, account: Account, gateway: str) -> None:
         self._accounts.remember(account, gateway if gateway in self._peers else "")
@@ -653,60 +627,7 @@ class IkeSaManager:
     def count(self, what: str) -> None:
         self.counters[what] += 1
 
-    # ---------------------------------------------------------------------------------------------- keeping up
-
-    def _attempt(self, peer: Peer, now: float) -> Reason | None:
-        """Ask for every route that is missing: on the IKE SA that is there, or on a new one. Returns why it cannot."""
-        name = peer.gateway.name
-        missing = self._missing(peer)
-        session = self._sessions.live(name)
-        if not missing or (session is None
-                           and any(row.state in _BEGINNING for row in self._sessions.of(name))):
-            return None
-        if session is None:
-            begun = self._begin(peer, now)
-            if isinstance(begun, Reason):
-                begun = begun.at(f"gateway {name}")
-                peer.last_error = peer.last_error or str(begun)
-                return begun
-            session = begun
-        for tunnel, route in missing:
-            session.ask_for(tunnel, route, now)
-        self._touch(session)
-        return None
-
-    def _begin(self, peer: Peer, now: float) -> IkeSession | Reason:
-        pair = peer.gateway.endpoints[0]
-        remote = pair.remote.address
-        if remote is None:
-            return Reason("the remote address is dynamic, so the peer must initiate")
-        local = pair.local.address or self._source(remote)
-        if local is None:
-            self._try_at(peer, now + peer.try_later(self.settings, self.fraction()))
-            return Reason(f"no local address leads to {remote}")
-        kind = _KINDS[peer.gateway.version]
-        session = kind(self, initiator=True, gateway=peer.gateway, now=now,
-                       local=SocketAddress(local, IKE_PORT), remote=SocketAddress(remote, IKE_PORT), pair=pair)
-        self._sessions.add(session)
-        self._sessions.assign(session)
-        self.remember(session.account, peer.gateway.name)
-        session.begin(now)
-        return session
-
-    def _missing(self, peer: Peer) -> list[tuple[Tunnel, Route]]:
-        covered = set[tuple[str, Route]]().union(*(row.covered() for row in self._sessions.of(peer.gateway.name)))
-        return missing_routes(peer, self._tunnels[peer.gateway.name], covered)
-
-    def _settle(self, one: IkeSession, other: IkeSession, now: float) -> None:
-        """Two IKE SAs with one peer, of which ``one`` has just come up. If it began when ``other`` was up, the peer
-        authenticates anew or has lost its memory, and ``other`` goes. Else both ends initiated at once: the one with
-        the lowest nonce goes, closed by whoever created it. We close what the peer leaves be."""
-        assert other.established_at is not None
-        anew = one.created_at > other.established_at
-        loser, winner = (other, one) if anew or other.lowest_nonce < one.lowest_nonce else (one, other)
-        loser.give_way(winner, "a second IKE SA with the same peer stays", now)
-        self._touch(loser)
-        self._touch(winner)
+    # ---------------------------------------------------------------------------------------------- closing
 
     def _close_all(self, gateway: str, reason: str, now: float) -> None:
         for session in list(self._sessions.of(gateway)):
@@ -722,52 +643,6 @@ class IkeSaManager:
                 if chosen(child) and child.state is not ChildState.DELETING:
                     session.delete_child(child, reason, now)
             self._touch(session)
-
-    def _end_replacement(self, peer: Peer, now: float) -> None:
-        """What the peer takes no successor of goes when its time is over."""
-        if peer.replace_by is None or peer.replace_by == math.inf:
-            return
-        if now < peer.replace_by:
-            self._try_at(peer, peer.replace_by)
-            return
-        peer.replace_by = None
-        for session in self._sessions.established(peer.gateway.name):
-            if session.superseded:
-                session.leave("it is declared otherwise, and the peer takes no successor", now)
-                self._touch(session)
-
-    def _take_credential(self, peer: Peer, now: float) -> None:
-        """It is another now. What is up serves on, and is made anew where the ends have not shown that they take each
-        other by it; but a certificate that is not trusted any more ends it."""
-        for session in list(self._sessions.of(peer.gateway.name)):
-            if session.state in _BEGINNING:
-                session.close("its credential changed", now)
-            elif session.state is State.ESTABLISHED and session.pair is not None:
-                doubt = session.proofs.distrust(peer.gateway.credential, session.pair.remote.identity,
-                                                self._unix_time(now))
-                if doubt is not None:
-                    session.leave(f"the peer's certificate is not trusted any more: {doubt}", now)
-                    self._touch(session)
-        begun = any(session.initiator for session in self._sessions.established(peer.gateway.name))
-        self._prove_later(peer, 0.0 if begun else self.settings.prove_second * (1 + self.fraction()), now)
-
-    def _prove_later(self, peer: Peer, pause: float, now: float) -> None:
-        peer.prove_at = now + pause
-        self._prove(peer, now)
-
-    def _prove(self, peer: Peer, now: float) -> None:
-        """Authenticate anew where it is time to. What is up stays whatever comes of it, and it is tried again."""
-        if peer.prove_at is None:
-            return
-        name, attempts = peer.gateway.name, peer.attempts
-        if not any(not row.proofs.are_of(peer.gateway.credential) for row in self._sessions.established(name)):
-            peer.prove_at = None
-        elif now < peer.prove_at:
-            self._try_at(peer, peer.prove_at)
-        else:
-            peer.prove_at = None
-            self.replace(name, now)
-            peer.attempts = attempts
 
     def _release(self, gone: ChildSa) -> None:
         """What waits for the end of that child SA, of another IKE SA, sends now."""
@@ -803,7 +678,7 @@ class IkeSaManager:
             peer = self._peers.get(gateway.name)
             if peer is None or peer.gateway.start is not gateway.start:
                 peer = Peer.of(gateway)
-            peer.gateway = gateway
+            peer.declare(gateway)
             peers[gateway.name] = peer
         for name, peer in self._peers.items():
             if peers.get(name) is not peer:
@@ -836,10 +711,10 @@ class IkeSaManager:
         if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):
             raise KeyError(tunnel)
 
-    def _try_at(self, peer: Peer, time: float) -> None:
-        """Try to bring the peer up then, or when it is to be tried before."""
-        if peer.noted_timer is None or time < peer.noted_timer:
-            self._timers.note(peer, time)
+    def _initiated(self, gateway: Gateway, pair: EndpointPair, local: SocketAddress, remote: SocketAddress,
+                   now: float) -> IkeSession:
+        return _KINDS[gateway.version](self, initiator=True, gateway=gateway, local=local, remote=remote, now=now,
+                                       pair=pair)
 
     def _touch(self, session: IkeSession) -> None:
         """Note when the session wants its timer. What changed that may have changed it for others with the peer."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from .ike.children import Child
 from .ike.session import IkeSession
-from .ike.state import State
+from .ike.state import BEGINNING, State
 from .wire.header import Header
 
 #: Closed IKE SAs whose last answer is kept for a peer that did not get it.
@@ -81,6 +81,10 @@ class Sessions:
 
     def established(self, gateway: str) -> list[IkeSession]:
         return [row for row in self.of(gateway) if row.state is State.ESTABLISHED]
+
+    def beginning(self, gateway: str) -> list[IkeSession]:
+        """Those that we have begun and that are not up yet."""
+        return [row for row in self.of(gateway) if row.state in BEGINNING]
 
     def live(self, gateway: str) -> IkeSession | None:
         """The first that is established and not about to go."""

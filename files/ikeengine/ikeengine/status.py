@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from .ike.session import IkeSession
 from .ike.state import State
-from .keep_up import Peer
+from .peer import Peer
 from .security_association import ChildSa, SocketAddress
-from .vpn.model import Route, Tunnel
+from .vpn.model import EndpointPair, Route, Tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,22 @@ class IkeSaStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """``last_failure`` is why the pair failed the last time, None where it has served since."""
+
+    pair: EndpointPair
+    in_use: bool
+    last_failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """``state``: ``down``, ``connecting`` or ``established``."""
 
     name: str
     state: str
     ike: tuple[IkeSaStatus, ...]
+    endpoints: tuple[EndpointStatus, ...]
     last_error: str | None
 
 
@@ -79,7 +89,9 @@ def gateway_status(peer: Peer, sessions: Sequence[IkeSession]) -> GatewayStatus:
     live = tuple(_ike_sa_status(peer, session) for session in sessions if session.state is State.ESTABLISHED)
     beginning = any(session.state in (State.INITIATING, State.AUTHENTICATING) for session in sessions)
     state = "established" if live else "connecting" if beginning else "down"
-    return GatewayStatus(peer.gateway.name, state, live, peer.last_error)
+    in_use = {session.pair for session in sessions if session.serves}
+    endpoints = tuple(EndpointStatus(pair, pair in in_use, peer.failures.get(pair)) for pair in peer.gateway.endpoints)
+    return GatewayStatus(peer.gateway.name, state, live, endpoints, peer.last_error)
 
 
 def tunnel_status(peer: Peer, tunnel: Tunnel, sessions: Sequence[IkeSession]) -> TunnelStatus:

@@ -173,6 +173,9 @@ class EndpointPair:
     local: Endpoint
     remote: Endpoint
 
+    def __str__(self) -> str:
+        return f"{self.local.address or 'dynamic'} <-> {self.remote.address or 'dynamic'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Ppk:

@@ -85,7 +85,7 @@ def test_a_gateway_that_cannot_be_tried_is_tried_again(monkeypatch):
     one, bugs = network.ends[HQ], []
     one.manager.on_bug = lambda error, gateway: bugs.append(gateway)
     with monkeypatch.context() as patched:
-        patched.setattr(one.manager, "_begin", fails)
+        patched.setattr(one.manager._keep_up, "_make", fails)
         network.start()
         network.run(5)
         assert 2 <= len(bugs) <= 4
@@ -95,6 +95,6 @@ def test_a_gateway_that_cannot_be_tried_is_tried_again(monkeypatch):
 
 def test_without_anybody_to_hear_of_them_exceptions_are_raised(monkeypatch):
     network = VirtualNetwork({HQ: virtual_network.hq(), BRANCH: branch(start="answer")})
-    monkeypatch.setattr(network.ends[HQ].manager, "_begin", fails)
+    monkeypatch.setattr(network.ends[HQ].manager._keep_up, "_make", fails)
     with pytest.raises(Bug):
         network.start()

@@ -17,6 +17,7 @@ from ..ike.events import (
     ChildMoved,
     ChildOutbound,
     ChildRemoved,
+    EndpointsChanged,
     Event,
     Failed,
     IkeClosed,
@@ -270,6 +271,9 @@ class Engine:
                 log.info("SA removed", tunnel=child.tunnel, reason=reason, **_spis(child))
             case ChildMoved(child):
                 log.notice("the peer's path moved", tunnel=child.tunnel, remote=str(child.remote), **_spis(child))
+            case EndpointsChanged():
+                log.notice(f"gateway failed {'back' if event.back else 'over'}", gateway=event.gateway,
+                           before=str(event.before), after=str(event.after), reason=event.reason)
             case Failed():
                 about = {"tunnel": event.tunnel} if event.tunnel else {}
                 log.from_network(f"gateway {event.gateway}", "negotiation failed", **about, notify=event.notify,

@@ -94,6 +94,7 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
     manager = IkeSaManager(declared.side, allocate_spi=planes.allocate_spi, encapsulate=planes.encapsulates,
                            settings=Settings(export_keys=key_export is not None), reqid=planes.reqid,
                            extended_sequence_numbers=planes.extended_sequence_numbers, source=host.source,
+                           has_address=host.has_address,
                            received=planes.packets_in, is_acceptable=planes.is_acceptable,
                            unix_time=lambda _now: time.time())
     engine = Engine(manager, planes, sockets, host.decapsulate, log, key_export)

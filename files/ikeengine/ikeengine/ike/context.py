@@ -89,6 +89,13 @@ class Settings:
     doubt_pause: float = 10.0
     #: How often a second messages and packets of SAs that we do not know are answered.
     unknown_spi_answers: int = 100
+    #: With several endpoint pairs: repetitions of a beginning IKE SA's message before the next pair gets its turn.
+    failover_tries: int = 2
+    #: How often an earlier pair is looked at while a later one is in use; how seldom at most, where it comes and goes;
+    #: and for how long it has to stay not to count as one that does.
+    failback_interval: float = 30.0
+    failback_longest: float = 1800.0
+    steady: float = 300.0
     #: Whether sessions tell their keys (``IkeKeyed``), for whoever has to see what is in the datagrams.
     export_keys: bool = False
 
@@ -160,6 +167,9 @@ class Context(Interface):
         """The child SA of another IKE SA with that peer that sends for a route of ``child``."""
 
     def established(self, session: IkeSession, now: float) -> None: ...
+
+    def relocated(self, session: IkeSession, now: float) -> None:
+        """It goes on by another endpoint pair."""
 
     def succeeded(self, old: IkeSession, new: IkeSession, now: float) -> None:
         """``new`` was made by rekeying ``old``."""

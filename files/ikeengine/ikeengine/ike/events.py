@@ -11,7 +11,7 @@ from typing import TypeAlias
 from ..negotiation.reasons import Reason
 from ..security_association import ChildSa
 from ..vpn.algorithms import Authentication, Encryption
-from ..vpn.model import IkeVersion
+from ..vpn.model import EndpointPair, IkeVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +100,17 @@ class Failed:
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointsChanged:
+    """The gateway's IKE SA is by another endpoint pair than the one before; ``back`` says that it is an earlier one.
+    ``reason`` is half a sentence."""
+
+    gateway: str
+    before: EndpointPair
+    after: EndpointPair
+    back: bool
+    reason: str
+
+
 Event: TypeAlias = (IkeEstablished | IkeKeyed | IkeRekeyed | IkeClosed | ChildInbound | ChildOutbound | ChildRemoved
-                    | ChildMoved | Failed)
+                    | ChildMoved | EndpointsChanged | Failed)

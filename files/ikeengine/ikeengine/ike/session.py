@@ -57,6 +57,12 @@ class IkeSession(ABC):
         self.nonce_r = b""
         self.created_at = now
         self.established_at: float | None = None
+        #: It looks whether an endpoint pair is there again, beside an IKE SA that is up: its failure is no news.
+        self.is_probe = False
+        #: Repetitions of a message before the IKE SA is up, where they are fewer than usual.
+        self.tries: int | None = None
+        #: Why it closed, if that was without success or for want of a living peer.
+        self.failure: Reason | str | None = None
         self.nat_detected = False
         self.behind_nat = False
         self.peer_behind_nat = False
@@ -364,8 +370,9 @@ class IkeSession(ABC):
             where = f"tunnel {tunnel} of {name}"
         words = (Reason(reason) if isinstance(reason, str) else reason).at(where)
         self.account.fail(words, notify, tunnel)
-        self.context.remember(self.account, name)
-        self.context.emit(Failed(name, tunnel, notify, words))
+        if not self.is_probe:
+            self.context.remember(self.account, name)
+            self.context.emit(Failed(name, tunnel, notify, words))
 
     def close(self, reason: Reason | str, now: float, *, failed: bool = False, notify: str | None = None) -> None:
         """Forget everything; nothing is sent. ``failed`` says that a negotiation ended without success, ``notify`` by
@@ -373,7 +380,7 @@ class IkeSession(ABC):
         if self.state is State.CLOSED:
             return
         was_up = self.established_at is not None
-        self.state = State.CLOSED
+        self.state, self.failure = State.CLOSED, reason if failed else None
         text = str(reason)
         self._abandon(text, now)
         for child in list(self.children):

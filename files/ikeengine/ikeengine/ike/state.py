@@ -27,3 +27,7 @@ class State(Enum):
     #: Our DELETE is under way.
     CLOSING = "closing"
     CLOSED = "closed"
+
+
+#: Those of one that we have begun and that is not up yet.
+BEGINNING = (State.INITIATING, State.AUTHENTICATING)

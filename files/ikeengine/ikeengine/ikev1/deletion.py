@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..ike.pace import Pace
 from ..security_association import ChildSa
 from ..wire.v1.constants import NotifyType
 from ..wire.v1.delete import Delete
@@ -30,8 +31,8 @@ class Deletions:
 
     def say(self, session: Ikev1Session, child: ChildSa, now: float) -> None:
         spi = child.spi_in.to_bytes(4, "big")
-        tries = None if session.abilities.ours else _REPETITIONS_WITH_OTHERS
-        self._said[spi] = child.protocol.value, Repeater(session.context, b"", now, tries)
+        pace = Pace.usual(session.context.settings, None if session.abilities.ours else _REPETITIONS_WITH_OTHERS)
+        self._said[spi] = child.protocol.value, Repeater(session.context, b"", now, pace)
         session.inform([Delete(child.protocol.value, (spi,))], now)
 
     def inherit(self, other: Deletions) -> None:

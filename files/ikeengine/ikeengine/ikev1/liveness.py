@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..ike.pace import Pace
 from ..wire.v1.constants import NotifyType
 from ..wire.v1.notify import Notify
 from .retransmission import Repeater
@@ -40,9 +41,8 @@ class Liveness:
 
     def hurry(self, session: Ikev1Session, now: float) -> None:
         """Ask at once, and not for long, whether the peer lives, if it can say so."""
-        settings = session.context.settings
         if session.abilities.dead_peer_detection:
-            self._asked = Repeater(session.context, b"", now, settings.doubt_tries - 1, settings.doubt_interval)
+            self._asked = Repeater(session.context, b"", now, Pace.of_doubt(session.context.settings))
             self._ask(session, NotifyType.R_U_THERE, now)
 
     def next_timer(self, session: Ikev1Session) -> float | None:
@@ -69,7 +69,8 @@ class Liveness:
                 self._asked = None
             elif self._asked is None:
                 assert session.gateway is not None and session.gateway.dead_peer_detection is not None
-                self._asked = Repeater(session.context, b"", now, session.gateway.dead_peer_detection.retries)
+                pace = Pace.of_detection(session.context.settings, session.gateway.dead_peer_detection)
+                self._asked = Repeater(session.context, b"", now, pace)
                 self._ask(session, NotifyType.R_U_THERE, now)
             elif self._asked.again(now):
                 self._ask(session, NotifyType.R_U_THERE, now)

@@ -6,29 +6,26 @@
 from __future__ import annotations
 
 from ..ike.context import Context
+from ..ike.pace import Pace
 
 
 class Repeater:
     """``data`` is due again at ``due``; the pauses grow, with jitter."""
 
-    __slots__ = ("_context", "_interval", "_steady", "_tries_left", "data", "due")
+    __slots__ = ("_context", "_pace", "_pause", "_tries_left", "data", "due")
 
-    def __init__(self, context: Context, data: bytes, now: float, tries: int | None = None,
-                 steady: float | None = None) -> None:
-        """``steady`` is the pause where all are to be the same."""
+    def __init__(self, context: Context, data: bytes, now: float, pace: Pace | None = None) -> None:
         self._context = context
-        self._steady = steady
-        self._interval = steady or context.settings.retransmit_first
-        self._tries_left = context.settings.retransmit_tries if tries is None else tries
+        self._pace = pace or Pace.usual(context.settings)
+        self._pause, self._tries_left = self._pace.first, self._pace.tries
         self.data = data
-        self.due = now + self._interval
+        self.due = now + self._pause
 
     def again(self, now: float) -> bool:
         """Count one more try, whose data is the caller's to send; False when the last one is over."""
         if self._tries_left == 0:
             return False
-        settings = self._context.settings
         self._tries_left -= 1
-        self._interval = self._steady or min(self._interval * settings.retransmit_factor, settings.retransmit_longest)
-        self.due = now + self._interval * (0.9 + 0.2 * self._context.fraction())
+        self._pause, lasting = self._pace.after(self._pause, self._context)
+        self.due = now + lasting
         return True

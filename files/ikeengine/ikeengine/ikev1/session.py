@@ -15,6 +15,7 @@ from ..crypto.errors import CryptoError, IntegrityError
 from ..ike.children import Child, ChildState, rekey_fraction
 from ..ike.context import Context
 from ..ike.events import IkeEstablished, IkeRekeyed
+from ..ike.pace import Pace
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI, State
@@ -195,7 +196,7 @@ class Ikev1Session(IkeSession):
         """A message of Phase 1, sent again until ``step`` has what it waits for."""
         data = self._phase1_message(payloads, exchange, encrypted=encrypted)
         self._move_to(step)
-        self._repeater = Repeater(self.context, data, now, self._tries())
+        self._repeater = Repeater(self.context, data, now, self._pace())
         self.transmit(data, now)
 
     def answer(self, received: Received, payloads: Sequence[Payload], step: Step, now: float, *,
@@ -204,13 +205,16 @@ class Ikev1Session(IkeSession):
         data = self._phase1_message(payloads, ExchangeType(received.header.exchange), encrypted=encrypted)
         self._move_to(step)
         self._answered = received.data, data
-        self._repeater = Repeater(self.context, data, now) if repeated else None
+        self._repeater = Repeater(self.context, data, now, self._pace()) if repeated else None
         self.transmit(data, now)
 
-    def _tries(self) -> int | None:
+    def _pace(self) -> Pace:
         """Where another mode is left to try, a silent peer is not waited for as long."""
+        settings = self.context.settings
         falls_back = self.gateway is not None and self.mode is not modes(self.gateway)[-1]
-        return self.context.settings.fallback_tries if falls_back and self.step in FIRST_ANSWERS else None
+        tries = settings.retransmit_tries if self.tries is None else self.tries
+        return Pace.usual(settings, min(tries, settings.fallback_tries)
+                          if falls_back and self.step in FIRST_ANSWERS else tries)
 
     def _move_to(self, step: Step) -> None:
         self.step = step
@@ -366,6 +370,7 @@ class Ikev1Session(IkeSession):
             return
         new = Ikev1Session(self.context, initiator=True, gateway=gateway, local=self.local, remote=self.remote, now=now,
                            pair=self.pair, mode=modes(gateway)[-1], predecessor=self._predecessor)
+        new.is_probe, new.tries = self.is_probe, self.tries
         if self._predecessor is not None:
             self._predecessor._successor = new
             self._predecessor = None
@@ -417,8 +422,10 @@ class Ikev1Session(IkeSession):
         assert self.established_at is not None
         anew = winner.created_at > self.established_at
         self.state, self._replaced, self._heir = State.REPLACED, True, winner
+        if anew and winner.pair == self.pair:
+            winner.originator = self.originator
         for child in self.children:
-            if child.superseded and winner.initiator:
+            if winner.initiator and (child.superseded or winner.pair != self.pair):
                 # It is made anew as well, by one end, and not at once with all that is to be done now.
                 child.rekey_at = now + self.context.settings.rekey_retry * self.context.fraction()
             child.superseded = False

@@ -59,7 +59,7 @@ class CreateChild(Task):
             context = session.context
             missing = [route for route in self.tunnel.secured if route in self.routes or (
                 context.is_wanted(self.tunnel, route)
-                and not context.is_covered(session.name, self.tunnel.name, route))]
+                and (session.is_probe or not context.is_covered(session.name, self.tunnel.name, route)))]
             self.routes = together(self.routes[0], missing)
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:

@@ -212,7 +212,7 @@ class UpdateAddresses(Task):
         mobility.seen_as = b"".join(notes.get(NotifyType.NAT_DETECTION_DESTINATION_IP, ()))
         _take_nat(session, payloads)
         session.move_children(session.udp_encapsulated)
-        _find_pair(session)
+        _find_pair(session, now)
 
 
 class TellAddresses(Task):
@@ -227,7 +227,7 @@ class TellAddresses(Task):
         """The originator knows; it decides."""
 
 
-def _find_pair(session: Ikev2Session) -> None:
+def _find_pair(session: Ikev2Session, now: float) -> None:
     """The endpoint pair between whose addresses it now is, if it is another one."""
     gateway, pair = session.gateway, session.pair
     if gateway is None or pair is None:
@@ -236,6 +236,7 @@ def _find_pair(session: Ikev2Session) -> None:
     for row in gateway.endpoints:
         if row.local.address in (None, local) and row.remote.address == remote != pair.remote.address:
             session.is_with(gateway, row)
+            session.context.relocated(session, now)
             return
 
 

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from ..ike.pace import Pace
 from ..ike.state import State
 from ..wire.constants import ExchangeType
 from ..wire.header import Header
@@ -30,10 +31,13 @@ class Outstanding:
     message_id: int
     datagrams: tuple[bytes, ...]
     due: float
-    interval: float
+    pace: Pace
+    pause: float
     tries_left: int
-    #: Nothing is heard of the peer, which may have lost the IKE SA.
-    hurried: bool = False
+
+    def paced(self, pace: Pace, due: float) -> None:
+        """Go on as if it were sent for the first time, at that pace, and again first when it is ``due``."""
+        self.pace, self.pause, self.tries_left, self.due = pace, pace.first, pace.tries, due
 
 
 class Requests:
@@ -135,28 +139,33 @@ class Requests:
             datagrams = session.encode(payloads, task.exchange, self._next_id, response=False)
             if task.exchange is ExchangeType.IKE_SA_INIT:
                 session.init_request = datagrams[0]
-            interval = session.context.settings.retransmit_first
-            self.outstanding = Outstanding(task, self._next_id, datagrams, now + interval, interval, self._tries(task))
+            pace = self._pace(task)
+            self.outstanding = Outstanding(task, self._next_id, datagrams, now + pace.first, pace, pace.first,
+                                           pace.tries)
             for data in datagrams:
                 session.transmit(data, now)
 
     def hurry(self, now: float) -> None:
         """Let the peer's silence show soon: repeat what is under way, or ask whether it lives."""
-        settings = self._session.context.settings
-        if self.outstanding is None:
+        pace, asks = Pace.of_doubt(self._session.context.settings), self.outstanding is None
+        if asks:
             self.add(Liveness(), now)
-            if self.outstanding is not None:
-                self.outstanding.due = now + settings.doubt_interval
-        else:
-            self.outstanding.due = now
         if self.outstanding is not None:
-            self.outstanding.hurried, self.outstanding.tries_left = True, settings.doubt_tries - 1
+            self.outstanding.paced(pace, now + pace.first if asks else now)
 
-    def _tries(self, task: Task) -> int:
+    def _pace(self, task: Task) -> Pace:
+        settings = self._session.context.settings
         detection = self._session.gateway.dead_peer_detection if self._session.gateway else None
-        if isinstance(task, Liveness) and detection is not None:
-            return detection.retries
-        return self._session.context.settings.retransmit_tries
+        if self._session.established_at is None:
+            return Pace.usual(settings, self._session.tries)
+        return Pace.of_detection(settings, detection) if detection and self._asks(task) else Pace.usual(settings)
+
+    def _asks(self, task: Task) -> bool:
+        """Whether who leaves it unanswered for as long as is declared is dead: with another endpoint pair to go to,
+        that holds for every request."""
+        session = self._session
+        return isinstance(task, Liveness) or (
+            session.state is State.ESTABLISHED and session.gateway is not None and len(session.gateway.endpoints) > 1)
 
     def answered_by(self, header: Header) -> Outstanding | None:
         """The request that a response belongs to, if it is the one under way."""
@@ -180,21 +189,18 @@ class Requests:
         ``tries`` times."""
         row = self.outstanding
         if row is not None:
-            row.tries_left = self._tries(row.task) if tries is None else tries
-            row.interval, row.due = self._session.context.settings.retransmit_first, now
+            pace = self._pace(row.task)
+            row.paced(pace if tries is None else replace(pace, tries=tries), now)
 
     def retransmit(self, row: Outstanding, now: float) -> bool:
         """Send it again, the next time later, with jitter; False when the last try is over."""
         if row.tries_left == 0:
-            if not isinstance(row.task, Liveness) or self._session.is_silent(now):
+            if not self._asks(row.task) or self._session.is_silent(now):
                 return False
-            row.tries_left, row.hurried = self._tries(row.task), False  # its packets come
-            row.interval = self._session.context.settings.retransmit_first
-        context = self._session.context
+            row.paced(self._pace(row.task), now)  # its packets come
         row.tries_left -= 1
-        row.interval = context.settings.doubt_interval if row.hurried else min(
-            row.interval * context.settings.retransmit_factor, context.settings.retransmit_longest)
-        row.due = now + row.interval * (0.9 + 0.2 * context.fraction())
+        row.pause, lasting = row.pace.after(row.pause, self._session.context)
+        row.due = now + lasting
         for data in row.datagrams:
             self._session.transmit(data, now)
         return True

@@ -163,6 +163,22 @@ def no_udp_here(gateway: Gateway, peer: object) -> Reason:
                   f"we have it {'on' if gateway.nat_traversal else 'off'}", path)
 
 
+def only_the_peer(gateway: Gateway) -> Reason:
+    """Nobody knows where it is."""
+    return Reason("the remote address is dynamic, so the peer must initiate", where=f"gateway {gateway.name}")
+
+
+def no_way(gateway: Gateway, remote: Address) -> Reason:
+    return Reason(f"no local address leads to {remote}", where=f"gateway {gateway.name}")
+
+
+def address_not_here(gateway: Gateway, pair: EndpointPair, local: Address) -> Reason:
+    """We are to use an address that this host has not, or not yet."""
+    path = f"{endpoints(gateway, pair)}.local.address"
+    return Reason("this host does not have it", f"Give it to an interface, or set {path} to one that it has",
+                  "endpoint address", "", f"we are to use {local}", path, f"gateway {gateway.name}")
+
+
 def silent(peer: object, message: str) -> Reason:
     """No answer came, however often we asked. ``message`` is what we sent."""
     return Reason(f"no answer to {message}", "Check that it runs and is set up for us, and that UDP ports 500 and 4500 "
