@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from tests.integration.dataplane.conftest import Net
+from tests.testbed.command import run
 
+_T = TypeVar("_T")
 _TCP = str(Path(__file__).with_name("tcp.py"))
 PORT = 7777
 
@@ -41,3 +47,28 @@ def connects(net: Net, client: str, server: str, address: str) -> bool:
     finally:
         listening.kill()
         listening.wait()
+
+
+def announced_mss(pcap: Path, source: str) -> int | None:
+    """The MSS in the segments by which ``source`` opened a connection or agreed to."""
+    printed = run(["tcpdump", "-n", "-r", str(pcap), "tcp or ip6"]).stdout
+    found = {int(each[1]) for each in re.finditer(rf" {re.escape(source)}\.\d+ > .* Flags \[S.*mss (\d+)", printed)}
+    assert len(found) <= 1, printed
+    return next(iter(found), None)
+
+
+def mtu_heard(net: Net, name: str, target: str, source: str | None = None) -> int | None:
+    """What a sender of packets that are too large, and may not be cut, is told that fits."""
+    chosen = ["-I", source] if source else []
+    said = net[name].run(["ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-M", "do", "-s", "1452", *chosen, target],
+                         check=False)
+    heard = re.search(r"mtu[ =:]+(\d+)", said.stdout + said.stderr)
+    return int(heard[1]) if heard else None
+
+
+def eventually(seen: Callable[[], _T]) -> _T:
+    """What it gives when that is true, or after three seconds."""
+    deadline = time.monotonic() + 3
+    while not (found := seen()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found

@@ -56,6 +56,7 @@ TABLE_BASE = 0x1CE00
 _TABLE_COUNT = 1 << 16
 _DEVICE_METRIC, _UNREACHABLE_METRIC = 1, 1 << 20
 _IPV6_LEAST_MTU = 1280
+_RTAX_MTU = 2
 
 _GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
 
@@ -250,7 +251,9 @@ class Guard:
     def _add_route(self, table: int, remote: Network, kind: int, mtu: int | None = None) -> None:
         message = self._route(_RTM_NEWROUTE, table, remote, kind)
         if mtu is not None:
-            message["attrs"].append(("RTA_METRICS", {"attrs": [("RTAX_MTU", mtu)]}))
+            # What it forwards IPv6 holds to a route's MTU only where that is locked.
+            lock = [("RTAX_LOCK", 1 << _RTAX_MTU)] if remote.version == 6 else []
+            message["attrs"].append(("RTA_METRICS", {"attrs": [*lock, ("RTAX_MTU", mtu)]}))
         self._routing.change(f"routing {remote} in table {table}", message, NLM_F_CREATE | NLM_F_REPLACE)
 
     def _delete_routes(self, local: Network, entry: _Entry) -> None:

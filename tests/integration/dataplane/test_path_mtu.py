@@ -1,0 +1,113 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TCP does not stall on a narrow path, and senders hear what fits: the userspace data plane."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ikeengine.dataplane.mtu import inner_mtu
+from ikeengine.vpn.algorithms import authentication, encryption
+
+from tests.integration.dataplane.conftest import Net, Plane
+from tests.integration.dataplane.traffic import announced_mss, eventually, mtu_heard, transfers
+from tests.testbed.capture import Capture
+
+pytestmark = pytest.mark.hosts
+
+MEGABYTE = 1 << 20
+FAR = {4: "10.2.0.2", 6: "2001:db8:2::2"}
+NEAR = {4: "10.1.0.2", 6: "2001:db8:1::2"}
+GATEWAY = {4: "10.1.0.1", 6: "2001:db8:1::1"}
+HEADERS = {4: 40, 6: 60}
+
+
+def inner(path_mtu: int, outer: int = 4) -> int:
+    return inner_mtu(path_mtu, outer, encryption("AES-256"), authentication("SHA2-256"))
+
+
+def joined(net: Net, **setup: object) -> list[Plane]:
+    planes = [net.plane(name, **setup) for name in "ab"]
+    for plane in planes:
+        plane("protect", 0, 1)
+    for step in ("add_inbound", "add_outbound"):
+        for plane in planes:
+            for route in (0, 1):
+                plane(step, route, 0)
+    return planes
+
+
+def narrow(net: Net, mtu: int) -> None:
+    """Between the router and b, so that a has to be told."""
+    net["router"].ip(f"link set to_b mtu {mtu}")
+    net["b"].ip(f"link set wan mtu {mtu}")
+
+
+def device_mtu(net: Net, name: str) -> int:
+    (link,) = json.loads(net[name].run(["ip", "-json", "link", "show", "ike0"]).stdout)
+    return int(link["mtu"])
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_both_ends_of_a_connection_hear_an_mss_that_fits(net: Net, tmp_path: Path, version: int) -> None:
+    joined(net)
+    assert device_mtu(net, "a") == inner(1500)
+    with Capture(net["lan_a"], "eth0", tmp_path / "a") as a, Capture(net["lan_b"], "eth0", tmp_path / "b") as b:
+        assert transfers(net, "lan_a", "lan_b", FAR[version], MEGABYTE)
+    assert announced_mss(a.path, FAR[version]) == inner(1500) - HEADERS[version]
+    assert announced_mss(b.path, NEAR[version]) == inner(1500) - HEADERS[version]
+
+
+def test_a_peer_that_does_not_clamp_is_clamped_for(net: Net, tmp_path: Path) -> None:
+    """Only a's table stands; the segments that it sees of b's are the ones that b must send smaller."""
+    joined(net)
+    net["b"].run(["nft", "add", "table", "inet", "ikeengine-userspace", "{ flags dormant; }"])
+    with Capture(net["lan_a"], "eth0", tmp_path / "a") as a, Capture(net["lan_b"], "eth0", tmp_path / "b") as b:
+        assert transfers(net, "lan_a", "lan_b", FAR[4], MEGABYTE)
+    assert announced_mss(a.path, FAR[4]) == announced_mss(b.path, NEAR[4]) == inner(1500) - 40
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_sender_hears_what_fits(net: Net, version: int) -> None:
+    joined(net)
+    assert mtu_heard(net, "lan_a", FAR[version]) == inner(1500)
+    assert mtu_heard(net, "a", FAR[version], GATEWAY[version]) == inner(1500)
+    assert net.ping("lan_a", FAR[version], 2, "-M", "do", "-s", str(inner(1500) - HEADERS[version] + 12)) == 2
+
+
+@pytest.mark.parametrize(("version", "path"), [(4, 1400), (6, 1400), (4, 1280), (6, 1280)])
+def test_the_inner_mtu_follows_the_path(net: Net, version: int, path: int) -> None:
+    joined(net)
+    assert transfers(net, "lan_a", "lan_b", FAR[version], MEGABYTE)
+    narrow(net, path)
+    assert transfers(net, "lan_a", "lan_b", FAR[version], MEGABYTE)
+    assert transfers(net, "lan_b", "lan_a", NEAR[version], MEGABYTE)
+    fits = max(inner(path), 1280 if version == 6 else 0)
+    assert eventually(lambda: mtu_heard(net, "lan_a", FAR[version]) == fits)
+    assert transfers(net, "lan_a", "lan_b", FAR[version], MEGABYTE)
+    assert eventually(lambda: net.ping("lan_a", FAR[version], 2, "-s", "1400") == 2), "in pieces, as the sender learnt"
+
+
+def test_one_narrow_path_costs_the_others_nothing(net: Net) -> None:
+    """The device keeps its MTU; the routes of that peer alone have another."""
+    joined(net)
+    narrow(net, 1400)
+    assert transfers(net, "lan_a", "lan_b", FAR[4], MEGABYTE)
+    table = eventually(lambda: net["a"].run(["ip", "route", "show", "table", "all", "dev", "ike0"]).stdout)
+    assert f"10.2.0.0/24 table {0x1ce00} proto 206 scope link metric 1 mtu {inner(1400)}" in " ".join(table.split())
+    assert device_mtu(net, "a") == inner(1500)
+
+
+def test_a_new_sa_asks_for_the_path_anew(net: Net) -> None:
+    narrow(net, 1400)
+    a, b = joined(net)
+    assert mtu_heard(net, "lan_b", NEAR[4]) == inner(1400), "b's own link is narrow"
+    narrow(net, 1500)
+    for step in ("add_inbound", "add_outbound"):
+        for plane in (a, b):
+            plane(step, 0, 1)
+    net["lan_b"].run(["ip", "route", "flush", "cache"])  # where it heard of less
+    assert mtu_heard(net, "lan_b", NEAR[4]) == inner(1500)
