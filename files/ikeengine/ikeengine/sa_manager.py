@@ -305,7 +305,7 @@ class IkeSaManager:
         else:
             peer.held.discard(tunnel)
         if peer.wanted:
-            self._attempt(peer, now)
+            self._keep_up.attempt(peer, now)
 
     def renew_child(self, spi_in: int, now: float) -> None:
         """The data plane has lost that child SA, or a half of it: another takes its place, unless one is about to."""
