@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ikeengine.daemon.log import Level
 from ikeengine.daemon.planes import Unservable
-from ikeengine.dataplane.interface import Acquire, Expired
+from ikeengine.dataplane.interface import Acquire, Expired, Moved
 
 Json = dict[str, Any]
 Pair = Any
@@ -64,6 +65,19 @@ def test_an_sa_that_has_carried_its_traffic_is_rekeyed(pair: Pair) -> None:
                 await events.get()
         assert len(pair.hq.plane.inbound) == len(pair.branch.plane.inbound) == 1
         pair.hq.plane.on_event(Expired(old, hard=True))  # late news of an SA that is gone
+
+    pair.run(test)
+
+
+def test_a_peer_whose_packets_come_from_elsewhere_is_followed(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        [(spi, child)] = pair.hq.plane.inbound.items()
+        remote = replace(child.remote, port=61000)
+        pair.hq.plane.on_event(Moved(spi, child.local, remote))
+        assert ("move", f"lan {remote}") in pair.hq.plane.calls
+        [ike] = (await pair.hq.ask("status"))["gateways"][0]["ike"]
+        assert ike["remote"] == str(remote) and "the peer's path moved" in pair.hq.messages()
 
     pair.run(test)
 

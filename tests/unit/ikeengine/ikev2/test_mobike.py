@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from ikeengine.ike.events import ChildRemoved
 from ikeengine.ikev2 import mobike
+from ikeengine.ikev2.exchange import Task
 from ikeengine.ikev2.session import Ikev2Session
 from ikeengine.security_association import Datagram
-from ikeengine.wire.constants import ExchangeType
+from ikeengine.wire.constants import ExchangeType, NotifyType
 from ikeengine.wire.errors import MalformedMessage
+from ikeengine.wire.message import Payload
 from ikeengine.wire.notify import Notify
 
 from tests.support import virtual_network
@@ -363,3 +367,41 @@ def test_from_ipv4_to_ipv6_and_back():
     flow(network, 1, out, into)
     assert at(one) == (HOME_6, False) and at(other) == (HQ_6, False)
     assert outage(into, network.now - 0.5) < 0.05
+
+
+# ---------------------------------------------------------------------------------------------- hostile peers
+
+class Hostile(Task):
+    """An authentic peer that says anything."""
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    def __init__(self, rows: list[Notify]) -> None:
+        self._rows = rows
+
+    def request(self, session: Ikev2Session, now: float) -> list[Payload]:
+        return list(self._rows)
+
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("who", ["one", "other"])
+def test_whatever_an_authentic_peer_says_of_addresses_nothing_is_raised(who):
+    draw = random.Random(seed := 45550)
+    print("seed", seed)
+    kinds = [*mobike.RULES, NotifyType.UNACCEPTABLE_ADDRESSES, NotifyType.UNEXPECTED_NAT_DETECTED]
+    for _trial in range(150):
+        network, one, other = roaming(seed=draw.randrange(10**6), dead_peer_detection={"idle": 2, "retries": 2})
+        attacker = one if who == "one" else other
+        for _message in range(5):
+            if attacker.manager._sessions.established("peer"):
+                rows = [Notify(draw.choice(kinds), draw.randbytes(draw.choice((0, 4, 8, 12, 16, 20, 36, 64, 65))))
+                        for _row in range(draw.randrange(1, 5))]
+                session(attacker).requests.add(Hostile(rows), network.now)
+                attacker.manager._touch(session(attacker))
+            if draw.random() < 0.3:
+                network.roam(other, draw.choice((CAFE, TRAIN, HOME)))
+            network.run(0.2)
+        network.run(30)
+        agree(one, other, routes=1)

@@ -133,7 +133,13 @@ class StateAttributes:
         (18, "XFRMA_ALG_AEAD", "algorithm_aead"),
         (20, "XFRMA_ALG_AUTH_TRUNC", "algorithm_auth"),
         (23, "XFRMA_REPLAY_ESN_VAL", "replay_esn"),
+        (32, "XFRMA_MTIMER_THRESH", "mapping_pause"),
     )
+
+    class mapping_pause(nla):
+        """u32: seconds between two XFRM_MSG_MAPPING of the same port. Kernels before 5.18 pass it over."""
+
+        fields = (("seconds", "I"),)
 
     class algorithm(nla):
         """struct xfrm_algo { char alg_name[64]; u32 alg_key_len /* bits */; char alg_key[]; }"""

@@ -30,6 +30,9 @@ SPI_MAX = 0xCFFFFFFF
 REPLAY_WINDOW = 128
 _IKE_PORT = 500
 
+#: Seconds after which a peer that is not followed to where its packets come from is told of again.
+MAPPING_PAUSE = 1
+
 Attributes = list[tuple[str, Mapping[str, Any]]]
 
 
@@ -120,6 +123,8 @@ def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAdd
     if child.udp_encapsulated:
         attributes.append(("XFRMA_ENCAP", {"encap_type": messages.UDP_ENCAP_ESPINUDP, "encap_sport": source.port,
                                            "encap_dport": destination.port}))
+        if inbound:
+            attributes.append(("XFRMA_MTIMER_THRESH", {"seconds": MAPPING_PAUSE}))
     if inbound:
         attributes.append(("XFRMA_REPLAY_ESN_VAL", {"bmp_len": REPLAY_WINDOW // 32, "replay_window": REPLAY_WINDOW}))
     elif child.extended_sequence_numbers:

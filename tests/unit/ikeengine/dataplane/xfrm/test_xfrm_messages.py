@@ -179,3 +179,21 @@ def test_ah_is_padded_to_8_octets_between_ipv6_addresses_only():
     flags = [states.state(ah, True, end(local), end(remote), UNBOUNDED)[0]["flags"]
              for local, remote in (("192.0.2.1", "198.51.100.1"), ("2001:db8::1", "2001:db8::2"))]
     assert flags == [messages.XFRM_STATE_ALIGN4, 0]
+
+
+def test_a_new_mapping_is_read():
+    """struct xfrm_user_mapping, as linux/xfrm.h lays it out."""
+    body = (ip_address("192.0.2.1").packed + bytes(12) + bytes.fromhex("c0ffee01") + b"\x02\x00" + b"\x32\x00"
+            + (7).to_bytes(4, "little") + ip_address("198.51.100.1").packed + bytes(12)
+            + ip_address("203.0.113.9").packed + bytes(12) + (4500).to_bytes(2, "big") + (61000).to_bytes(2, "big"))
+    header = (HEADER + len(body)).to_bytes(4, "little") + messages.XFRM_MSG_MAPPING.to_bytes(2, "little") + bytes(10)
+    message = messages.parse(messages.XFRM_MSG_MAPPING, header + body)
+    assert message is not None and (message["id_spi"], message["new_sport"]) == (0xC0FFEE01, 61000)
+    assert messages.address_of(message["new_saddr"], message["id_family"]) == ip_address("203.0.113.9")
+
+
+def test_a_state_that_receives_in_udp_bounds_how_often_the_kernel_tells_of_a_mapping():
+    bounded = [("XFRMA_MTIMER_THRESH", {"seconds": states.MAPPING_PAUSE})]
+    for inbound in (True, False):
+        _values, attributes = states.state(child(udp_encapsulated=True), inbound, HQ, BRANCH, UNBOUNDED)
+        assert [row for row in attributes if row[0] == "XFRMA_MTIMER_THRESH"] == (bounded if inbound else [])
