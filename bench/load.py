@@ -113,7 +113,7 @@ class Load:
     def receive_ike(self, datagram: Datagram) -> None:
         self._manager.receive(datagram, self._loop.time())
 
-    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
         """No traffic is expected."""
 
     def batch_received(self) -> None:

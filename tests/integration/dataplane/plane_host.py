@@ -100,7 +100,8 @@ class PlaneHost:
         return UserspaceDataPlane(self.send, self.loop.add_reader, self.loop.remove_reader, self.loop.call_later,
                                   netfilter)
 
-    def send(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+    def send(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress,
+             traffic_class: int) -> None:
         with suppress(OSError):  # as the daemon's sockets take it: the network's loss
             for packet in packets:
                 self.udp.sendto(packet, (str(remote.address), remote.port))
@@ -111,7 +112,7 @@ class PlaneHost:
                 data, sender = udp.recvfrom(65536)
             except BlockingIOError:
                 return
-            self.plane.receive([data], self.local, SocketAddress(ip_address(sender[0]), sender[1]))
+            self.plane.receive([data], self.local, SocketAddress(ip_address(sender[0]), sender[1]), 0)
 
     def child(self, route: int, generation: int) -> ChildSa:
         setup = self.setup

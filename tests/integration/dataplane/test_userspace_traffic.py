@@ -106,6 +106,39 @@ def test_streams_arrive_whole_whether_forwarded_or_not_and_both_ends_count_the_s
         assert octets_in > 16 << 20 and packets_in > (16 << 20) / 1500
 
 
+ECHO = """
+import random, socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(10)
+if sys.argv[1] == "answer":
+    sock.bind(("10.2.0.2", 7))
+    print(flush=True)
+    for _ in range(7):
+        sock.sendto(*sock.recvfrom(65535))
+else:
+    sock.connect(("10.2.0.2", 7))
+    for size in (0, 1, 999, 1393, 1394, 5000, 60000):
+        data = random.randbytes(size)
+        sock.send(data)
+        assert sock.recv(65535) == data, size
+"""
+
+
+@pytest.mark.parametrize("offloads", [True, False])
+def test_udp_and_pings_of_any_size_go_through(net, offloads):
+    suite = {"encryption": "AES-GCM-128", "authentication": None, "offloads": offloads}
+    a, b = net.plane("a", **suite), net.plane("b", **suite)
+    for plane in (a, b):
+        plane("protect", 0)
+    join(a, b)
+    for size in ("0", "1", "1393", "1400", "3000"):
+        assert net.ping("lan_a", "10.2.0.2", 2, "-s", size) == 2
+    with subprocess.Popen([*net["lan_b"].entry, sys.executable, "-c", ECHO, "answer"], stdout=subprocess.PIPE) as echo:
+        assert echo.stdout.readline() == b"\n"
+        net["lan_a"].run([sys.executable, "-c", ECHO, "ask"])
+    assert a("drops") == b("drops") == {}
+
+
 def test_without_an_sa_nothing_leaves_and_the_first_packets_wait(net, tmp_path: Path):
     a, b = net.plane("a"), net.plane("b")
     for plane in (a, b):

@@ -165,9 +165,9 @@ class Engine:
             self._drops = drops
             self._last_dropped = datagram.remote
 
-    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
         try:
-            unknown = self.planes.receive(packets, local, remote)
+            unknown = self.planes.receive(packets, local, remote, ecn)
         except Exception as error:
             self.on_bug(error)
             return

@@ -239,7 +239,9 @@ class DataPlanes:
         installed = self._children.get(spi_in)
         return installed[1] if installed is not None else None
 
-    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> Counter[bytes]:
+    def receive(
+        self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int
+    ) -> Counter[bytes]:
         """Give ESP packets (RFC 4303 §2) to the planes that have their SPIs; returns how many came of each that none
         has."""
         unknown: Counter[bytes] = Counter()
@@ -250,7 +252,7 @@ class DataPlanes:
             if installed is None:
                 unknown[spi] += len(its)
             else:
-                installed[0].receive(its, local, remote)
+                installed[0].receive(its, local, remote, ecn)
         return unknown
 
     def audit(self) -> list[Departure]:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 from itertools import islice
 from typing import Protocol
 
@@ -35,11 +35,16 @@ _LARGEST = 65535
 _IP_PKTINFO = 8  # absent from the socket module of Python 3.11
 _IN_PKTINFO = struct.Struct("=i4s4s")  # struct in_pktinfo: ifindex, spec_dst, addr
 _IN6_PKTINFO = struct.Struct("=16si")  # struct in6_pktinfo: addr, ifindex
+_ECN = 0x03  # in the traffic class (RFC 3168 §5)
+_INT = struct.Struct("=i")
+_IP_RECVTOS = 13  # likewise
+_SO_SNDBUFFORCE = 32  # absent from the socket module
 _SO_RCVBUFFORCE = 33  # absent from the socket module
 _RECEIVE_BUFFER = 1 << 20  # octets: most of a thousand datagrams, that come while another process has the CPU
 #: Datagrams, and IKE messages among them, taken from one socket before all else gets its turn: a message may cost a
 #: millisecond.
 _BOUND, _MESSAGES = 128, 16
+_SEND_BUFFER = 1 << 20  # octets: some batches of ESP that a network card has not sent yet
 _ANCILLARY_SIZE = 128
 #: What a kernel says that cannot cut what it is given for that path: a smaller MTU, no checksums, another reason.
 _NOT_AT_ONCE = (errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
@@ -64,7 +69,8 @@ class Receiver(Protocol):
     def receive_ike(self, datagram: Datagram) -> None:
         """An IKE message, without marker."""
 
-    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None: ...
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
+        """ESP packets that came one way; ``ecn`` is that field of their IP headers (RFC 3168 §5)."""
 
     def batch_received(self) -> None:
         """No more for now: time to answer."""
@@ -130,41 +136,46 @@ class UdpSockets:
         marked = datagram.local.port == self.nat_traversal_port and datagram.data != KEEP_ALIVE
         self.send(NON_ESP_MARKER + datagram.data if marked else datagram.data, datagram.local, datagram.remote)
 
-    def send(self, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+    def send(self, data: bytes, local: SocketAddress, remote: SocketAddress, traffic_class: int = 0) -> None:
         """Send ``data`` as it is. A failure is counted and told, and then the network's loss like any other."""
         sock = self._sockets.get((remote.address.version, local.port))
         try:
             if sock is None:
                 raise OSError(errno.EAFNOSUPPORT, f"no socket for UDP port {local.port} of "
                                                   f"IPv{remote.address.version}")
-            sock.sendmsg((data,), _source(local.address), 0, (str(remote.address), remote.port))
+            sock.sendmsg((data,), _source(local.address, traffic_class), 0, (str(remote.address), remote.port))
         except OSError as error:
             self.counters.send_failed += 1
             if self._receiver is not None:
                 self._receiver.send_failed(remote, error)
 
-    def send_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
-        """Send packets of one way in their order, in as few calls as the kernel can."""
+    def send_esp(
+        self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, traffic_class: int = 0
+    ) -> None:
+        """Send packets of one way in their order, in as few calls as the kernel can.
+
+        ``traffic_class`` is the octet of DSCP and ECN that their IP headers get.
+        """
         sock = self._sockets.get((remote.address.version, local.port))
         if sock is None or len(packets) == 1 or not self._can_segment:
             for packet in packets:
-                self.send(packet, local, remote)
+                self.send(packet, local, remote, traffic_class)
             return
-        source, destination = _source(local.address), (str(remote.address), remote.port)
+        source, destination = _source(local.address, traffic_class), (str(remote.address), remote.port)
         for run, segmented in udp_offload.runs(packets):
             try:
                 sock.sendmsg(run, (*source, *segmented), 0, destination)
             except OSError as error:
                 if error.errno in _NOT_AT_ONCE:
                     for packet in run:
-                        self.send(packet, local, remote)
+                        self.send(packet, local, remote, traffic_class)
                     continue
                 self.counters.send_failed += len(run)
                 if self._receiver is not None:
                     self._receiver.send_failed(remote, error)
 
     def _receive_plain(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
-        for arrived, local, remote in islice(self._drain(sock, port), _MESSAGES):
+        for arrived, local, remote, _ecn in islice(self._drain(sock, port), _MESSAGES):
             for data in arrived:
                 receiver.receive_ike(Datagram(local, remote, data))
         receiver.batch_received()
@@ -172,12 +183,12 @@ class UdpSockets:
     def _receive_marked(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
         messages = 0
         esp: list[bytes] = []
-        way: tuple[SocketAddress, SocketAddress] | None = None
-        for arrived, local, remote in self._drain(sock, port):
-            if esp and way and way != (local, remote):
+        way: tuple[SocketAddress, SocketAddress, int] | None = None
+        for arrived, local, remote, ecn in self._drain(sock, port):
+            if esp and way and way != (local, remote, ecn):
                 receiver.receive_esp(esp, *way)
                 esp = []
-            way = local, remote
+            way = local, remote, ecn
             for data in arrived:
                 if data[:4] == NON_ESP_MARKER:
                     receiver.receive_ike(Datagram(local, remote, data[4:]))
@@ -192,8 +203,8 @@ class UdpSockets:
             receiver.receive_esp(esp, *way)
         receiver.batch_received()
 
-    def _drain(self, sock: socket.socket, port: int) -> Iterator[tuple[list[bytes], SocketAddress, SocketAddress]]:
-        """What waits, up to a bound, in rows that came the same way."""
+    def _drain(self, sock: socket.socket, port: int) -> Iterator[tuple[list[bytes], SocketAddress, SocketAddress, int]]:
+        """What waits, up to a bound: datagrams that came in a row, their local and remote end, and ECN."""
         count = 0
         while count < _BOUND:
             try:
@@ -205,11 +216,11 @@ class UdpSockets:
             arrived = udp_offload.cut(data, ancillary)
             count += len(arrived)
             self.counters.received += len(arrived)
-            local = _destination(ancillary)
+            local, ecn = _destination(ancillary)
             if local is None:
                 self.counters.malformed += len(arrived)
                 continue
-            yield arrived, _socket_address(local, port), _socket_address(sender[0], sender[1])
+            yield arrived, _socket_address(local, port), _socket_address(sender[0], sender[1]), ecn
 
 
 def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
@@ -217,12 +228,15 @@ def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
     try:
         with suppress(PermissionError):  # needs CAP_NET_ADMIN; with the usual size all works, too
             sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
         if family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTOS, 1)
             sock.bind(("", port))
         else:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
             sock.bind(("::", port))
     except OSError as error:
         sock.close()
@@ -237,14 +251,21 @@ def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
     return sock
 
 
-def _destination(ancillary: Sequence[tuple[int, int, bytes]]) -> bytes | None:
-    """The packed local address out of a datagram's packet information."""
+def _destination(ancillary: Sequence[udp_offload.Ancillary]) -> tuple[bytes | None, int]:
+    """The packed local address out of a datagram's packet information, and ECN."""
+    local, ecn = None, 0
     for level, kind, data in ancillary:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            return data[8:12]
-        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-            return data[:16]
-    return None
+        if level == socket.IPPROTO_IP:
+            if kind == _IP_PKTINFO:
+                local = data[8:12]
+            elif kind == socket.IP_TOS:
+                ecn = data[0] & _ECN
+        elif level == socket.IPPROTO_IPV6:
+            if kind == socket.IPV6_PKTINFO:
+                local = data[:16]
+            elif kind == socket.IPV6_TCLASS:
+                ecn = _INT.unpack(data)[0] & _ECN
+    return local, ecn
 
 
 @lru_cache(maxsize=4096)
@@ -254,13 +275,17 @@ def _socket_address(address: bytes | str, port: int) -> SocketAddress:
     return SocketAddress(ip_address(address), port)
 
 
-@lru_cache(maxsize=256)
-def _source(local: Address) -> tuple[tuple[int, int, bytes], ...]:
+@lru_cache(maxsize=1024)
+def _source(local: Address, traffic_class: int) -> tuple[udp_offload.Ancillary, ...]:
     """Ancillary data that makes a datagram leave from ``local``; the unspecified address leaves it to the kernel."""
     if isinstance(local, IPv4Address):
-        return ((socket.IPPROTO_IP, _IP_PKTINFO, _IN_PKTINFO.pack(0, local.packed, bytes(4))),)
-    index = socket.if_nametoindex(local.scope_id) if isinstance(local, IPv6Address) and local.scope_id else 0
-    return ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _IN6_PKTINFO.pack(local.packed, index)),)
+        information = (socket.IPPROTO_IP, _IP_PKTINFO, _IN_PKTINFO.pack(0, local.packed, bytes(4)))
+        marked = (socket.IPPROTO_IP, socket.IP_TOS, _INT.pack(traffic_class))
+    else:
+        index = socket.if_nametoindex(local.scope_id) if local.scope_id else 0
+        information = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _IN6_PKTINFO.pack(local.packed, index))
+        marked = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT.pack(traffic_class))
+    return (information, marked) if traffic_class else (information,)
 
 
 def _holder(port: int) -> str | None:

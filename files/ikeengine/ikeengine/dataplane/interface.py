@@ -143,8 +143,11 @@ class DataPlane(Interface):
     def packets_in(self, child: ChildSa) -> int:
         """How many packets came by it."""
 
-    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
-        """Datagrams from the NAT traversal port that are ESP (RFC 3948 §2.1), where the daemon's socket got them."""
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
+        """Datagrams from the NAT traversal port that are ESP (RFC 3948 §2.1), where the daemon's socket got them.
+
+        ``ecn`` is that field of the IP headers around them (RFC 3168 §5).
+        """
 
     def audit(self) -> list[Departure]:
         """In what the kernel departs from all that was installed here and not removed."""

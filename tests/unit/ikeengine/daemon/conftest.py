@@ -127,7 +127,7 @@ class NotingPlane:
     def packets_in(self, child: ChildSa) -> int:
         return 0
 
-    def receive(self, packets: Sequence[bytes], local: object, remote: object) -> None:
+    def receive(self, packets: Sequence[bytes], local: object, remote: object, ecn: int) -> None:
         self.received += packets
 
     def audit(self) -> list[Departure]:

@@ -87,8 +87,8 @@ def test_esp_goes_to_the_plane_that_has_its_spi_and_the_rest_is_counted(pair: Pa
         await pair.hq.ask("up", gateway="peer")
         [spi] = pair.hq.plane.inbound
         ends = pair.hq.wire.sent[0].local, pair.hq.wire.sent[0].remote
-        pair.hq.engine.receive_esp([spi.to_bytes(4, "big") + b"packet"] * 2, *ends)
-        pair.hq.engine.receive_esp([spi.to_bytes(4, "big") + b"packet", b"\1\2\3\4packet"], *ends)
+        pair.hq.engine.receive_esp([spi.to_bytes(4, "big") + b"packet"] * 2, *ends, 0)
+        pair.hq.engine.receive_esp([spi.to_bytes(4, "big") + b"packet", b"\1\2\3\4packet"], *ends, 0)
         assert len(pair.hq.plane.received) == 3
         assert (await pair.hq.ask("status"))["counters"]["datagrams_dropped"]["esp_unknown_spi"] == 1
 
@@ -211,7 +211,7 @@ def test_a_data_plane_that_fails_inside_is_told_and_stops_nothing(pair: Pair, mo
         spi = next(iter(pair.hq.plane.inbound)).to_bytes(4, "big")
         datagram = pair.hq.wire.sent[0]
         for _packet in range(100):
-            pair.hq.engine.receive_esp([spi + bytes(40)], datagram.local, datagram.remote)
+            pair.hq.engine.receive_esp([spi + bytes(40)], datagram.local, datagram.remote, 0)
         told = [str(entry) for entry in pair.hq.log.entries(1000) if "failed inside" in entry.message]
         assert 1 <= len(told) < 10 and "RuntimeError" in told[0] and "planes.py:" in told[0]
         assert "secret" not in "".join(told)

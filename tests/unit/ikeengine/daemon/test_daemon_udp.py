@@ -37,14 +37,16 @@ class Heard:
     def __init__(self) -> None:
         self.ike: list[Datagram] = []
         self.esp: list[tuple[bytes, SocketAddress, SocketAddress]] = []
+        self.ecn: list[int] = []
         self.failures: list[tuple[SocketAddress, OSError]] = []
         self.batch = asyncio.Event()
 
     def receive_ike(self, datagram: Datagram) -> None:
         self.ike.append(datagram)
 
-    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+    def receive_esp(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
         self.esp += [(packet, local, remote) for packet in packets]
+        self.ecn += [ecn] * len(packets)
 
     def batch_received(self) -> None:
         self.batch.set()
@@ -147,6 +149,30 @@ def test_a_batch_that_the_kernel_cannot_cut_for_its_path_leaves_singly(peer: soc
                              SocketAddress(ip_address("127.0.0.7"), peer.getsockname()[1]))
             assert [len(peer.recv(65535)) for _ in packets] == [32000, 32000]
             assert sockets.counters.send_failed == 0
+
+    _run(test)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_dscp_and_ecn_leave_and_ecn_is_heard(family: int) -> None:
+    """The daemon's own datagrams back to itself, each row with marks of its own."""
+    async def test() -> None:
+        async with _daemon() as (sockets, heard, ports):
+            here = SocketAddress(ip_address("127.0.0.1" if family == 4 else "::1"), ports[1])
+            level, option, kind = ((socket.IPPROTO_IP, 13, socket.IP_TOS) if family == 4
+                                   else (socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, socket.IPV6_TCLASS))
+            with socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as peer:
+                peer.setsockopt(level, option, 1)
+                peer.bind((str(here.address), 0))
+                peer.settimeout(5)
+                sockets.send_esp([b"packet"], here, SocketAddress(here.address, peer.getsockname()[1]), 0xBA)
+                data, ancillary, _, _ = peer.recvmsg(100, 100)
+            assert data == b"packet" and [value[0] for _, of, value in ancillary if of == kind] == [0xBA]
+            for traffic_class in (0xB8, 0x01, 0xBB, 0x02):
+                sockets.send_esp([b"packet", b"packet"], here, here, traffic_class)
+            while len(heard.esp) < 8:
+                await heard.next_batch()
+            assert heard.ecn == [0, 0, 1, 1, 3, 3, 2, 2]
 
     _run(test)
 

@@ -22,7 +22,7 @@ from ..netfilter.probe import Netfilter
 from ..netfilter.table import device_traffic
 from ..path_mtu import PathMtuWatch, path_mtu
 from .guard import Guard
-from .path import PacketPath, Pair
+from .path import PacketPath, Pair, Send
 from .receive_offload import Joining, Singly
 from .spis import Spis
 from .tun import TunDevice
@@ -55,11 +55,10 @@ class UserspaceDataPlane:
     always_encapsulates = True
     extended_sequence_numbers = True
 
-    def __init__(self, send: Callable[[Sequence[bytes], SocketAddress, SocketAddress], None],
-                 add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object],
-                 call_later: Callable[[float, Callable[[], None]], object], netfilter: Netfilter, *,
-                 device: str = DEVICE, now: Callable[[], float] = time.monotonic) -> None:
-        """``send`` takes ESP packets, their local and their remote end; the three after it are the event loop's.
+    def __init__(self, send: Send, add_reader: Callable[[int, Callable[[], None]], object],
+                 remove_reader: Callable[[int], object], call_later: Callable[[float, Callable[[], None]], object],
+                 netfilter: Netfilter, *, device: str = DEVICE, now: Callable[[], float] = time.monotonic) -> None:
+        """The three after ``send`` are the event loop's.
 
         Raises DataPlaneError where there is no TUN device to be had.
         """
@@ -185,8 +184,8 @@ class UserspaceDataPlane:
         pair = self._pairs.get(child.spi_in)
         return pair.packets_in if pair is not None else 0
 
-    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
-        self._path.inbound(packets, local, remote)
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
+        self._path.inbound(packets, local, remote, ecn)
 
     def audit(self) -> list[Departure]:
         state = self._tun.state

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol as Interface
 
 from ...crypto.errors import IntegrityError
 from ...crypto.esp_cipher import EspOpener, EspSealer, spi_and_sequence_of
@@ -31,6 +32,7 @@ ACQUIRE_INTERVAL = 1.0
 CACHE_SIZE = 8192
 
 _ESP_MINIMUM = 8
+_ECN_THAT_COUNTS = (inner.ECT_1, inner.CE)
 _IPV6_MULTICAST = 0xFF
 
 
@@ -102,14 +104,20 @@ class _Lane:
     acquire_at: float = 0.0
 
 
+class Send(Interface):
+    """Puts ESP packets on the wire, from ``local`` to ``remote``, with DSCP and ECN as ``traffic_class``."""
+
+    def __call__(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress,
+                 traffic_class: int) -> None: ...
+
+
 class PacketPath:
-    """``send`` puts ESP packets of one way on the wire, ``delivery`` hands inner packets to the host, ``now`` is
-    monotonic seconds.
+    """``send`` puts packets on the wire, ``delivery`` hands inner ones to the host, ``now`` is monotonic seconds.
 
     Whatever goes no further is counted in ``drops``, by reason.
     """
 
-    def __init__(self, send: Callable[[Sequence[bytes], SocketAddress, SocketAddress], None], delivery: Delivery,
+    def __init__(self, send: Send, delivery: Delivery,
                  on_event: Callable[[DataPlaneEvent], None], now: Callable[[], float]) -> None:
         self._send, self._delivery, self._on_event, self._now = send, delivery, on_event, now
         self._lanes: dict[int, _Lane] = {}
@@ -118,6 +126,7 @@ class PacketPath:
         self._pair_of: dict[bytes, Pair] = {}  # likewise: whose traffic it is, which its selectors admit
         self._sealed: list[bytes] = []  # what leaves together
         self._sealed_by: Pair | None = None
+        self._sealed_class = 0
         self._inbound: dict[int, Pair] = {}
         self.drops: Counter[str] = Counter()
 
@@ -188,9 +197,11 @@ class PacketPath:
             self._expire(pair, hard=True)
             return
         pair.sequence = sequence = pair.sequence + 1
-        if pair is not self._sealed_by:
+        # DSCP and ECN are copied (RFC 4301 §5.1.2, RFC 6040 §4.1).
+        traffic_class = inner.traffic_class(packet)
+        if pair is not self._sealed_by or traffic_class != self._sealed_class:
             self.flush_outbound()
-            self._sealed_by = pair
+            self._sealed_by, self._sealed_class = pair, traffic_class
         high = sequence >> 32 if pair.extended else None
         self._sealed.append(pair.seal(sequence & 0xFFFFFFFF, packet, next_header, high))
         pair.packets_out += 1
@@ -203,7 +214,7 @@ class PacketPath:
         pair = self._sealed_by
         if pair is not None:
             sealed, self._sealed, self._sealed_by = self._sealed, [], None
-            self._send(sealed, pair.local, pair.remote)
+            self._send(sealed, pair.local, pair.remote, self._sealed_class)
 
     def _choose(self, packet: bytes, next_header: int, addresses: bytes) -> Pair | None:
         """The pair that sends what has these addresses; None where the packet has to wait or to go."""
@@ -225,15 +236,15 @@ class PacketPath:
         self._pair_of[addresses] = pair
         return pair
 
-    def inbound(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
-        """ESP packets from the wire (RFC 4303 §3.4, RFC 4301 §5.2), and the path that they came by."""
+    def inbound(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int = 0) -> None:
+        """ESP packets from the wire (RFC 4303 §3.4, RFC 4301 §5.2), the path that they came by, and its ECN field."""
         for packet in packets:
-            self._open(packet, local, remote)
+            self._open(packet, local, remote, ecn)
         lost = self._delivery.flush()
         if lost:
             self.drops["inbound_not_delivered"] += lost
 
-    def _open(self, packet: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+    def _open(self, packet: bytes, local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
         if len(packet) < _ESP_MINIMUM:
             self.drops["inbound_malformed"] += 1
             return
@@ -271,7 +282,14 @@ class PacketPath:
             self.drops["inbound_expired"] += 1
             self._expire(pair, hard=True)
             return
-        lost = self._delivery.take(payload if length == len(payload) else payload[:length])
+        if length != len(payload):
+            payload = payload[:length]
+        if ecn in _ECN_THAT_COUNTS:
+            payload = inner.with_ecn(payload, ecn)
+            if not payload:
+                self.drops["inbound_congestion"] += 1
+                return
+        lost = self._delivery.take(payload)
         if lost:
             self.drops["inbound_not_delivered"] += lost
         pair.packets_in += 1

@@ -23,7 +23,12 @@ _TUNGETFEATURES = 0x800454CF
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _SIOCSIFMTU = 0x8922
+_SIOCSIFTXQLEN = 0x8943
 _IFF_UP = 0x1
+
+#: Packets that may wait to be read, as many as before a network card: half of them, which a TUN device has by itself,
+#: is less than what one TCP connection sends at once.
+_QUEUE = 1000
 
 #: struct virtio_net_hdr (linux/virtio_net.h): flags, gso_type, hdr_len, gso_size, csum_start, csum_offset.
 _OFFLOAD_HEADER = struct.Struct("=BBHHHH")
@@ -63,6 +68,8 @@ class TunDevice:
                 fcntl.ioctl(self.fd, _TUNSETIFINDEX, struct.pack("I", self.index))
             fcntl.ioctl(self.fd, _TUNSETIFF, struct.pack("16sH22x", self.name.encode(), flags))
             self.set_mtu(mtu)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+                fcntl.ioctl(control, _SIOCSIFTXQLEN, struct.pack("16si20x", self.name.encode(), _QUEUE))
             self.set_up()
             self.index = socket.if_nametoindex(self.name)
         except OSError as error:

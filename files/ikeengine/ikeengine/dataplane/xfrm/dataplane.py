@@ -219,7 +219,7 @@ class XfrmDataPlane:
         pair = self._pairs.get(child.spi_in)
         return self._carried(pair, True)[0] if pair is not None and pair.inbound else 0
 
-    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress) -> None:
+    def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
         """The kernel takes its ESP off the socket before the daemon reads; what still comes is dropped."""
 
     def audit(self) -> list[Departure]:

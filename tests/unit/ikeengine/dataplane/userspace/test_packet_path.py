@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,8 @@ from ikeengine.security_association import ChildSa, CoveredRoute, DirectionKeys,
 from ikeengine.vpn import algorithms
 from ikeengine.vpn.model import Expiration, Protocol, Route
 from ikeengine.vpn.selectors import Selector
+
+from tests.support.tcp_packets import ones_complement_sum
 
 HQ = SocketAddress(ipaddress.ip_address("192.0.2.1"), 4500)
 BRANCH = SocketAddress(ipaddress.ip_address("198.51.100.1"), 4500)
@@ -59,8 +62,12 @@ class End:
         self.events: list[object] = []
         self.time = 0.0
         self.takes = True
-        self.path = PacketPath(lambda packets, local, remote: self.sent.extend(packets), Singly(self.deliver),
-                               self.events.append, lambda: self.time)
+        self.classes: list[int] = []
+        self.path = PacketPath(self.send, Singly(self.deliver), self.events.append, lambda: self.time)
+
+    def send(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, traffic_class: int) -> None:
+        self.sent += packets
+        self.classes += [traffic_class] * len(packets)
 
     def outbound(self, packet: bytes) -> None:
         self.path.outbound(packet)
@@ -70,11 +77,11 @@ class End:
         self.delivered.append(packet)
         return self.takes
 
-    def take(self, data: bytes, remote: SocketAddress | None = None) -> None:
+    def take(self, data: bytes, remote: SocketAddress | None = None, ecn: int = 0) -> None:
         """ESP from the pair's remote, or from elsewhere."""
         pair = self.path._inbound.get(int.from_bytes(data[:4], "big"))
         here, there = (pair.local, pair.remote) if pair else (HQ, BRANCH)
-        self.path.inbound([data], here, remote or there)
+        self.path.inbound([data], here, remote or there, ecn)
 
     def install(self, made: ChildSa) -> Pair:
         for row in made.routes:
@@ -369,3 +376,45 @@ def test_a_source_that_comes_back_is_told_again(ends):
     for number, data in enumerate(sealed(hq, 3)):
         branch.take(data, ELSEWHERE if number == 1 else HQ)
     assert [event.remote for event in branch.events] == [ELSEWHERE, HQ]
+
+
+def marked(packet: bytes, traffic_class: int) -> bytes:
+    """The same packet with DSCP and ECN, and for IPv4 with the checksum of RFC 791."""
+    octets = bytearray(packet)
+    if packet[0] >> 4 == 6:
+        octets[:2] = (0x6000 | traffic_class << 4).to_bytes(2, "big")
+        return bytes(octets)
+    octets[1] = traffic_class
+    octets[10:12] = bytes(2)
+    octets[10:12] = (0xFFFF - ones_complement_sum(octets[:20])).to_bytes(2, "big")
+    return bytes(octets)
+
+
+@pytest.mark.parametrize(("route", "packet"), [(ROUTE, ipv4("10.1.0.2", "10.2.0.2")),
+                                               (ROUTE_V6, ipv6("2001:db8:1::2", "2001:db8:2::2"))])
+class TestMarks:
+    def test_dscp_and_ecn_are_those_of_the_inner_packet(self, route, packet):
+        hq = End()
+        hq.install(child(route))
+        for traffic_class in (0, 0xB8, 0xB8, 0x03, 0xFF):
+            hq.path.outbound(marked(packet, traffic_class))
+        hq.path.flush_outbound()
+        assert hq.classes == [0, 0xB8, 0xB8, 0x03, 0xFF]
+
+    @pytest.mark.parametrize("dscp", [0, 0xB8, 0xFC])
+    @pytest.mark.parametrize("identification", [0, 1, 0xFFFF])
+    def test_what_the_outer_header_says_of_congestion_reaches_the_inner_one(self, route, packet, dscp, identification):
+        """RFC 6040 §4.2, figure 4: rows are inner, columns outer codepoints: Not-ECT, ECT(1), ECT(0), CE."""
+        figure = {0: (0, 0, 0, None), 1: (1, 1, 1, 3), 2: (2, 1, 2, 3), 3: (3, 3, 3, 3)}
+        if packet[0] >> 4 == 4:
+            packet = packet[:4] + identification.to_bytes(2, "big") + packet[6:]
+        hq, branch = End(), End()
+        hq.install(child(route))
+        branch.install(mirrored(child(route)))
+        for before, row in figure.items():
+            for outer, after in enumerate(row):
+                hq.outbound(marked(packet, dscp | before))
+                branch.take(hq.sent[-1], ecn=outer)
+                assert branch.delivered == ([] if after is None else [marked(packet, dscp | after)])
+                branch.delivered.clear()
+        assert branch.path.drops == {"inbound_congestion": 1}
