@@ -5,14 +5,17 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.interop.moving import Bed
 from tests.interop.site import Engine, eventually
 from tests.support.roaming import LONGEST, Pair
 from tests.testbed.roaming import PUBLIC, UPLINKS, road
+from tests.testbed.strongswan import KERNEL
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 VERSIONS = pytest.mark.parametrize("version", [1, 2], ids=["IKEv1", "IKEv2"])
@@ -66,6 +69,31 @@ def test_mobike_over_another_uplink_behind_a_nat_and_back(pair: Pair) -> None:
     assert pair.outage(partial(pair.road.plain, 1)) <= LONGEST, pair.logs()
     assert encapsulation(pair) == {None} and not pair.ike()["nat"]
     assert pair.ike()["spi_i"] == before["spi_i"], "nothing was made anew"
+
+
+@pytest.mark.parametrize("ours", ["head", "branch"])
+def test_mobike_with_strongswan(tmp_path: Path, ours: str) -> None:
+    """Whichever end moves, the child SA goes along, in UDP where a NAT lies between."""
+    with ExitStack() as stack:
+        made = stack.enter_context(road("mob"))
+        made.plug(0)
+        bed = Bed(made, tmp_path, stack, dataplane="kernel", kernel=KERNEL)
+        bed.start(ours)
+        ike, spi = bed.ike(), bed.child["spi_in"]
+        assert bed.child["encapsulation"] is None
+        assert bed.outage(partial(made.plug, 1)) <= LONGEST, bed.logs()
+        assert bed.child["encapsulation"] is None
+
+        def behind_nat() -> None:
+            made.translate(PUBLIC[0], "20000-29999")
+            made.plug(0)
+
+        assert bed.outage(behind_nat) <= LONGEST, bed.logs()
+        assert bed.child["encapsulation"] == "udp"
+        assert bed.outage(partial(made.translate, PUBLIC[1], "30000-39999")) <= LONGEST, bed.logs()
+        assert (bed.ike(), bed.child["spi_in"]) == (ike, spi), bed.logs()
+        where = bed.remote.partition(":")[0] if ours == "head" else bed.far()["remote-host"]
+        assert where == PUBLIC[1]
 
 
 def test_packets_are_proof_of_life(pair: Pair) -> None:

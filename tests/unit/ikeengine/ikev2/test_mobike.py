@@ -31,7 +31,8 @@ PRIVATE = "172.16.5.7"
 
 
 def roaming(*, address: str = HOME, tamper: Any = None, faults: Faults | None = None, seed: int = 1,
-            encapsulate: bool = False, hq: dict[str, Any] | None = None, declared: str = "dynamic",
+            encapsulate: bool = False, hq: dict[str, Any] | None = None, branch: dict[str, Any] | None = None,
+            declared: str = "dynamic",
             **gateway: Any) -> tuple[VirtualNetwork, End, End]:
     """(network, hq, branch): the branch initiates from whatever address it has."""
     def end(name: str, address: str) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def roaming(*, address: str = HOME, tamper: Any = None, faults: Faults | None = 
     head = virtual_network.hq(start="answer", gateway={"endpoints": [
         {"local": end("hq", HQ), "remote": end("branch", "dynamic")}], **gateway, **(hq or {})})
     office = virtual_network.branch(start="boot", gateway={"endpoints": [
-        {"local": end("branch", declared), "remote": end("hq", HQ)}], **gateway})
+        {"local": end("branch", declared), "remote": end("hq", HQ)}], **gateway, **(branch or {})})
     network = VirtualNetwork({HQ: head, address: office}, faults=faults, seed=seed,
                              encapsulate=lambda _name: encapsulate)
     if tamper is not None:
@@ -319,6 +320,29 @@ def test_an_initiator_tries_them_when_the_path_is_dead_before_it_gives_up():
     assert at(other) == (HQ_2, False) and one.closings == other.closings == []
     assert {str(row.local.address) for row in one.inbound.values()} == {HQ_2}
     assert outage(out, network.now - 1) < 0.05 and outage(into, network.now - 1) < 0.05
+
+
+def test_of_two_endpoint_pairs_the_ike_sa_goes_over_to_the_second_and_a_new_one_back_to_the_first():
+    def end(name: str, address: str) -> dict[str, Any]:
+        return {"address": address, "identifier": {"type": "domain-name", "value": f"{name}.example"}}
+
+    there = {"endpoints": [{"local": end("branch", "dynamic"), "remote": end("hq", address)} for address in (HQ, HQ_2)]}
+    network, one, other = roaming(hq=two_addresses(), branch=there, dead_peer_detection={"idle": 1, "retries": 2})
+    network.ends[HQ_2] = one
+    dead = {HQ}
+    network.tamper = lambda datagram: (
+        None if {str(datagram.local.address), str(datagram.remote.address)} & dead else datagram)
+    out, into = streams(network, one, other)
+    ike, died_at = session(other).spi_i, network.now
+    flow(network, 8, out, into)
+    assert session(other).spi_i == ike and at(other) == (HQ_2, False)
+    assert str(session(other).pair.remote.address) == HQ_2
+    assert outage(out, died_at) < 4
+    dead.clear()
+    back_at = network.now
+    flow(network, 60, out, into)
+    assert session(other).spi_i != ike and at(other) == (HQ, False) and outage(out, back_at) < 0.05
+    assert outage(into, back_at) < 0.05
 
 
 def test_where_none_of_them_answers_it_gives_up():
