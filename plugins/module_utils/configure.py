@@ -18,7 +18,6 @@ from .credentials import with_key
 from .store import LISTS, MEND, Declared, Store, StoreError, differences
 from .vpn import algorithms, declaration, rules
 from .vpn.declaration import DeclarationError
-from .vpn.model import Side
 from .vpn.reading import nearest
 from .vpn.rotation import Step, stage, towards
 
@@ -57,9 +56,10 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
 def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str,
               rotation: Mapping[str, Step] | None, store: Store, socket: str) -> dict[str, Any]:
     before, warnings = _stored(store, rebuild)
-    after, stages, weak = Declared(), {}, []
-    if edit is not None:
-        after, stages, weak = _edited(before, edit, site_name, rotation)
+    after, weak = (Declared(), []) if edit is None else _edited(before, edit, site_name)
+    stages: dict[str, str] = {}
+    if rotation is not None and before and not _are_in_force(before, after, socket):
+        after, stages = _in_steps(before, after, rotation)
     old, new = ({}, {}) if before == after else differences(before, after, store.digest_key)
     exposed = store.exposed()
     changed = before != after or bool(warnings or exposed)
@@ -236,34 +236,35 @@ def _hold_to_types(store: Store, declared: Declared) -> None:
             raise StoreError(f"{store.declaration} is damaged; {MEND}. {damaged[0]}") from None
 
 
-def _edited(before: Declared, edit: Edit, site_name: str,
-            rotation: Mapping[str, Step] | None) -> tuple[Declared, dict[str, str], list[str]]:
-    """What the edit makes of it, how far credentials that change are, and what is weak and was not before."""
+def _edited(before: Declared, edit: Edit, site_name: str) -> tuple[Declared, list[str]]:
+    """What the edit makes of it, and what is weak in that and was not there before."""
     data = copy.deepcopy(dict(before.declaration))
     edit(data)
     if not data:
-        return before, {}, []
+        return before, []
     try:
         side = rules.sound(declaration.read(data, secrets=before.secrets, site_name=site_name or None))
-        stages: dict[str, str] = {}
-        if rotation is not None and before:
-            side, stages = _in_steps(declaration.read(before.declaration, secrets=before.secrets), side, rotation)
     except DeclarationError as error:
         raise ConfigureError(str(error), [finding.as_dict() for finding in error.findings]) from None
     known = _warnings(before, site_name)
     weak = [finding.message for finding in rules.by_itself(side) if finding.message not in known]
-    return Declared(*declaration.write(side)), stages, weak
+    return Declared(*declaration.write(side)), weak
 
 
-def _in_steps(held: Side, wanted: Side, rotation: Mapping[str, Step]) -> tuple[Side, dict[str, str]]:
-    """The wanted side with each credential that changes as far as its gateway may go, and how far that is. Raises
-    ConfigureError."""
-    before = {gateway.name: gateway.credential for gateway in held.gateways}
+def _in_steps(before: Declared, after: Declared, rotation: Mapping[str, Step]) -> tuple[Declared, dict[str, str]]:
+    """What is to be declared with each credential that changes as far as its gateway may go, and how far that is.
+    Raises ConfigureError."""
+    wanted = declaration.read(after.declaration, secrets=after.secrets)
+    try:
+        held = {gateway.name: gateway.credential
+                for gateway in declaration.read(before.declaration, secrets=before.secrets).gateways}
+    except DeclarationError as error:
+        raise ConfigureError(str(error), [finding.as_dict() for finding in error.findings]) from None
     gateways, stages = [], {}
     for gateway in wanted.gateways:
         credential = gateway.credential
-        if gateway.name in before:
-            credential = towards(before[gateway.name], gateway.credential, rotation.get(gateway.name, Step.ACCEPT))
+        if gateway.name in held:
+            credential = towards(held[gateway.name], gateway.credential, rotation.get(gateway.name, Step.ACCEPT))
         if len(credential.also_accepted) > declaration.MOST_ALSO_ACCEPTED:
             raise ConfigureError(f"gateways[{gateway.name}].credential has been changed "
                                  f"{declaration.MOST_ALSO_ACCEPTED} times without the other end's: play both ends "
@@ -271,7 +272,20 @@ def _in_steps(held: Side, wanted: Side, rotation: Mapping[str, Step]) -> tuple[S
         if credential != gateway.credential:
             stages[gateway.name] = stage(credential, gateway.credential).value
         gateways.append(dataclasses.replace(gateway, credential=credential))
-    return dataclasses.replace(wanted, gateways=tuple(gateways)), stages
+    return Declared(*declaration.write(dataclasses.replace(wanted, gateways=tuple(gateways)))), stages
+
+
+def _are_in_force(before: Declared, after: Declared, socket: str) -> bool:
+    """Whether it was only the files that had other keys: somebody edited them, and no peer has ever seen those."""
+    if before.secrets == after.secrets:
+        return False
+    challenge = token_hex(32)
+    try:
+        running = control.request("status", path=socket, challenge=challenge)["daemon"]
+    except control.ControlError:
+        return False
+    return bool(running.get("keys_digest") == declaration.keyed_digest(
+        _for_the_daemon(after).secrets, bytes.fromhex(challenge)))
 
 
 def _warnings(declared: Declared, site_name: str) -> set[str]:

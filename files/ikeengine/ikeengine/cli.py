@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         command = add(name, _steer, text)
         command.add_argument("gateway", nargs="?", help="the gateway's name")
         command.add_argument("--tunnel", help="a tunnel's name")
+        if name == "rekey":
+            command.add_argument("--reauthenticate", action="store_true",
+                                 help="authenticate anew: a new IKE SA beside the one that is up, with SAs of its own")
         if name != "down":
             command.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="default: %(default)g")
     command = add("reload", _reload, "give the daemon the declaration of this host's files")
@@ -109,7 +112,7 @@ def _explain(options: argparse.Namespace) -> None:
 def _steer(options: argparse.Namespace) -> None:
     if not options.gateway and not options.tunnel:
         raise Failure(f"{options.command} needs a gateway's name or --tunnel; ikectl status shows them", USAGE)
-    named = {key: value for key in ("gateway", "tunnel", "timeout") if (value := getattr(options, key, None))}
+    named = {key: value for key in ("gateway", "tunnel", "timeout", "reauthenticate") if (value := getattr(options, key, None))}
     result = _ask(options, options.command, **named)
     if options.json:
         _print_json(result)

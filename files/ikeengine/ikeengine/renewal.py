@@ -43,6 +43,7 @@ class Renewal:
         """It is another now. What is up serves on, and is made anew where the ends have not shown that they take each
         other by it; but a certificate that is not trusted any more ends it."""
         name, context = peer.gateway.name, self._context
+        peer.key_turn = 0
         for session in self._sessions.beginning(name):
             session.close("its credential changed", now)
         for session in self._sessions.established(name):

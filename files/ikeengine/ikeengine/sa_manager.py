@@ -588,6 +588,7 @@ class IkeSaManager:
             self._touch(remaining[0])
         peer = self._peers.get(session.name)
         if peer is not None:
+            peer.key_turn += session.key_refused
             if not session.is_probe:
                 self._renewal.closed(peer, remaining, session, now)
             self._keep_up.closed(peer, session, now)

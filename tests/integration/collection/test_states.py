@@ -13,7 +13,7 @@ import pytest
 from tests.testbed.topology import Bed
 
 from .conftest import MARKER, Site
-from .test_life import changed, on
+from .test_life import changed, on, received
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slow]
 
@@ -101,6 +101,18 @@ def test_a_refused_apply_leaves_the_old_declaration_in_force_and_says_so(converg
     assert result(converged.task("ipsec_info", {}, "-v"))["live"]["tunnels"][0]["state"] == "up"
 
 
+def departures(site: Site) -> dict[str, tuple[str, str]]:
+    """What ipsec_info says that somebody changed by hand on hq: expected and found, by what it is."""
+    rows = result(site.task("ipsec_info", {}, "-v"))["departures"]
+    assert all(row["fix"] and row["message"] for row in rows)
+    return {row["what"]: (row["expected"], row["found"]) for row in rows}
+
+
+def diff_of(done: Any) -> set[str]:
+    """Every changed line of the diffs of a play."""
+    return {line.strip().rstrip(",") for line in re.findall(r"^[-+] (.*)$", done.stdout, re.M)}
+
+
 def test_info_tells_of_changes_by_hand(converged: Site, bed: Bed):
     assert result(converged.task("ipsec_info", {}, "-v"))["drift"] == []
     on(bed, "hq", f"sed -i s/{MARKER}/by-hand/ /etc/ikeengine/secrets.json; chmod 644 /etc/ikeengine/declaration.json")
@@ -109,6 +121,39 @@ def test_info_tells_of_changes_by_hand(converged: Site, bed: Bed):
     shown = converged.play("--diff")
     assert len(set(re.findall(r"keyed digest [0-9a-f]{16}", shown.stdout))) == 2
     assert result(converged.task("ipsec_info", {}, "-v"))["drift"] == []
+
+
+def test_what_is_changed_by_hand_in_the_kernel_and_with_ikectl_is_mended_and_just_that_is_reported(
+        converged: Site, bed: Bed):
+    on(bed, "hq", "ip rule del priority 210; ikectl down branch")
+    told = departures(converged)
+    assert told == {"rule from 10.1.0.0/24 to table 118272": ("there", "not there"),
+                    "gateway branch": ("as it is declared", "taken down by hand")}
+    expected = {f'"{what}": "{found}"' for what, found in
+                [(what, how) for what, pair in told.items() for how in pair]}
+    shown = converged.play("--check", "--diff", "--limit", "hq")
+    assert diff_of(shown) == expected and departures(converged) == told
+    done = converged.play("--diff")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (changed(done), diff_of(done)) == ({"hq": 1, "branch": 0}, expected)
+    assert departures(converged) == {} and received(bed) == "5 received"
+    assert changed(converged.play()) == {"hq": 0, "branch": 0}
+
+
+def test_a_file_that_was_edited_and_a_service_that_was_stopped_are_mended(converged: Site, bed: Bed):
+    on(bed, "hq", "sed -i 's/\"idle\": \"20s\"/\"idle\": \"7s\"/' /etc/ikeengine/declaration.json; "
+                  "systemctl stop ikeengine")
+    assert departures(converged) == {"daemon": ("running", "not running")}
+    on(bed, "hq", "systemctl start ikeengine; sed -i 's/\"idle\": \"7s\"/\"idle\": \"8s\"/' "
+                  "/etc/ikeengine/declaration.json")
+    assert departures(converged) == {"daemon": ("as the files on the host say", "otherwise")}
+    on(bed, "hq", "systemctl stop ikeengine")
+    done = converged.play("--diff")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert changed(done) == {"hq": 2, "branch": 0}  # the file, and the service
+    assert diff_of(done) == {'"gateways[branch].dead_peer_detection.idle": "8s"',
+                             '"gateways[branch].dead_peer_detection.idle": "20s"'}
+    assert departures(converged) == {} and changed(converged.play()) == {"hq": 0, "branch": 0}
 
 
 def test_a_new_phase_1_meets_no_old_phase_2(converged: Site, bed: Bed):

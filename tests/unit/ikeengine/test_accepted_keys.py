@@ -44,12 +44,17 @@ def suites(end) -> int:
 def test_at_each_step_of_a_change_the_two_ends_meet(kind: str, left: str, right: str):
     network, one, other = met(kind, STEPS[left], STEPS[right])
     here, there = STEPS[left], STEPS[right]
-    # In Main Mode and IKEv2 the responder goes by the initiator's key, in Aggressive Mode it is the other way round.
+    # In Main Mode and IKEv2 the responder goes by the initiator's key, in Aggressive Mode it is the other way round; and
+    # an initiator whose key is refused tries the others that it accepts.
     known = (there[0] in (here[0], *here[1])) if kind == "aggressive" else (here[0] in (there[0], *there[1]))
+    later = kind != "aggressive" and there[0] in here[1]
     assert known or {left, right} in APART
     if known:
-        agree(one, other, routes=1)
         assert one.reasons == other.reasons == []
+    elif later:
+        network.run(90)
+    if known or later:
+        agree(one, other, routes=1)
         network.run(1)
         for order in (lambda: one.manager.rekey_child("lan", network.now),
                       lambda: other.manager.rekey_child("lan", network.now)):
@@ -59,6 +64,16 @@ def test_at_each_step_of_a_change_the_two_ends_meet(kind: str, left: str, right:
     else:
         assert suites(one) == suites(other) == 0
         assert any("pre-shared key" in reason for reason in other.reasons + one.reasons)
+
+
+@pytest.mark.parametrize("kind", ["ikev2", "main"])
+def test_a_peer_that_was_set_to_the_new_key_alone_is_met_by_that_when_it_refuses_ours(kind: str):
+    """Somebody else configures it, and nobody told us when."""
+    network, one, other = met(kind, STEPS["accepts both"], STEPS["new"])
+    network.run(90)
+    agree(one, other, routes=1)
+    assert [row.credential_in_force for row in one.manager.gateways()[0].ike] == [False]
+    assert [row.credential_in_force for row in other.manager.gateways()[0].ike] == [True]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -118,6 +118,8 @@ def test_explain_prints_one_page_for_each_explanation(daemon: Any, capsys: pytes
      {"command": "up", "gateway": "branch", "tunnel": "lan", "timeout": 5.0}),
     (["down", "--tunnel", "lan"], {"command": "down", "tunnel": "lan"}),
     (["rekey", "branch"], {"command": "rekey", "gateway": "branch", "timeout": 30.0}),
+    (["rekey", "branch", "--reauthenticate"], {"command": "rekey", "gateway": "branch", "timeout": 30.0,
+                                               "reauthenticate": True}),
 ])
 def test_orders_name_gateways_and_tunnels(daemon: Any, words: list[str], request_: Json,
                                           capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,7 +157,9 @@ class Commands:
 
     async def _rekey(self, request: Json) -> Json:
         gateway, tunnel = self._named(request)
-        timeout = _timeout(request)
+        timeout, anew = _timeout(request), request.get("reauthenticate", False)
+        if anew not in (False, True) or (anew and tunnel is not None):
+            raise CommandError("bad_request", "reauthenticate is true or false, and for a gateway alone")
         manager, now = self._engine.manager, self._engine.now()
         before = self._generation(gateway, tunnel)
         subject = _label(gateway, tunnel)
@@ -169,7 +171,10 @@ class Commands:
             return len(after) >= len(before) and before.isdisjoint(after)
 
         def begin() -> None:
-            if tunnel is None:
+            if anew:
+                if not manager.replace(gateway, now):
+                    raise CommandError("not_up", f"{subject} can only be begun by its peer, whose address is not known")
+            elif tunnel is None:
                 manager.rekey_ike(gateway, now)
             else:
                 manager.rekey_child(tunnel, now)

@@ -70,6 +70,9 @@ class IkeSession(ABC):
         self.came_by = local, remote
         self.remote_identity = ""
         self.proofs = Proofs()
+        #: Which of the accepted pre-shared keys an initiator proves itself by, and whether the peer refused that.
+        self.key_turn = 0
+        self.key_refused = False
 
         self.account = Account(self.version, initiator, now, local, remote, pair)
         self.children: list[Child] = []

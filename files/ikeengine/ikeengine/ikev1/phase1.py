@@ -163,10 +163,12 @@ def derive(session: Ikev1Session) -> None:
     assert phase1.key_exchange is not None and phase1.transform is not None
     shared = phase1.key_exchange.shared_secret(phase1.peer_public)
     prf = phase1.transform.authentication
+    keyed = phase1.proven_by.skeyids(prf, session.nonce_i, session.nonce_r, shared)
+    turn = session.key_turn % len(keyed)
     phase1.protections = [
         (key, Protection(phase1.transform, isakmp_keys(prf, skeyid, shared, session.spi_i, session.spi_r),
                          *_publics(session)))
-        for key, skeyid in phase1.proven_by.skeyids(prf, session.nonce_i, session.nonce_r, shared)]
+        for key, skeyid in (*keyed[turn:], *keyed[:turn])]
     session.protection = phase1.protections[0][1]
 
 

@@ -365,6 +365,7 @@ class Ikev1Session(IkeSession):
     def _give_up(self, reason: Reason | str, notify: int | None, now: float) -> None:
         """As initiator try the gateway's other mode, if there is one; then only the last one's failure counts."""
         gateway = self.gateway
+        self.key_refused = self.step is Step.MAIN_6
         if not self.initiator or gateway is None or self.mode is modes(gateway)[-1]:
             self.close(reason, now, failed=True, notify=notify_name(notify) if notify else None)
             return

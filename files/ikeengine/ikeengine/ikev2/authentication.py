@@ -78,9 +78,10 @@ def prove(session: Ikev2Session, gateway: Gateway, identity: Identification, *, 
     answers by the pre-shared key that the peer has shown to know, which may have no other. Raises Refusal."""
     session.proofs.credential = gateway.credential
     if gateway.method is not CredentialMethod.CERTIFICATE:
-        key = session.proofs.peer_key or gateway.credential.secret
-        if key is None:
+        accepted = gateway.credential.accepted
+        if not accepted:
             raise _refusal(no_key(gateway))
+        key = session.proofs.peer_key or accepted[session.key_turn % len(accepted)]
         session.proofs.own_key = key
         return [], Authentication(AuthMethod.SHARED_KEY, _by_key(session, key, identity, of_initiator))
     try:

@@ -96,7 +96,9 @@ class IkeAuth(Task):
         theirs = first(payloads, IdentificationResponder)
         proof = first(payloads, Authentication)
         if theirs is None or proof is None:
-            raise _rejected(session, gateway, error_in(payloads) or NotifyType.AUTHENTICATION_FAILED)
+            error = error_in(payloads) or NotifyType.AUTHENTICATION_FAILED
+            session.key_refused = error == NotifyType.AUTHENTICATION_FAILED
+            raise _rejected(session, gateway, error)
         session.account.presented = theirs.id_type, theirs.data
         try:
             _check_identity(session, gateway, theirs)

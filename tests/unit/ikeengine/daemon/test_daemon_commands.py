@@ -137,6 +137,21 @@ def test_rekey_waits_for_the_new_sa(pair: Pair, what: dict[str, str], end: str) 
     pair.run(test)
 
 
+@pytest.mark.parametrize("end", ["hq", "branch"])
+def test_reauthentication_makes_all_anew_beside_what_is_up(pair: Pair, end: str) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        side = getattr(pair, end)
+        (before,) = (await side.ask("status"))["gateways"][0]["ike"]
+        [old] = side.plane.inbound
+        assert await side.ask("rekey", gateway="peer", reauthenticate=True) == {"rekeyed": ["gateway peer"]}
+        (after,) = (await side.ask("status"))["gateways"][0]["ike"]
+        assert before["spi_i"] != after["spi_i"] and after["initiator"] and old not in side.plane.inbound
+        assert len(side.plane.inbound) == 1
+
+    pair.run(test)
+
+
 def test_rekey_of_what_is_down_says_so(pair: Pair) -> None:
     async def test() -> None:
         with pytest.raises(CommandError, match="tunnel lan is not up") as refused:

@@ -549,6 +549,16 @@ def test_a_key_that_changes_goes_as_far_as_its_gateway_may(run, store, declared)
     assert held() == old
 
 
+def test_a_key_that_was_only_edited_in_the_file_is_no_step_of_a_change(run, store, declared, daemon):
+    """No peer has seen it: the daemon has the wanted one all the time."""
+    run(override(declared))
+    file = store.directory / "secrets.json"
+    file.write_text(file.read_text().replace(MARKER, "by-hand-" + MARKER))
+    done = run(override(declared), rotation={})
+    assert (done["changed"], done["rotation"]) == (True, {})
+    assert json.loads(file.read_text())["gateways"]["branch"] == {"method": "psk", "psk": MARKER}
+
+
 def test_a_gateway_that_is_new_has_its_key_at_once(run, store, declared):
     assert run(override(declared), rotation={})["rotation"] == {}
 
