@@ -112,7 +112,8 @@ def _explain(options: argparse.Namespace) -> None:
 def _steer(options: argparse.Namespace) -> None:
     if not options.gateway and not options.tunnel:
         raise Failure(f"{options.command} needs a gateway's name or --tunnel; ikectl status shows them", USAGE)
-    named = {key: value for key in ("gateway", "tunnel", "timeout", "reauthenticate") if (value := getattr(options, key, None))}
+    named = {key: value for key in ("gateway", "tunnel", "timeout", "reauthenticate")
+             if (value := getattr(options, key, None))}
     result = _ask(options, options.command, **named)
     if options.json:
         _print_json(result)

@@ -18,8 +18,8 @@ class Peer:
     tried next, ``probe_at`` when an endpoint pair before the one in use is; ``noted_timer`` is for `Timers` to
     keep. ``replace_by`` is when the IKE SAs that are to be replaced go without a successor, infinity where they
     rather stay, None where none is to be; ``prove_at`` is when the ends are to show that they take each other by what
-    is declared now, if what is up has not shown it. Times are those of the sessions' clock. ``key_turn`` is which of the
-    accepted pre-shared keys the peer gets to see next, of which it refused those before."""
+    is declared now, if what is up has not shown it. Times are those of the sessions' clock. ``key_turn`` is which of
+    the accepted pre-shared keys the peer gets to see next, of which it refused those before."""
 
     gateway: Gateway
     wanted: bool

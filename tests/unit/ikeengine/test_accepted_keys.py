@@ -44,8 +44,8 @@ def suites(end) -> int:
 def test_at_each_step_of_a_change_the_two_ends_meet(kind: str, left: str, right: str):
     network, one, other = met(kind, STEPS[left], STEPS[right])
     here, there = STEPS[left], STEPS[right]
-    # In Main Mode and IKEv2 the responder goes by the initiator's key, in Aggressive Mode it is the other way round; and
-    # an initiator whose key is refused tries the others that it accepts.
+    # In Main Mode and IKEv2 the responder goes by the initiator's key, in Aggressive Mode it is the other way round. An
+    # initiator whose key is refused tries the others that it accepts.
     known = (there[0] in (here[0], *here[1])) if kind == "aggressive" else (here[0] in (there[0], *there[1]))
     later = kind != "aggressive" and there[0] in here[1]
     assert known or {left, right} in APART
