@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -91,6 +92,20 @@ def test_esp_goes_to_the_plane_that_has_its_spi_and_the_rest_is_counted(pair: Pa
         pair.hq.engine.receive_esp([spi.to_bytes(4, "big") + b"packet", b"\1\2\3\4packet"], *ends, 0)
         assert len(pair.hq.plane.received) == 3
         assert (await pair.hq.ask("status"))["counters"]["datagrams_dropped"]["esp_unknown_spi"] == 1
+
+    pair.run(test)
+
+
+def test_batches_of_esp_come_only_from_a_port_that_the_kernel_does_not_have(pair: Pair,
+                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's ESP takes one packet at a time from a socket that it decapsulates."""
+    async def test() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            monkeypatch.setattr(pair.hq.wire, "sockets", lambda: [(4, 4500, sock)])
+            for kernel in (False, True, False):
+                monkeypatch.setattr(pair.hq.engine.planes, "kernel_has_port", lambda version, its=kernel: its)
+                pair.hq.engine._set_ports()
+                assert bool(sock.getsockopt(socket.IPPROTO_UDP, 104)) is not kernel
 
     pair.run(test)
 
