@@ -13,7 +13,7 @@ from ikeengine.dataplane.mtu import inner_mtu
 from ikeengine.vpn.algorithms import authentication, encryption
 
 from tests.integration.dataplane.conftest import Net, Plane
-from tests.integration.dataplane.traffic import announced_mss, eventually, mtu_heard, transfers
+from tests.integration.dataplane.traffic import announced_mss, eventually, mtu_heard, narrow, transfers
 from tests.testbed.capture import Capture
 
 pytestmark = pytest.mark.hosts
@@ -38,12 +38,6 @@ def joined(net: Net, **setup: object) -> list[Plane]:
             for route in (0, 1):
                 plane(step, route, 0)
     return planes
-
-
-def narrow(net: Net, mtu: int) -> None:
-    """Between the router and b, so that a has to be told."""
-    net["router"].ip(f"link set to_b mtu {mtu}")
-    net["b"].ip(f"link set wan mtu {mtu}")
 
 
 def device_mtu(net: Net, name: str) -> int:

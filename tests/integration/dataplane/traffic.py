@@ -49,6 +49,12 @@ def connects(net: Net, client: str, server: str, address: str) -> bool:
         listening.wait()
 
 
+def narrow(net: Net, mtu: int) -> None:
+    """What the link between the router and b carries, so that a has to be told."""
+    net["router"].ip(f"link set to_b mtu {mtu}")
+    net["b"].ip(f"link set wan mtu {mtu}")
+
+
 def announced_mss(pcap: Path, source: str) -> int | None:
     """The MSS in the segments by which ``source`` opened a connection or agreed to."""
     printed = run(["tcpdump", "-n", "-r", str(pcap), "tcp or ip6"]).stdout

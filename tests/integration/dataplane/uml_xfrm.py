@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import subprocess
+from itertools import product
 
 import pytest
+from ikeengine.dataplane.mtu import inner_mtu
+from ikeengine.vpn.algorithms import authentication, encryption
 
 from tests.integration.dataplane.conftest import MARKER, built
+from tests.integration.dataplane.traffic import mtu_heard, narrow, transfers
 from tests.testbed.capture import Capture
 
 SUITES = [
@@ -297,3 +301,28 @@ def test_an_sa_that_somebody_deleted_is_told_in_either_direction_and_not_install
     for plane in (a, b):
         plane("remove", 0, 0)
     assert a("audit") == b("audit") == [] and net.ping("lan_a", "10.2.0.2") == 3
+
+
+@pytest.mark.parametrize("encapsulated", [False, True], ids=["raw", "in UDP"])
+def test_senders_hear_what_fits_the_path_and_tcp_does_not_stall(net, encapsulated):
+    """The kernel does it by itself, and learns of a narrower path as well from errors to ESP as to UDP."""
+    a, b = pair(net, joined=True, encapsulated=encapsulated)
+    for plane in (a, b):
+        plane("protect", 1)
+    join(a, b)
+    cbc = encryption("AES-256"), authentication("SHA2-256"), encapsulated
+    assert mtu_heard(net, "lan_a", "10.2.0.2") == inner_mtu(1500, 4, *cbc)
+    assert mtu_heard(net, "lan_a", "2001:db8:2::2") == inner_mtu(1500, 4, *cbc)
+    try:
+        narrow(net, 1400)
+        assert transfers(net, "lan_a", "lan_b", "10.2.0.2", 1 << 20)
+        assert mtu_heard(net, "a", "10.2.0.2", "10.1.0.1") == inner_mtu(1400, 4, *cbc)
+        assert mtu_heard(net, "lan_a", "10.2.0.2") == inner_mtu(1400, 4, *cbc)
+        assert transfers(net, "lan_a", "lan_b", "2001:db8:2::2", 1 << 20)
+        narrow(net, 1280)
+        assert transfers(net, "lan_a", "lan_b", "10.2.0.2", 1 << 20)
+        assert mtu_heard(net, "lan_a", "10.2.0.2") == inner_mtu(1280, 4, *cbc)
+    finally:
+        narrow(net, 1500)
+        for name, version in product(("a", "lan_a"), ("-4", "-6")):
+            net[name].run(["ip", version, "route", "flush", "cache"])
