@@ -9,28 +9,13 @@ import re
 
 import pytest
 
-from tests.integration.dataplane.conftest import Net, Plane
-from tests.integration.dataplane.traffic import connects
+from tests.integration.dataplane.conftest import Net
+from tests.integration.dataplane.traffic import connects, joined, split
 
 pytestmark = pytest.mark.hosts
 
 LANS = ["10.1.0.0/24", "10.2.0.0/24"]
 SIX = ["2001:db8:1::/64", "2001:db8:2::/64"]
-
-
-def joined(net: Net, routes: list[list[str]], mirrored: list[list[str]] | None = None, **setup: object) -> list[Plane]:
-    """Both ends with an SA pair for each route, which are as ``a`` sees them."""
-    turned = {"local-to-remote": "remote-to-local", "remote-to-local": "local-to-remote"}
-    theirs = mirrored or [[remote, local, *(turned[each] for each in way)] for local, remote, *way in routes]
-    planes = [net.plane("a", routes=routes, **setup), net.plane("b", routes=theirs, **setup)]
-    for plane in planes:
-        plane("protect", *range(len(routes)))
-        plane("clear_leftovers")
-    for step in ("add_inbound", "add_outbound"):
-        for plane in planes:
-            for route in range(len(routes)):
-                plane(step, route, 0)
-    return planes
 
 
 def rules(net: Net, name: str) -> str:
@@ -134,3 +119,28 @@ def echoes(namespace) -> tuple[int, ...]:
     """ICMP and ICMPv6 echo requests that reached this host's own stack."""
     printed = namespace.run(["nstat", "-asz", "IcmpInEchos", "Icmp6InEchos"]).stdout
     return tuple(int(printed.split(name)[1].split()[0]) for name in ("IcmpInEchos", "Icmp6InEchos"))
+
+
+def test_a_range_and_a_narrower_route_share_a_prefix(net: Net) -> None:
+    split(net)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_either_family_inside_of_either(net: Net, version: int) -> None:
+    ends = {"local": "192.0.2.1", "remote": "198.51.100.1"} if version == 4 else {
+        "local": "2001:db8:a::1", "remote": "2001:db8:b::1"}
+    a, b = joined(net, [LANS, SIX], ends=ends)
+    assert net.ping("lan_a", "10.2.0.2") == net.ping("lan_b", "2001:db8:1::2") == 3
+    assert net.ping("lan_b", "10.1.0.1", 2) == net.ping("a", "2001:db8:2::1", 2, "-I", "2001:db8:1::1") == 2
+    assert net.ping("lan_a", "10.2.0.2", 1, "-s", "3000") == 1
+    assert a("counters", 0, 0)[::2] == b("counters", 0, 0)[::2] and a("counters", 1, 0)[::2] == [5, 5]
+
+
+def test_a_range_of_ipv6_is_what_it_says(net: Net) -> None:
+    """2001:db8:2::2 to ::5 is no prefix: ::1 and ::6 are outside."""
+    net["lan_b"].ip("address add 2001:db8:2::5/64 dev eth0 nodad", "address add 2001:db8:2::6/64 dev eth0 nodad")
+    a, _ = joined(net, [["2001:db8:1::/64", "2001:db8:2::2-2001:db8:2::5"]])
+    assert net.ping("lan_a", "2001:db8:2::2", 2) == net.ping("lan_a", "2001:db8:2::5", 2) == 2
+    assert a("counters", 0, 0)[2] == 4
+    net.ping("lan_a", "2001:db8:2::6", 2)
+    assert a("counters", 0, 0)[2] == 4

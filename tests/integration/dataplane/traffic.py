@@ -11,14 +11,47 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tests.integration.dataplane.conftest import Net
+from tests.integration.dataplane.conftest import Net, Plane
 from tests.testbed.command import run
 
 _T = TypeVar("_T")
 _TCP = str(Path(__file__).with_name("tcp.py"))
 PORT = 7777
+
+
+def joined(net: Net, routes: list[list[str]], mirrored: list[list[str]] | None = None,
+           ends: dict[str, str] | None = None, **setup: Any) -> list[Plane]:
+    """Both ends with an SA pair for each route; these and ``ends``, the outer addresses, are as ``a`` sees them."""
+    turned = {"local-to-remote": "remote-to-local", "remote-to-local": "local-to-remote"}
+    theirs = mirrored or [[remote, local, *(turned[each] for each in way)] for local, remote, *way in routes]
+    here = ends or {}
+    there = {"local": here["remote"], "remote": here["local"]} if here else {}
+    planes = [net.plane("a", routes=routes, **here, **setup), net.plane("b", routes=theirs, **there, **setup)]
+    for plane in planes:
+        plane("protect", *range(len(routes)))
+        plane("clear_leftovers")
+    for step in ("add_inbound", "add_outbound"):
+        for plane in planes:
+            for route in range(len(routes)):
+                plane(step, route, 0)
+    return planes
+
+
+def split(net: Net, **setup: Any) -> None:
+    """A range comes apart into 10.2.0.0/25 and 10.2.0.128/26; the former is a tunnel route of its own, too."""
+    net["lan_b"].ip("address add 10.2.0.130/24 dev eth0")
+    a, b = joined(net, [["10.1.0.0/24", "10.2.0.0-10.2.0.191"], ["10.1.0.0/24", "10.2.0.0/25"]], **setup)
+    for plane in (a, b):
+        plane("protect", 0)  # again, so that the wider one was the last
+    assert (net.ping("lan_a", "10.2.0.130", 2), net.ping("lan_a", "10.2.0.2", 3)) == (2, 3)
+    assert [a("counters", route, 0)[2] for route in (0, 1)] == [2, 3]
+    for plane in (a, b):
+        plane("unprotect", 1)
+        plane("remove", 1, 0)
+    assert net.ping("lan_a", "10.2.0.2", 3) == 3
+    assert a("counters", 0, 0)[2] == 5, "the wider one has it now"
 
 
 def transfers(net: Net, client: str, server: str, address: str, octets: int, source: str | None = None) -> bool:
