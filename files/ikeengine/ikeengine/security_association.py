@@ -85,6 +85,8 @@ class ChildSa:
     udp_encapsulated: bool
     routes: tuple[CoveredRoute, ...]
     expiration: Expiration
+    #: The name of a route-based tunnel's device: what it carries goes there and comes from there only.
+    interface: str | None = None
 
     @property
     def reqid(self) -> int:

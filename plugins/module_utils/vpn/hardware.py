@@ -61,14 +61,20 @@ class Abilities:
     encryptions: frozenset[str]
     authentications: frozenset[str]
     directional_routes: bool = True
+    interfaces: frozenset[str] = frozenset()
+
+    @property
+    def lacking_for_interfaces(self) -> tuple[str, ...]:
+        """What keeps it from route-based tunnels, with what the host says."""
+        return () if self.interfaces else (self._said_of("virtual interfaces"),)
 
     @property
     def lacking_for_directions(self) -> tuple[str, ...]:
         """What keeps it from routes that one side only may open, with what the host says."""
-        if self.directional_routes:
-            return ()
-        name = "routes with a direction"
-        return (next((words for words in self.missing if words.startswith(f"{name}: ")), name),)
+        return () if self.directional_routes else (self._said_of("routes with a direction"),)
+
+    def _said_of(self, name: str) -> str:
+        return next((words for words in self.missing if words.startswith(f"{name}: ")), name)
 
     def lacking(self, proposal: Proposal) -> tuple[str, ...]:
         """The protocol and the algorithms that the proposal needs and that are not there, with what the host says."""
@@ -84,7 +90,8 @@ def read_abilities(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Abilities
     return {name: Abilities(
         bool(plane["available"]), tuple(plane["missing"]), frozenset(plane.get("protocols", ())),
         frozenset(plane.get("encryptions", ())), frozenset(plane.get("authentications", ())),
-        bool(plane.get("directional_routes", True))) for name, plane in data.items()}
+        bool(plane.get("directional_routes", True)), frozenset(plane.get("interfaces", ())))
+        for name, plane in data.items()}
 
 
 def parse_model(value: object) -> str:

@@ -13,11 +13,14 @@ from ipaddress import ip_address
 
 from ..dataplane import choice
 from ..dataplane.capabilities import Capabilities
+from ..dataplane.choice import Choice
 from ..dataplane.interface import DataPlane
+from ..dataplane.links import Links
 from ..dataplane.netfilter import probe as netfilter
 from ..dataplane.userspace import dataplane as userspace
 from ..dataplane.xfrm import probe as xfrm
 from ..dataplane.xfrm.dataplane import XfrmDataPlane
+from ..dataplane.xfrm.devices import ROUTE_PROTOCOL, foreign, is_ours
 from ..dataplane.xfrm.sockets import bypass_socket, disable_espinudp, enable_espinudp
 from ..vpn.model import Tunnel
 from ..vpn.selectors import Address
@@ -35,7 +38,8 @@ class Host:
         makers: dict[str, tuple[bool, Callable[[], DataPlane]]] = {
             XfrmDataPlane.name: (self._kernel.available, lambda: XfrmDataPlane(
                 loop.add_reader, loop.remove_reader, loop.call_later, filtering,
-                extended_sequence_numbers=self._kernel.extended_sequence_numbers)),
+                extended_sequence_numbers=self._kernel.extended_sequence_numbers,
+                device_kind=next(iter(self._kernel.devices), None))),
             userspace.UserspaceDataPlane.name: (
                 self._userspace.available,
                 lambda: userspace.UserspaceDataPlane(sockets.send_esp, loop.add_reader, loop.remove_reader,
@@ -47,9 +51,19 @@ class Host:
             with contextlib.suppress(OSError):  # a kernel without XFRM has no policies to pass by
                 bypass_socket(sock)
 
-    def choose(self, tunnel: Tunnel, kernel_has_port: bool | None) -> str:
+    def choose(self, tunnel: Tunnel, kernel_has_port: bool | None) -> Choice:
         """Raises DataPlaneError where no plane can carry the tunnel."""
-        return choice.choose(tunnel, self._kernel, self._userspace, kernel_has_port).name
+        return choice.choose(tunnel, self._kernel, self._userspace, kernel_has_port)
+
+    @staticmethod
+    def foreign(name: str) -> str | None:
+        """What is wrong with a device's name where another program has it. Raises DataPlaneError."""
+        links = Links(ROUTE_PROTOCOL)
+        try:
+            standing = links.find(name)
+        finally:
+            links.close()
+        return foreign(name, standing) if standing is not None and not is_ours(standing) else None
 
     def abilities(self) -> dict[str, Capabilities]:
         return {XfrmDataPlane.name: self._kernel, userspace.UserspaceDataPlane.name: self._userspace}

@@ -8,14 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
+from ..dataplane.choice import Choice
+from ..dataplane.device import Device
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Departure, Protection
 from ..dataplane.local_only import local_only
+from ..dataplane.mtu import mtu_for
 from ..ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
 from ..security_association import ChildSa, NoSpi, Path, SocketAddress
-from ..vpn.model import DataPlaneChoice, EndpointPair, Gateway, Protocol, Route, Side, Tunnel
+from ..vpn.model import DataPlaneChoice, EndpointPair, Gateway, Protocol, Route, Side, Tunnel, VirtualInterface
 from ..vpn.selectors import Address
 
 KERNEL = DataPlaneChoice.KERNEL.value
@@ -41,12 +46,20 @@ class Plan:
     side: Side
     planes: Mapping[str, str] = field(default_factory=dict)
     protections: Mapping[tuple[str, Route], Protection] = field(default_factory=dict)
+    #: Why each tunnel has its data plane, in words.
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    #: The devices of route-based tunnels, by name.
+    devices: Mapping[str, Device] = field(default_factory=dict)
     #: The planes of each gateway's tunnels.
     of_gateway: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def placed(self) -> set[tuple[str, Protection]]:
         """Every protection with the name of the plane that it stands on."""
         return {(self.planes[item.tunnel], item) for item in self.protections.values()}
+
+    def placed_devices(self) -> set[tuple[str, Device]]:
+        """Every device with the name of the plane that it is of."""
+        return {(self.planes[device.tunnel], device) for device in self.devices.values()}
 
     def kernel_has_port(self, version: int) -> bool:
         """Whether the kernel is to take ESP in UDP from the NAT traversal port of that address family; one without
@@ -57,15 +70,17 @@ class Plan:
 
 
 class DataPlanes:
-    """``choose`` names the data plane that a tunnel shall have, or raises DataPlaneError; ``makers`` make each.
+    """``choose`` says which data plane a tunnel shall have, or raises DataPlaneError; ``makers`` make each; ``foreign``
+    says what is wrong with a device's name that another program has, None where none has.
 
     The second argument of ``choose`` is whether the kernel has the NAT traversal port that the tunnel would use; None
     where it is free. A plane lives from the first tunnel that it carries to the last.
     """
 
-    def __init__(self, choose: Callable[[Tunnel, bool | None], str],
-                 makers: Mapping[str, Callable[[], DataPlane]]) -> None:
+    def __init__(self, choose: Callable[[Tunnel, bool | None], Choice], makers: Mapping[str, Callable[[], DataPlane]],
+                 foreign: Callable[[str], str | None] = lambda _name: None) -> None:
         self._choose = choose
+        self._foreign = foreign
         self._makers = makers
         self._on_event: Callable[[DataPlaneEvent], None] = lambda event: None
         self._live: dict[str, DataPlane] = {}
@@ -102,18 +117,28 @@ class DataPlanes:
         """
         ports = self._ports_in_use(side)
         try:
-            planes = self._chosen(side, ports)
+            chosen = self._chosen(side, ports)
         except Unservable as first:
             try:
-                planes = self._chosen(side, {4: False, 6: False} | ports)
+                chosen = self._chosen(side, {4: False, 6: False} | ports)
             except Unservable:
                 raise first from None
+        planes = {name: choice.name for name, choice in chosen.items()}
+        taken = [f"tunnel {tunnel.name}: {reason}" for tunnel in side.tunnels if tunnel.interface is not None
+                 and tunnel.interface.name not in self._plan.devices
+                 and (reason := self._foreign(tunnel.interface.name)) is not None]
+        if taken:
+            raise Unservable(tuple(taken))
         numbers = _reqids(side, self._numbers)
         protections = {(tunnel.name, route): _protection(side, tunnel, route, numbers[tunnel.name, route])
                        for tunnel in side.tunnels for route in tunnel.secured}
         of_gateway = {gateway: frozenset(planes[tunnel.name] for tunnel in tunnels)
                       for gateway, tunnels in side.tunnels_by_gateway().items()}
-        return Plan(side, planes, protections, of_gateway)
+        devices = {tunnel.interface.name: _device(side.gateway(tunnel.gateway), tunnel, tunnel.interface,
+                                                  numbers[tunnel.name, tunnel.secured[0]])
+                   for tunnel in side.tunnels if tunnel.interface is not None}
+        return Plan(side, planes, protections, {name: choice.reason for name, choice in chosen.items()}, devices,
+                    of_gateway)
 
     def _ports_in_use(self, side: Side) -> dict[int, bool]:
         """By address family: whether the kernel has the NAT traversal port, for tunnels that stay as they are."""
@@ -123,9 +148,9 @@ class DataPlanes:
                 if tunnel.name in old and old[tunnel.name].dataplane is tunnel.dataplane
                 for version in _versions(side.gateway(tunnel.gateway))}
 
-    def _chosen(self, side: Side, ports: Mapping[int, bool]) -> dict[str, str]:
+    def _chosen(self, side: Side, ports: Mapping[int, bool]) -> dict[str, Choice]:
         taken = dict(ports)
-        planes: dict[str, str] = {}
+        chosen: dict[str, Choice] = {}
         reasons: list[str] = []
         for tunnel in sorted(side.tunnels, key=lambda tunnel: tunnel.dataplane is DataPlaneChoice.AUTO):
             versions = _versions(side.gateway(tunnel.gateway))
@@ -134,27 +159,42 @@ class DataPlanes:
                 reasons.append(_ACROSS_PLANES.format(tunnel=tunnel.name))
                 continue
             try:
-                planes[tunnel.name] = self._choose(tunnel, holders.pop() if holders else None)
+                chosen[tunnel.name] = self._choose(tunnel, holders.pop() if holders else None)
             except DataPlaneError as error:
                 reasons.append(str(error))
             else:
-                taken |= dict.fromkeys(versions, planes[tunnel.name] == KERNEL)
+                taken |= dict.fromkeys(versions, chosen[tunnel.name].name == KERNEL)
         if reasons:
             raise Unservable(tuple(reasons))
-        return planes
+        return chosen
 
     def protect(self, plan: Plan) -> None:
         """Put up what ``plan`` has and the plan in force has not. Raises DataPlaneError, and then nothing changed."""
-        made: list[tuple[DataPlane, list[Protection]]] = []
-        for name, protections in _by_plane(plan.placed() - self._plan.placed()):
-            try:
+        undo: list[Callable[[], None]] = []
+        try:
+            for name, device in sorted(plan.placed_devices() - self._plan.placed_devices(), key=str):
+                self._provide(name, device, undo)
+            for name, protections in _by_plane(plan.placed() - self._plan.placed()):
                 plane = self._plane(name)
-                made.append((plane, protections))
+                undo.append(partial(plane.unprotect, *protections))
                 plane.protect(*protections)
-            except DataPlaneError:
-                for undone, items in reversed(made):
-                    undone.unprotect(*items)
-                raise
+        except DataPlaneError:
+            for step in reversed(undo):
+                with suppress(DataPlaneError):
+                    step()
+            raise
+
+    def _provide(self, name: str, device: Device, undo: list[Callable[[], None]]) -> None:
+        """What has its name on another plane goes first, and in the plane what has its number."""
+        plane = self._plane(name)
+        for owner, standing in self._plan.placed_devices():
+            if owner != name and standing.name == device.name:
+                self._live[owner].withdraw(standing)
+            if device.name == standing.name or device.number == standing.number:
+                undo.append(partial(self._live[owner].provide, standing))
+        if device.name not in self._plan.devices:
+            undo.append(partial(plane.withdraw, device))
+        plane.provide(device)
 
     def adopt(self, plan: Plan) -> Plan:
         """``plan`` is in force from now on; gives the one before it, whose remains ``unprotect`` takes down."""
@@ -180,6 +220,12 @@ class DataPlanes:
                 except DataPlaneError as error:  # of one of them: the others go all the same
                     errors.append(error)
                     del protections[0]
+        for name, device in before.placed_devices():
+            if device.name not in self._plan.devices:
+                try:
+                    self._live[name].withdraw(device)
+                except DataPlaneError as error:
+                    errors.append(error)
         self._retire()
         return errors
 
@@ -207,6 +253,15 @@ class DataPlanes:
 
     def name_of(self, tunnel: str) -> str | None:
         return self._plan.planes.get(tunnel)
+
+    def reason(self, tunnel: str) -> str | None:
+        """Why it has that data plane, in words."""
+        return self._plan.reasons.get(tunnel)
+
+    def device(self, tunnel: str) -> tuple[str, str | None] | None:
+        """The name and the kind of a route-based tunnel's device."""
+        name = next((device.name for device in self._plan.devices.values() if device.tunnel == tunnel), None)
+        return (name, self._plane_for(tunnel).device_kind) if name is not None else None
 
     def kernel_has_port(self, version: int) -> bool:
         return self._plan.kernel_has_port(version)
@@ -343,7 +398,17 @@ def _protection(side: Side, tunnel: Tunnel, route: Route, reqid: int) -> Protect
               if tunnel.interface is not None else ())
     anywhere: Address = IPv4Address(0) if _version(pair) == 4 else IPv6Address(0)
     return Protection(tunnel.name, route, reqid, tunnel.proposals[0].protocol, pair.local.address or anywhere,
-                      pair.remote.address or anywhere, local_only(side, tunnel, route), routed)
+                      pair.remote.address or anywhere, local_only(side, tunnel, route), routed,
+                      tunnel.interface.name if tunnel.interface else None)
+
+
+def _device(gateway: Gateway, tunnel: Tunnel, interface: VirtualInterface, number: int) -> Device:
+    pair = gateway.endpoints[0]
+    anywhere: Address = IPv4Address(0) if _version(pair) == 4 else IPv6Address(0)
+    remotes = dict.fromkeys(prefix for route in tunnel.routes for prefix in route.remote.prefixes())
+    return Device(tunnel.name, interface.name, number, interface.addresses, tuple(remotes), interface.metric,
+                  mtu_for(tunnel.proposals, max(_versions(gateway))), pair.local.address or anywhere,
+                  pair.remote.address or anywhere)
 
 
 def _reqids(side: Side, known: Mapping[tuple[str, Route], int]) -> dict[tuple[str, Route], int]:

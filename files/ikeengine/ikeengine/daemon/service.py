@@ -90,7 +90,7 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
     sockets = UdpSockets()
     sockets.open()
     host = Host(sockets, loop)
-    planes = DataPlanes(host.choose, host.makers)
+    planes = DataPlanes(host.choose, host.makers, host.foreign)
     manager = IkeSaManager(declared.side, allocate_spi=planes.allocate_spi, encapsulate=planes.encapsulates,
                            settings=Settings(export_keys=key_export is not None), reqid=planes.reqid,
                            extended_sequence_numbers=planes.extended_sequence_numbers, source=host.source,
@@ -129,7 +129,7 @@ def abilities() -> dict[str, object]:
 
 async def _flush() -> None:
     host = Host(UdpSockets(), asyncio.get_running_loop())
-    planes = DataPlanes(host.choose, host.makers)
+    planes = DataPlanes(host.choose, host.makers, host.foreign)
     planes.start(planes.plan(parse({}, {}).side), lambda event: None)
     for error in planes.stop(keep_protection=False):
         raise error

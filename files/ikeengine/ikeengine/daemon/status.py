@@ -33,7 +33,12 @@ class StatusWriter:
         routes = [{"declared": route_as_json(route.declared), "state": route.state,
                    "sas": [self._child(child) for child in route.children]} for route in tunnel.routes]
         return {"name": tunnel.name, "gateway": tunnel.gateway, "dataplane": self._planes.name_of(tunnel.name),
+                "dataplane_reason": self._planes.reason(tunnel.name), "interface": self._interface(tunnel.name),
                 "state": tunnel.state, "routes": routes, "last_error": tunnel.last_error}
+
+    def _interface(self, tunnel: str) -> Json | None:
+        device = self._planes.device(tunnel)
+        return {"name": device[0], "kind": device[1]} if device is not None else None
 
     def _ike(self, ike: IkeSaStatus) -> Json:
         return {"version": ike.version, "spi_i": ike.spi_i.hex(), "spi_r": ike.spi_r.hex(), "initiator": ike.initiator,
@@ -82,5 +87,5 @@ def abilities_as_json(abilities: Mapping[str, Capabilities]) -> Json:
         "encryptions": sorted(row.name for row in plane.encryptions),
         "authentications": sorted(row.name for row in plane.authentications),
         "extended_sequence_numbers": plane.extended_sequence_numbers, "udp_encapsulation": plane.udp_encapsulation,
-        "directional_routes": plane.directional_routes,
+        "directional_routes": plane.directional_routes, "interfaces": list(plane.devices),
     } for name, plane in abilities.items()}

@@ -12,12 +12,14 @@ from ..vpn.model import Proposal, Protocol
 
 #: How ``missing`` begins where routes cannot have a direction.
 DIRECTIONS = "routes with a direction"
+DEVICES = "virtual interfaces"
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """``missing`` says in words what is not there, with the reason after a colon where there is one to give; it may
-    name one protocol or algorithm while the rest can serve."""
+    name one protocol or algorithm while the rest can serve. ``devices`` are the kinds that route-based tunnels can
+    have, the best first."""
 
     available: bool
     missing: tuple[str, ...]
@@ -27,6 +29,18 @@ class Capabilities:
     extended_sequence_numbers: bool
     udp_encapsulation: bool
     directional_routes: bool = True
+    devices: tuple[str, ...] = ()
+
+    def lacks_device(self) -> tuple[str, ...]:
+        """What a route-based tunnel needs and the data plane has not, in words."""
+        return () if self.devices else (self._said_of(DEVICES),)
+
+    def lacks_directions(self) -> tuple[str, ...]:
+        """What routes with a direction need and the data plane has not, in words."""
+        return () if self.directional_routes else (self._said_of(DIRECTIONS),)
+
+    def _said_of(self, name: str) -> str:
+        return next((words for words in self.missing if words.startswith(f"{name}: ")), name)
 
     def lacks_for(self, proposal: Proposal) -> tuple[str, ...]:
         """What this proposal needs and the data plane has not, in words."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..vpn.model import DataPlaneChoice, Direction, Tunnel
-from .capabilities import DIRECTIONS, Capabilities
+from .capabilities import Capabilities
 from .interface import DataPlaneError
 
 
@@ -26,9 +26,10 @@ def obstacles(tunnel: Tunnel, capabilities: Capabilities) -> tuple[str, ...]:
         return capabilities.missing
     lacking = [f"{word} (proposal {proposal.name})" for proposal in tunnel.proposals
                for word in capabilities.lacks_for(proposal)]
-    if not capabilities.directional_routes and any(route.direction is not Direction.BOTH for route in tunnel.routes):
-        lacking.append(next((words for words in capabilities.missing if words.startswith(f"{DIRECTIONS}: ")),
-                            DIRECTIONS))
+    if any(route.direction is not Direction.BOTH for route in tunnel.routes):
+        lacking += capabilities.lacks_directions()
+    if tunnel.interface is not None:
+        lacking += capabilities.lacks_device()
     return tuple(dict.fromkeys(lacking))
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from ..security_association import ChildSa, Path, SocketAddress
 from ..vpn.model import Protocol, Route
 from ..vpn.selectors import Address, Selector
+from .device import Device
 
 
 class DataPlaneError(Exception):
@@ -26,7 +27,7 @@ class Protection:
     The addresses are those of the SAs to come; the unspecified one stands for an address that is not known before.
     ``local_only`` is what lies within the route's remote side and is near all the same: what passes between there and
     the local side is no traffic of the tunnel's. ``routed`` is what is declared of a virtual interface, whose SAs are
-    for whatever is routed into it.
+    for whatever is routed into it: it is about what is in ``device``, a name, and nothing else of the host.
     """
 
     tunnel: str
@@ -37,6 +38,7 @@ class Protection:
     remote: Address
     local_only: tuple[Selector, ...] = ()
     routed: tuple[Route, ...] = ()
+    device: str | None = None
 
     @property
     def directed(self) -> tuple[Route, ...]:
@@ -101,6 +103,8 @@ class DataPlane(Interface):
     always_encapsulates: bool
     #: Whether its SAs can have 64-bit sequence numbers.
     extended_sequence_numbers: bool
+    #: What its devices of route-based tunnels are: ``xfrm``, ``vti`` or ``tun``; None where it can have none.
+    device_kind: str | None
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -118,6 +122,13 @@ class DataPlane(Interface):
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         """An inbound SPI that nothing on this host uses, at least 256 (RFC 4303 §2.1)."""
+
+    def provide(self, device: Device) -> None:
+        """Have a route-based tunnel's device as it is described: made, taken over from an earlier run, or changed in
+        place. Without an SA what is routed there is dropped."""
+
+    def withdraw(self, device: Device) -> None:
+        """Take it away with its addresses and routes; the protections of it went before."""
 
     def protect(self, *protections: Protection) -> None:
         """Install the routes' policies. Until an SA is there their traffic is dropped, in both directions."""
@@ -156,4 +167,5 @@ class DataPlane(Interface):
         """Put up again what protects the routes, and take away what else looks like it. SAs stay as they are."""
 
     def stop(self, keep_protection: bool) -> None:
-        """Remove the SAs, and the protections unless they are to be kept (a restart: nothing may leak meanwhile)."""
+        """Remove the SAs, and the protections and devices unless they are to be kept (a restart: nothing may leak
+        meanwhile)."""

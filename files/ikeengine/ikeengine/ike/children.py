@@ -96,7 +96,7 @@ def make_child(session: IkeSession, tunnel: Tunnel, agreed: Sequence[tuple[Route
         local=session.local, remote=session.remote, udp_encapsulated=session.udp_encapsulated,
         routes=tuple(CoveredRoute(declared, negotiated, session.context.reqid(tunnel.name, declared))
                      for declared, negotiated in agreed),
-        expiration=proposal.expiration)
+        expiration=proposal.expiration, interface=tunnel.interface.name if tunnel.interface else None)
     life = proposal.expiration.seconds
     return Child(
         sa, tunnel, created_by_us, lowest_nonce, initiated_at, now,

@@ -124,8 +124,11 @@ class ChildOffer:
                 session.ask_for(self.tunnel, route, now)
 
     def is_refused_together(self, notify: int) -> bool:
-        """Whether a refusal may be for want of routes that come one by one (RFC 7296 §2.9)."""
-        return len(self.routes) > 1 and notify in (NotifyType.SINGLE_PAIR_REQUIRED, NotifyType.TS_UNACCEPTABLE)
+        """Whether a refusal may be for want of routes that come one by one (RFC 7296 §2.9). A peer that has not one of
+        an interface's address families leaves it out of its answer, and does not refuse both."""
+        one_by_one = {NotifyType.SINGLE_PAIR_REQUIRED, *([NotifyType.TS_UNACCEPTABLE] if not self.tunnel.interface
+                                                         else [])}
+        return len(self.routes) > 1 and notify in one_by_one
 
     def decline(self, session: Ikev2Session, now: float) -> None:
         """The peer has made a child SA of the offer that `accept` refused: close it there."""

@@ -54,12 +54,13 @@ class CreateChild(Task):
         return all(session.context.is_wanted(self.tunnel, route) for route in self.routes)
 
     def spread(self, session: Ikev2Session) -> None:
-        """Take in all routes of the tunnel that have no SA yet and can share this one, where that is declared."""
+        """Take in all routes of the tunnel that have no SA yet and can share this one, where that is declared; with an
+        interface those that have one, too, as both ends initiating at once would else come to a pair for each."""
         if self.tunnel.shares_sa_pairs and self.tunnel.name not in session.single_pairs:
-            context = session.context
+            context, at_any_rate = session.context, session.is_probe or self.tunnel.interface is not None
             missing = [route for route in self.tunnel.secured if route in self.routes or (
                 context.is_wanted(self.tunnel, route)
-                and (session.is_probe or not context.is_covered(session.name, self.tunnel.name, route)))]
+                and (at_any_rate or not context.is_covered(session.name, self.tunnel.name, route)))]
             self.routes = together(self.routes[0], missing)
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:

@@ -16,7 +16,8 @@ from .book import ERROR, HOST, LIBRARY, OWN, Broken
 
 @HOST.rule("host-cannot-carry", ERROR, "Linux kernel")
 def host_cannot_carry(side: Side, tunnel: Tunnel, abilities: Mapping[str, Abilities]) -> Iterator[Broken]:
-    """A tunnel's data plane has on its host what each of the tunnel's proposals needs, and its routes' directions."""
+    """A tunnel's data plane has on its host what the tunnel's proposals, its interface and its routes' directions need.
+    """
     lacking = {name: _lacking(tunnel, plane) for name, plane in abilities.items()}
     able = [name for name, lacks in lacking.items() if not lacks]
     wanted = tunnel.dataplane.value
@@ -45,10 +46,11 @@ def library_lacks_key_exchange(side: Side, gateway: Gateway, lacking: Collection
 
 
 def _lacking(tunnel: Tunnel, plane: Abilities) -> tuple[str, ...]:
-    """What the data plane lacks for the tunnel's proposals and routes, in words."""
+    """What the data plane lacks for the tunnel's proposals, routes and interface, in words."""
     if not plane.available:
         return plane.missing
     directions = any(route.direction is not Direction.BOTH for route in tunnel.routes)
     return (*dict.fromkeys(f"{word} (proposal {proposal.name})" for proposal in tunnel.proposals
                            for word in plane.lacking(proposal)),
-            *(plane.lacking_for_directions if directions else ()))
+            *(plane.lacking_for_directions if directions else ()),
+            *(plane.lacking_for_interfaces if tunnel.interface is not None else ()))

@@ -169,12 +169,3 @@ def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
                      f"Keep the first of {path}.endpoints", f"{path}.endpoints")
 
 
-@PHASE2.rule("phase2-not-negotiated-yet", ERROR, OWN)
-def phase2_not_negotiated(side: SiteSettings, gateway: GatewaySettings, tunnel: TunnelSettings) -> Iterator[Broken]:
-    """ikeengine negotiates everything that a Linux site's tunnel asks for."""
-    if not _by_ikeengine(side):
-        return
-    if tunnel.interface is not None:
-        yield Broken("virtual interface", f"{side.name} asks for {tunnel.interface.name}", "",
-                     f"{_ENGINE} tunnels with routes only", f"Remove tunnels[{tunnel.name}].interface",
-                     f"tunnels[{tunnel.name}].interface")

@@ -240,6 +240,19 @@ def add_tunnel(draw: random.Random, end: Data, name: str, routes: list[Data],
     return end["tunnels"][-1]  # type: ignore[no-any-return]
 
 
+def add_route_based(draw: random.Random, both: Both) -> tuple[Data, Data]:
+    """A tunnel with an interface at both ends; both. Addresses of IPv6 in it are at both ends or at neither."""
+    left = add_tunnel(draw, both.left, "routed", [], (Protocol.ESP,) if both.public else tuple(Protocol))
+    both.right["proposals"] += copy.deepcopy(proposals_of(both.left, left))
+    right = {**copy.deepcopy(left), "gateway": both.right["gateways"][0]["name"]}
+    both.right["tunnels"].append(right)
+    with_ipv6 = draw.random() < 0.5
+    for number, tunnel in enumerate((left, right), 1):
+        tunnel["interface"] = {"name": f"vpn{number}", "addresses": [f"169.254.0.{number}/30"]}
+        tunnel["interface"]["addresses"] += [f"fd99::{number}/126"] if with_ipv6 else []
+    return left, right
+
+
 def route(draw: random.Random, place: int, version: int | None = None) -> Data:
     """One whose two sides no route of another place touches: hosts, networks and ranges, of either family."""
     version = version or draw.choice((4, 4, 6))

@@ -228,8 +228,13 @@ def same_transform_twice(draw: random.Random, both: Both, end: Data) -> None:
     end["gateways"][0]["transforms"].append("again")
 
 
+def route_based_tunnel(draw: random.Random, both: Both, end: Data) -> None:
+    """A further tunnel is for everything, in a device of its own at each end."""
+    declarations.add_route_based(draw, both)
+
+
 ADDITIONS: tuple[Difference, ...] = (
-    same_transform_twice, more_transforms, more_proposals, route_inside_another, one_identifier_for_both, behind_nat,
+    route_based_tunnel, same_transform_twice, more_transforms, more_proposals, route_inside_another, one_identifier_for_both, behind_nat,
     dynamic_address)
 """What may stand in the way of a fault that is planted before it."""
 WORDINGS: tuple[Difference, ...] = (

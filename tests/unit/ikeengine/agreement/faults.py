@@ -409,9 +409,9 @@ def _standard(both: Both) -> None:
 
 # ------------------------------------------------------------------------------------------------ Phase 2
 
-def _tunnel(draw: random.Random, both: Both, end: Data) -> tuple[Data, Data]:
-    """One tunnel of that end, and its counterpart."""
-    tunnel = draw.choice(end["tunnels"])
+def _tunnel(draw: random.Random, both: Both, end: Data, *, with_routes: bool = False) -> tuple[Data, Data]:
+    """One tunnel of that end, and its counterpart; ``with_routes`` is one that is about these alone."""
+    tunnel = draw.choice([row for row in end["tunnels"] if "interface" not in row or not with_routes])
     return tunnel, next(row for row in both.other(end)["tunnels"] if row["name"] == tunnel["name"])
 
 
@@ -529,7 +529,7 @@ def another_additional_key_exchange_of_pfs(draw: random.Random, both: Both, end:
 
 def _route(draw: random.Random, both: Both, end: Data, local: str, remote: str) -> tuple[Data, Data, Data]:
     """A further route of one tunnel, at both ends; it at that end, its mirror, and the tunnel."""
-    tunnel, others = _tunnel(draw, both, end)
+    tunnel, others = _tunnel(draw, both, end, with_routes=True)
     row = {"local": local, "remote": remote}
     tunnel["routes"].append(row)
     others["routes"].append(mirrored(row))
@@ -641,6 +641,27 @@ def routes_dealt_out_otherwise(draw: random.Random, both: Both, end: Data) -> No
     row, _mirror, tunnel = _route(draw, both, end, *draw.choice(_NETWORKS))
     tunnel["routes"].remove(row)
     end["tunnels"].append({**copy.deepcopy(tunnel), "name": "apart", "routes": [row]})
+
+
+@_fault("tunnel-kind-differs", "tunnel route")
+def route_based_at_one_end(draw: random.Random, both: Both, end: Data) -> None:
+    _without_route_based(both)
+    tunnel, _others = _tunnel(draw, both, end)
+    tunnel["interface"] = {"name": "vpn0"}
+
+
+def _without_route_based(both: Both) -> None:
+    for end in both.ends:
+        end["tunnels"] = [tunnel for tunnel in end["tunnels"] if "interface" not in tunnel]
+
+
+@_fault("interface-families-differ", "tunnel route")
+def ipv6_at_one_end_of_a_device(draw: random.Random, both: Both, end: Data) -> None:
+    pair = [tunnel for row in both.ends for tunnel in row["tunnels"] if "interface" in tunnel]
+    pair = pair or [*declarations.add_route_based(draw, both)]
+    for tunnel in pair:
+        tunnel["interface"]["addresses"] = tunnel["interface"]["addresses"][:1]
+    pair[both.ends.index(end)]["interface"]["addresses"].append("fd99::9/126")
 
 
 # ------------------------------------------------------------------------------------------------ sites

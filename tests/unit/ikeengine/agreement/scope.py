@@ -47,8 +47,6 @@ class LeftOut:
     codes: frozenset[str]
 
 
-def _tunnel(field: str, value: object) -> Callable[[Data], None]:
-    return lambda end: end["tunnels"][0].update({field: value})
 
 
 def _second_pair(end: Data) -> None:
@@ -58,6 +56,4 @@ def _second_pair(end: Data) -> None:
 LEFT_OUT: Mapping[str, LeftOut] = {
     "several endpoint pairs": LeftOut(_second_pair, "endpoints-not-negotiated-yet", frozenset({
         "endpoint-pairs-differ", "endpoint-order-differs"})),
-    "virtual interface": LeftOut(_tunnel("interface", {"name": "vpn0"}), "phase2-not-negotiated-yet", frozenset({
-        "tunnel-kind-differs", "interface-families-differ"})),
 }

@@ -20,6 +20,8 @@ from ikeengine.daemon.log import Log
 from ikeengine.daemon.planes import DataPlanes
 from ikeengine.daemon.udp import UdpCounters
 from ikeengine.dataplane.capabilities import Capabilities
+from ikeengine.dataplane.choice import Choice
+from ikeengine.dataplane.device import Device
 from ikeengine.dataplane.interface import Counters, DataPlaneError, Departure, Protection
 from ikeengine.sa_manager import IkeSaManager
 from ikeengine.security_association import ChildSa, Datagram, Path
@@ -58,6 +60,8 @@ class NotingPlane:
     extended_sequence_numbers: bool = True
     calls: list[tuple[str, str]] = field(default_factory=list)
     protections: set[Protection] = field(default_factory=set)
+    device_kind: str | None = "tun"
+    devices: dict[str, Device] = field(default_factory=dict)
     inbound: dict[int, ChildSa] = field(default_factory=dict)
     outbound: dict[int, ChildSa] = field(default_factory=dict)
     ever_outbound: list[ChildSa] = field(default_factory=list)
@@ -86,6 +90,15 @@ class NotingPlane:
     def allocate_spi(self, local: object, remote: object, protocol: object) -> int:
         self.next_spi += 1
         return self.next_spi
+
+    def provide(self, device: Device) -> None:
+        self._note("provide", device.name)
+        self.devices = {name: row for name, row in self.devices.items() if row.number != device.number}
+        self.devices[device.name] = device
+
+    def withdraw(self, device: Device) -> None:
+        self._note("withdraw", device.name)
+        self.devices.pop(device.name, None)
 
     def protect(self, *protections: Protection) -> None:
         for protection in protections:
@@ -187,10 +200,10 @@ class Side:
         self.engine = Engine(manager, self.planes, self.wire, lambda sock, on: None, self.log)  # type: ignore[arg-type]
         self.commands = Commands(self.engine, self.declared, lambda: {"userspace": USERSPACE}, self.log)
 
-    def _choose(self, tunnel: Tunnel, port: bool | None) -> str:
+    def _choose(self, tunnel: Tunnel, port: bool | None) -> Choice:
         if tunnel.dataplane is DataPlaneChoice.KERNEL:
             raise DataPlaneError(f"tunnel {tunnel.name}: dataplane: kernel cannot serve it here")
-        return self.plane.name
+        return Choice(self.plane.name, "it can")
 
     def start(self) -> None:
         self.engine.start(self.declared.side)

@@ -73,7 +73,7 @@ def test_abilities_name_what_each_data_plane_has(pair: Pair) -> None:
         assert await pair.hq.ask("abilities") == {"dataplanes": {"userspace": {
             "available": True, "missing": [], "protocols": ["ESP"], "encryptions": ["AES-256"],
             "authentications": ["SHA2-256"], "extended_sequence_numbers": False, "udp_encapsulation": True,
-            "directional_routes": True}}}
+            "directional_routes": True, "interfaces": []}}}
         assert (await pair.hq.ask("status"))["dataplanes"] == {"userspace": {"available": True, "missing": []}}
 
     pair.run(test)

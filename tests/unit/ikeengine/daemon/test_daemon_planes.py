@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ikeengine.daemon.declared import parse
 from ikeengine.daemon.planes import DataPlanes, Unservable
+from ikeengine.dataplane.choice import Choice
 from ikeengine.dataplane.interface import DataPlaneError
 from ikeengine.vpn.model import DataPlaneChoice, Side, Tunnel
 from ikeengine.vpn.selectors import Selector
@@ -19,14 +20,14 @@ from ikeengine.vpn.selectors import Selector
 Json = dict[str, Any]
 
 
-def _choose(tunnel: Tunnel, kernel_has_port: bool | None) -> str:
+def _choose(tunnel: Tunnel, kernel_has_port: bool | None) -> Choice:
     """A kernel that lacks AES-GCM-192, and the port's rule."""
     able = {"kernel": tunnel.proposals[0].name != "gcm" and kernel_has_port is not False,
             "userspace": kernel_has_port is not True}
     wanted = [tunnel.dataplane.value] if tunnel.dataplane is not DataPlaneChoice.AUTO else ["kernel", "userspace"]
     for name in wanted:
         if able[name]:
-            return name
+            return Choice(name, "able")
     raise DataPlaneError(f"tunnel {tunnel.name}: nothing can serve it")
 
 

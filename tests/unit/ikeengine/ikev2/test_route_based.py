@@ -49,6 +49,27 @@ def test_with_ipv6_one_sa_pair_is_for_both_families():
     assert carried(network) == [[["0.0.0.0/0 <-> 0.0.0.0/0", "::/0 <-> ::/0"]]] * 2
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_both_ends_initiating_at_once_come_to_one_sa_pair(seed):
+    network = VirtualNetwork({HQ: routed(hq(), BOTH_FAMILIES), BRANCH: routed(branch(), BOTH_FAMILIES)}, seed=seed)
+    one, other = network.ends.values()
+    one.manager.start(network.now)
+    network.run(0.001 * (5 + 7 * seed))
+    other.manager.start(network.now)
+    network.run(30)
+    assert carried(network) == [[["0.0.0.0/0 <-> 0.0.0.0/0", "::/0 <-> ::/0"]]] * 2
+
+
+def test_a_tunnel_that_the_peer_has_not_yet_still_comes_to_one_sa_pair():
+    """It refuses both families at first; that is no reason to ask for them one by one ever after."""
+    there = routed(branch(), BOTH_FAMILIES)
+    network = run(routed(hq(), BOTH_FAMILIES), replace(there, tunnels=()))
+    assert carried(network) == [[], []] and network.ends[HQ].reasons
+    network.ends[BRANCH].manager.reload(there, network.now)
+    network.run(600)
+    assert carried(network) == [[["0.0.0.0/0 <-> 0.0.0.0/0", "::/0 <-> ::/0"]]] * 2
+
+
 def test_an_ipv6_route_asks_for_ipv6_as_well():
     routes = (("10.1.0.0/24", "10.2.0.0/24"), ("fd01::/64", "fd02::/64"))
     network = run(routed(hq(routes=routes)), routed(branch(routes=routes)))

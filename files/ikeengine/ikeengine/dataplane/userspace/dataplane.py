@@ -9,6 +9,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 
 from ...crypto.errors import UnsupportedAlgorithm
 from ...security_association import ChildSa, Path, SocketAddress
@@ -16,12 +19,15 @@ from ...vpn.algorithms import AUTHENTICATIONS, ENCRYPTIONS, Use
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..capabilities import Capabilities
+from ..device import Device
 from ..interface import Counters, DataPlaneError, DataPlaneEvent, Departure, Protection
+from ..links import Links
 from ..mtu import PATH_MTU, inner_mtu, mtu_of, smallest_mtu
 from ..netfilter.probe import Netfilter
 from ..netfilter.table import device_traffic
 from ..path_mtu import PathMtuWatch, path_mtu
-from .guard import Guard
+from ..xfrm.devices import foreign, is_ours
+from .guard import ROUTE_PROTOCOL, Guard
 from .path import PacketPath, Pair, Send
 from .receive_offload import Joining, Singly
 from .spis import Spis
@@ -30,6 +36,7 @@ from .tun import TunDevice
 _log = logging.getLogger(__name__)
 
 DEVICE = "ike0"
+DEVICE_KIND = "tun"
 
 #: Packets read from the device per wake-up, so that IKE never starves behind bulk traffic.
 BATCH = 64
@@ -45,7 +52,17 @@ def probe(device: str = "iketest0") -> Capabilities:
         available, missing = False, [str(error)]
     return Capabilities(available, tuple(missing), frozenset({Protocol.ESP}),
                         frozenset(row for row in ENCRYPTIONS if Use.ESP in row.uses),
-                        frozenset(row for row in AUTHENTICATIONS if Use.ESP in row.uses), True, True)
+                        frozenset(row for row in AUTHENTICATIONS if Use.ESP in row.uses), True, True,
+                        devices=(DEVICE_KIND,) if available else ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A route-based tunnel's own TUN device, and the path of what goes through it: all of that, and nothing else."""
+
+    device: Device
+    tun: TunDevice
+    path: PacketPath
 
 
 class UserspaceDataPlane:
@@ -54,6 +71,7 @@ class UserspaceDataPlane:
     name = "userspace"
     always_encapsulates = True
     extended_sequence_numbers = True
+    device_kind: str | None = DEVICE_KIND
 
     def __init__(self, send: Send, add_reader: Callable[[int, Callable[[], None]], object],
                  remove_reader: Callable[[int], object], call_later: Callable[[float, Callable[[], None]], object],
@@ -68,12 +86,16 @@ class UserspaceDataPlane:
         try:
             self._table = netfilter.table(self.name, device_traffic(self._tun.index))
             self._guard = Guard(device, self._tun.index)
+            self._links = Links(ROUTE_PROTOCOL)
         except DataPlaneError:
             self._tun.close()
             raise
         self._on_event: Callable[[DataPlaneEvent], None] | None = None
-        delivery = Joining(self._tun) if self._tun.offloads else Singly(self._tun.write)
-        self._path = PacketPath(send, delivery, self._tell, now)
+        self._new_path: Callable[[TunDevice], PacketPath] = lambda tun: PacketPath(
+            send, Joining(tun) if tun.offloads else Singly(tun.write), self._tell, now)
+        self._path = self._new_path(self._tun)
+        self._own: dict[str, _Own] = {}
+        self._own_paths: dict[int, PacketPath] = {}  # by inbound SPI
         self._pairs: dict[int, Pair] = {}
         self._spis = Spis()
         self._protections: dict[int, Protection] = {}
@@ -85,15 +107,14 @@ class UserspaceDataPlane:
     @property
     def drops(self) -> Mapping[str, int]:
         """How many packets went no further, by reason."""
-        if self._table is None:
-            return self._path.drops
-        return self._path.drops | Counter(self._table.drops())
+        drops = sum((own.path.drops for own in self._own.values()), self._path.drops)
+        return drops if self._table is None else drops | Counter(self._table.drops())
 
     def start(self, on_event: Callable[[DataPlaneEvent], None]) -> Iterable[Path]:
         """SAs of an earlier run went with it."""
         self._on_event = on_event
         self._guard.find_leftovers()
-        self._add_reader(self._tun.fd, self._read_device)
+        self._add_reader(self._tun.fd, partial(self._read_device, self._tun, self._path))
         if self._table is not None:
             self._table.watch(self._add_reader, self._remove_reader)
         self._watch = PathMtuWatch(self._add_reader, self._remove_reader, self._call_later, self._fit_all)
@@ -102,8 +123,44 @@ class UserspaceDataPlane:
 
     def clear_leftovers(self) -> None:
         self._guard.clear_leftovers()
+        self._links.clear_leftovers()
         if not self._protections:
             self._hold()
+
+    def provide(self, device: Device) -> None:
+        for standing in [own.device for own in self._own.values()]:
+            if standing.number == device.number and standing.name != device.name:
+                self.withdraw(standing)  # it has another name now
+        known = self._own.get(device.name)
+        tun, path = (known.tun, known.path) if known is not None else self._open(device)
+        self._own[device.name] = _Own(device, tun, path)
+        self._links.dress(device, tun.index)
+
+    def _open(self, device: Device) -> tuple[TunDevice, PacketPath]:
+        standing = self._links.find(device.name)
+        if standing is not None and not is_ours(standing):
+            raise DataPlaneError(foreign(device.name, standing))
+        if standing is not None:
+            self._links.delete(standing)  # the kernel's of an earlier run
+        tun = TunDevice(device.name, device.mtu)
+        path = self._new_path(tun)
+        self._add_reader(tun.fd, partial(self._read_device, tun, path))
+        return tun, path
+
+    def withdraw(self, device: Device) -> None:
+        own = self._own.pop(device.name, None)
+        if own is not None:
+            self._close(own)
+            self._links.undress(device.name)
+
+    def _close(self, own: _Own) -> None:
+        """Nothing is written to the device any more: its number may soon be another file's."""
+        for spi_in, path in list(self._own_paths.items()):
+            if path is own.path:
+                path.remove(self._pairs[spi_in])
+                del self._own_paths[spi_in]
+        self._remove_reader(own.tun.fd)
+        own.tun.close()
 
     def _tell(self, event: DataPlaneEvent) -> None:
         if self._on_event is not None:
@@ -116,22 +173,24 @@ class UserspaceDataPlane:
 
     def protect(self, *protections: Protection) -> None:
         known = {each.reqid: each for each in map(self._protections.get, (row.reqid for row in protections)) if each}
+        paths = {each.reqid: self._path_in(each.device) for each in protections}
         self._protections |= {each.reqid: each for each in protections}
         self._hold()
         for protection in protections:
-            before = known.get(protection.reqid)
-            if before is None or (before.route, before.local_only) != (protection.route, protection.local_only):
-                self._guard.protect(protection)
-                self._path.add_route(protection.reqid, protection.route)
+            before, path = known.get(protection.reqid), paths[protection.reqid]
+            if before is None or (before.route, before.local_only, before.device) != (
+                    protection.route, protection.local_only, protection.device):
+                if protection.device is None:
+                    self._guard.protect(protection)
+                path.add_route(protection.reqid, protection.route)
                 if before is not None:
-                    self._guard.unprotect(before)
+                    self._forget(before, path)
 
     def unprotect(self, *protections: Protection) -> None:
         known = [self._protections.pop(each.reqid) for each in protections if each.reqid in self._protections]
         for protection in known:
             self._narrow.pop(protection.reqid, None)
-            self._path.remove_route(protection.reqid)
-            self._guard.unprotect(protection)
+            self._forget(protection, None)
         self._hold()
 
     def _hold(self) -> None:
@@ -139,10 +198,33 @@ class UserspaceDataPlane:
         if self._table is not None:
             self._table.hold(self._protections.values())
 
+    def _forget(self, protection: Protection, path_of_next: PacketPath | None) -> None:
+        """``path_of_next`` is what has its reqid now."""
+        if protection.device is None:
+            self._guard.unprotect(protection)
+        if protection.device is None or protection.device in self._own:
+            path = self._path_in(protection.device)
+            if path is not path_of_next:
+                path.remove_route(protection.reqid)
+
+    def _path_in(self, device: str | None) -> PacketPath:
+        """Raises DataPlaneError where there is no such device any more."""
+        if device is None:
+            return self._path
+        if device not in self._own:
+            raise DataPlaneError(f"the device {device} is not there any more")
+        return self._own[device].path
+
     def add_inbound(self, child: ChildSa) -> None:
-        self._path.add_inbound(self._pair(child))
+        path, pair = self._path_in(child.interface), self._pair(child)
+        path.add_inbound(pair)
+        if child.interface is not None:
+            self._own_paths[child.spi_in] = path
 
     def add_outbound(self, child: ChildSa) -> None:
+        if child.interface is not None:
+            self._path_in(child.interface).set_outbound(self._pair(child))
+            return
         pair = self._pair(child)
         for idle in self._path.set_outbound(pair):
             self._mtus[self._mtu_for(idle)] -= 1
@@ -160,7 +242,7 @@ class UserspaceDataPlane:
         pair.child = child
         pair.local = child.local
         pair.remote = pair.heard_from = child.remote
-        if pair.outbound:
+        if pair.outbound and child.interface is None:
             self._mtus[before] -= 1
             self._mtus[self._mtu_for(pair)] += 1
             self._fit_mtu()
@@ -170,9 +252,9 @@ class UserspaceDataPlane:
         self._spis.free(child.spi_in)
         pair = self._pairs.pop(child.spi_in, None)
         if pair is not None:
-            if pair.outbound:
+            if pair.outbound and child.interface is None:
                 self._mtus[self._mtu_for(pair)] -= 1
-            self._path.remove(pair)
+            self._own_paths.pop(child.spi_in, self._path).remove(pair)
 
     def counters(self, child: ChildSa) -> Counters:
         pair = self._pairs.get(child.spi_in)
@@ -185,7 +267,11 @@ class UserspaceDataPlane:
         return pair.packets_in if pair is not None else 0
 
     def receive(self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, ecn: int) -> None:
-        self._path.inbound(packets, local, remote, ecn)
+        if not self._own_paths:
+            self._path.inbound(packets, local, remote, ecn)
+            return
+        for spi, run in groupby(packets, lambda packet: int.from_bytes(packet[:4], "big")):
+            self._own_paths.get(spi, self._path).inbound(list(run), local, remote, ecn)
 
     def audit(self) -> list[Departure]:
         state = self._tun.state
@@ -199,7 +285,7 @@ class UserspaceDataPlane:
             self._tun.close()
             self._tun.open(self._mtu or smallest_mtu(PATH_MTU))
             self._guard.exempt(self._tun.name)
-            self._add_reader(self._tun.fd, self._read_device)
+            self._add_reader(self._tun.fd, partial(self._read_device, self._tun, self._path))
         elif state == "down":
             self._set_up()
         for protection in self._protections.values():
@@ -219,11 +305,17 @@ class UserspaceDataPlane:
             self.remove(pair.child)
         if not keep_protection:
             self.unprotect(*self._protections.values())
+            for own in list(self._own.values()):
+                self.withdraw(own.device)
             self._guard.clear_leftovers()
+            self._links.clear_leftovers()
+        for own in self._own.values():
+            self._close(own)
         if self._started:
             self._remove_reader(self._tun.fd)
         if self._watch is not None:
             self._watch.close()
+        self._links.close()
         self._guard.close()
         if self._table is not None:
             self._table.close()
@@ -263,11 +355,11 @@ class UserspaceDataPlane:
 
     def _fit_all(self, remote: Address) -> None:
         for pair in self._pairs.values():
-            if pair.outbound and pair.remote.address == remote:
+            if pair.outbound and pair.child.interface is None and pair.remote.address == remote:
                 self._fit_routes(pair)
 
-    def _read_device(self) -> None:
-        outbound, read = self._path.outbound, self._tun.read
+    def _read_device(self, tun: TunDevice, path: PacketPath) -> None:
+        outbound, read = path.outbound, tun.read
         try:
             for _packet in range(BATCH):
                 packet = read()
@@ -275,7 +367,7 @@ class UserspaceDataPlane:
                     break
                 outbound(packet)
         except OSError as error:
-            self._remove_reader(self._tun.fd)
-            _log.error("the TUN device %s is gone (%s): no traffic passes until ikectl mend", self._tun.name,
+            self._remove_reader(tun.fd)
+            _log.error("the TUN device %s is gone (%s): no traffic passes until ikectl mend", tun.name,
                        error.strerror)
-        self._path.flush_outbound()
+        path.flush_outbound()

@@ -32,13 +32,13 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from ...vpn.selectors import Network
+from ..exemption import exempt_from_policy
 from ..interface import Departure, Protection
 from ..netlink import NETLINK_ROUTE, NETLINK_XFRM, NetlinkError, NetlinkSocket
 from ..xfrm import messages, policies
 from ..xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
 from ..xfrm.policies import Body, Key
 from ..xfrm.policy_table import PolicyTable
-from .link import exempt_from_policy
 
 _log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 from ..interface import Protection
 from . import policies
+from .binding import UNBOUND, Binding
 from .policies import Key
 
 
@@ -23,6 +24,7 @@ class Claims:
     def __init__(self) -> None:
         self._routes: dict[Key, dict[int, Protection]] = defaultdict(dict)
         self._near: dict[Key, set[int]] = defaultdict(set)
+        self._bindings: dict[int, Binding] = {}
 
     def __contains__(self, key: Key) -> bool:
         return key in self._routes or key in self._near
@@ -31,9 +33,14 @@ class Claims:
         """Every policy that somebody wants."""
         yield from self._routes.keys() | self._near.keys()
 
-    def add(self, protection: Protection) -> Collection[Key]:
-        """Every policy that it wants."""
-        route, near = tuple(policies.keys(protection.route)), tuple(policies.keys_of_near(protection))
+    def of(self, protection: Protection) -> Collection[Key]:
+        """The policies of its route."""
+        return tuple(policies.keys(protection.route, self._bindings.get(protection.reqid, UNBOUND)))
+
+    def add(self, protection: Protection, binding: Binding = UNBOUND) -> Collection[Key]:
+        """Every policy that it wants, bound to its device where it has one."""
+        self._bindings[protection.reqid] = binding
+        route, near = self.of(protection), tuple(policies.keys_of_near(protection))
         for key in route:
             self._routes[key][protection.reqid] = protection
         for key in near:
@@ -42,7 +49,8 @@ class Claims:
 
     def drop(self, protection: Protection) -> Collection[Key]:
         """Every policy that it wanted, whether somebody else still does or not."""
-        route, near = tuple(policies.keys(protection.route)), tuple(policies.keys_of_near(protection))
+        route, near = self.of(protection), tuple(policies.keys_of_near(protection))
+        self._bindings.pop(protection.reqid, None)
         for key in route:
             claims = self._routes[key]
             claims.pop(protection.reqid, None)

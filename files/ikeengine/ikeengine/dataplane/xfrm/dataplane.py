@@ -16,6 +16,7 @@ from pyroute2.netlink import nlmsg
 from ...security_association import ChildSa, Path, SocketAddress
 from ...vpn.model import Protocol
 from ...vpn.selectors import Address
+from ..device import Device
 from ..interface import Acquire, Counters, DataPlaneError, DataPlaneEvent, Departure, Expired, Moved, Protection
 from ..limits import octet_limits, packet_limits
 from ..mtu import PATH_MTU, mtu_of
@@ -23,8 +24,10 @@ from ..netfilter.probe import Netfilter
 from ..netfilter.table import kernel_traffic
 from ..netlink import NETLINK_XFRM, NetlinkError, NetlinkEvents, NetlinkSocket
 from ..path_mtu import PathMtuWatch, path_mtu
-from . import messages, policies, states
+from . import messages, states
+from .binding import UNBOUND, Attributes, Binding
 from .claims import Claims
+from .devices import KernelDevices
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
 from .policies import Body, Key, Template
 from .policy_table import PolicyTable
@@ -46,6 +49,7 @@ class _Pair:
     """An installed pair: which directions the kernel has, and within which limits."""
 
     child: ChildSa
+    binding: Binding
     limits: states.Limits = field(init=False)
     inbound: bool = False
     outbound: bool = False
@@ -69,9 +73,12 @@ class XfrmDataPlane:
 
     def __init__(self, add_reader: Callable[[int, Callable[[], None]], object],
                  remove_reader: Callable[[int], object], call_later: Callable[[float, Callable[[], None]], object],
-                 netfilter: Netfilter, *, extended_sequence_numbers: bool = True) -> None:
+                 netfilter: Netfilter, *, extended_sequence_numbers: bool = True,
+                 device_kind: str | None = None) -> None:
         """The first three are the event loop's. Raises DataPlaneError without XFRM."""
         self.extended_sequence_numbers = extended_sequence_numbers
+        self.device_kind = device_kind
+        self._devices = KernelDevices(device_kind)
         self._table = netfilter.table(self.name, kernel_traffic())
         self._kernel = NetlinkSocket(NETLINK_XFRM, messages.parse)
         self._policies = PolicyTable(self._kernel, of_kernel=True)
@@ -99,7 +106,7 @@ class XfrmDataPlane:
         for state in self._kernel.dump("listing states", messages.build(messages.XFRM_MSG_GETSA)):
             if states.daemon_reqid(state["reqid"]) is not None:
                 self._delete_state({"daddr": state["id_daddr"], "spi": state["id_spi"], "family": state["family"],
-                                    "proto": state["id_proto"]})
+                                    "proto": state["id_proto"]}, Binding.of(state))
                 path = states.path_of_inbound(state)
                 if path is not None:
                     lost.add(path)
@@ -116,6 +123,17 @@ class XfrmDataPlane:
                 self._policies.delete(key)
         if not self._protections:
             self._hold()
+        self._devices.clear_leftovers()
+
+    def provide(self, device: Device) -> None:
+        for protection in self._protections.values():
+            if protection.device == device.name:
+                local, remote, _reqid = self._wanted_lead(protection)
+                device = replace(device, local=local, remote=remote)
+        self._devices.provide(device)
+
+    def withdraw(self, device: Device) -> None:
+        self._devices.withdraw(device.name)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         values = {"info_id_daddr": local.packed, "info_id_proto": messages.IP_PROTOCOL[protocol],
@@ -126,13 +144,14 @@ class XfrmDataPlane:
         return int(answer["id_spi"])
 
     def protect(self, *protections: Protection) -> None:
+        bindings = {each.reqid: self._devices.binding(each.device) for each in protections}
         before = [self._protections[each.reqid] for each in protections if each.reqid in self._protections]
         self._protections |= {each.reqid: each for each in protections}
         self._hold()
         keys = {key: None for each in before for key in self._claims.drop(each)}
         for protection in protections:
-            keys |= dict.fromkeys(self._claims.add(protection))
-            self._leads[protection.reqid] = self._wanted_lead(protection)
+            keys |= dict.fromkeys(self._claims.add(protection, bindings[protection.reqid]))
+            self._lead(protection)
         for key in keys:
             self._settle(key)
 
@@ -145,7 +164,7 @@ class XfrmDataPlane:
         self._hold()
 
     def add_inbound(self, child: ChildSa) -> None:
-        pair = self._pairs.setdefault(child.spi_in, _Pair(child))
+        pair = self._pair(child)
         try:
             self._install(pair, True, messages.XFRM_MSG_UPDSA)
         except NetlinkError as error:
@@ -157,7 +176,7 @@ class XfrmDataPlane:
         self._fit(pair)
 
     def add_outbound(self, child: ChildSa) -> None:
-        pair = self._pairs.setdefault(child.spi_in, _Pair(child))
+        pair = self._pair(child)
         self._install(pair, False, messages.XFRM_MSG_NEWSA)
         pair.outbound = True
         before = {self._sending[reqid].child.spi_in for reqid in child.reqids if reqid in self._sending}
@@ -168,7 +187,7 @@ class XfrmDataPlane:
             if not any(self._sending.get(reqid) is older for reqid in older.child.reqids):
                 older.sent = self._carried(older, False)
                 older.outbound = False
-                self._delete_state(older.state_id(False))
+                self._delete_state(older.state_id(False), older.binding)
 
     def move(self, child: ChildSa) -> None:
         pair = self._pairs.get(child.spi_in)
@@ -195,10 +214,10 @@ class XfrmDataPlane:
     def remove(self, child: ChildSa) -> None:
         pair = self._pairs.pop(child.spi_in, None)
         if pair is None:
-            pair = _Pair(child, True)
+            pair = _Pair(child, UNBOUND, inbound=True)
         for inbound in (True, False):
             if pair.inbound if inbound else pair.outbound:
-                self._delete_state(pair.state_id(inbound))
+                self._delete_state(pair.state_id(inbound), pair.binding)
         if self._fitted.get(child.reqid) is pair:
             del self._fitted[child.reqid]
             self._table_fit(child, None)
@@ -246,6 +265,7 @@ class XfrmDataPlane:
             self.remove(pair.child)
         if not keep_protection:
             self.unprotect(*self._protections.values())
+            self._devices.withdraw_all()
             self.clear_leftovers()
         if self._events is not None:
             self._remove_reader(self._events.fileno())
@@ -253,14 +273,21 @@ class XfrmDataPlane:
         if self._watch is not None:
             self._watch.close()
         self._kernel.close()
+        self._devices.close()
         if self._table is not None:
             self._table.close()
 
+    def _pair(self, child: ChildSa) -> _Pair:
+        if child.spi_in not in self._pairs:
+            self._pairs[child.spi_in] = _Pair(child, self._devices.binding(child.interface))
+        return self._pairs[child.spi_in]
+
     def _install(self, pair: _Pair, inbound: bool, kind: int, child: ChildSa | None = None,
-                 carried: states.Attributes | None = None) -> None:
+                 carried: Attributes | None = None) -> None:
         """``child`` is the pair's as it is to be from now on, where that is not as it is."""
         child = child or pair.child
-        values, attributes = states.state(child, inbound, child.local, child.remote, pair.limits)
+        values, attributes = states.state(child, inbound, child.local, child.remote, pair.limits,
+                                          pair.binding)
         if carried is not None:
             attributes = [each for each in attributes if each[0] != "XFRMA_REPLAY_ESN_VAL"] + carried
         way, spi = ("inbound", child.spi_in) if inbound else ("outbound", child.spi_out)
@@ -271,7 +298,7 @@ class XfrmDataPlane:
         """Replace a state by its like on another path, with its counters and replay state."""
         state = self._kernel.get("reading an SA that moves", self._query(pair, inbound))
         carried = states.carried_over(state, 0 if inbound else SEQUENCE_LEAP)
-        self._delete_state(pair.state_id(inbound))
+        self._delete_state(pair.state_id(inbound), pair.binding)
         if not inbound:
             pair.limits = pair.limits.less(SEQUENCE_LEAP)
         self._install(pair, inbound, messages.XFRM_MSG_NEWSA, child, carried)
@@ -282,6 +309,11 @@ class XfrmDataPlane:
         if pair is None:
             return protection.local, protection.remote, protection.reqid
         return pair.child.local.address, pair.child.remote.address, pair.child.reqid
+
+    def _lead(self, protection: Protection) -> None:
+        """Note where its policies lead; its device goes along."""
+        local, remote, _reqid = self._leads[protection.reqid] = self._wanted_lead(protection)
+        self._devices.follow(protection.device, local, remote)
 
     def _settle(self, key: Key) -> None:
         """Have the policy demand the SA of the route that it belongs to, or let pass what is near, or go."""
@@ -305,8 +337,8 @@ class XfrmDataPlane:
         for reqid in reqids:
             protection = self._protections.get(reqid)
             if protection is not None and self._leads.get(reqid) != self._wanted_lead(protection):
-                self._leads[reqid] = self._wanted_lead(protection)
-                for key in policies.keys(protection.route):
+                self._lead(protection)
+                for key in self._claims.of(protection):
                     if self._claims.owner(key) is protection:
                         self._settle(key)
 
@@ -322,11 +354,11 @@ class XfrmDataPlane:
 
     @staticmethod
     def _query(pair: _Pair, inbound: bool) -> nlmsg:
-        return messages.build(messages.XFRM_MSG_GETSA, pair.state_id(inbound))
+        return messages.build(messages.XFRM_MSG_GETSA, pair.state_id(inbound), pair.binding.naming)
 
-    def _delete_state(self, state_id: dict[str, Any]) -> None:
+    def _delete_state(self, state_id: dict[str, Any], binding: Binding) -> None:
         try:
-            self._kernel.change("deleting an SA", messages.build(messages.XFRM_MSG_DELSA, state_id))
+            self._kernel.change("deleting an SA", messages.build(messages.XFRM_MSG_DELSA, state_id, binding.naming))
         except NetlinkError as error:
             if error.errno != errno.ESRCH:
                 raise

@@ -132,7 +132,9 @@ class StateAttributes:
         (10, "XFRMA_REPLAY_VAL", "replay"),
         (18, "XFRMA_ALG_AEAD", "algorithm_aead"),
         (20, "XFRMA_ALG_AUTH_TRUNC", "algorithm_auth"),
+        (21, "XFRMA_MARK", "mark"),
         (23, "XFRMA_REPLAY_ESN_VAL", "replay_esn"),
+        (31, "XFRMA_IF_ID", "if_id"),
         (32, "XFRMA_MTIMER_THRESH", "mapping_pause"),
     )
 
@@ -175,6 +177,16 @@ class StateAttributes:
         """struct xfrm_lifetime_cur { u64 bytes, packets, add_time, use_time; }"""
 
         fields = CURRENT_LIFETIME
+
+    class mark(nla):
+        """struct xfrm_mark { u32 v /* value */, m /* mask */; }"""
+
+        fields = (("v", "I"), ("m", "I"))
+
+    class if_id(nla):
+        """u32"""
+
+        fields = (("number", "I"),)
 
     class replay(nla):
         """struct xfrm_replay_state { u32 oseq, seq, bitmap; }"""

@@ -16,6 +16,7 @@ from ...vpn.model import Protocol, Route
 from ...vpn.selectors import Address, Network
 from ..interface import Protection
 from . import messages
+from .binding import UNBOUND, Binding
 from .messages import XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
 
 #: Priorities of ours, lower ones win: PRIORITY_BASE less twice the prefix lengths, so that longer prefixes win.
@@ -25,7 +26,8 @@ _PRIORITY_SPAN = 4 * 128 + 2
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What names a policy in the kernel: its selector and direction. ``ifindex`` is 0 for any device.
+    """What names a policy in the kernel: its selector and direction, and what binds it to a route-based tunnel's
+    device. ``ifindex`` is 0 for any device.
 
     ``kernel_passes`` marks, by its priority, what the kernel data plane lets pass: that has no template either.
     """
@@ -34,6 +36,7 @@ class Key:
     destination: Network
     direction: int
     ifindex: int = 0
+    binding: Binding = UNBOUND
     kernel_passes: bool = field(default=False, compare=False)
 
     @property
@@ -52,7 +55,8 @@ class Key:
         }
 
     def __str__(self) -> str:
-        return f"policy {('in', 'out', 'fwd')[self.direction]} {self.source} -> {self.destination}"
+        bound = f" of {self.binding}" if self.binding != UNBOUND else ""
+        return f"policy {('in', 'out', 'fwd')[self.direction]} {self.source} -> {self.destination}{bound}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Template:
 Body: TypeAlias = tuple[int, Template | None]
 
 
-def keys(route: Route) -> Iterator[Key]:
+def keys(route: Route, binding: Binding = UNBOUND) -> Iterator[Key]:
     """Every policy of a route: outbound, to this host and through it, for each pair of prefixes.
 
     A route's direction says which side may open connections, whose answers come back the other way. Policies know
@@ -86,9 +90,9 @@ def keys(route: Route) -> Iterator[Key]:
     """
     for local in route.local.prefixes():
         for remote in route.remote.prefixes():
-            yield Key(local, remote, XFRM_POLICY_OUT)
-            yield Key(remote, local, XFRM_POLICY_IN)
-            yield Key(remote, local, XFRM_POLICY_FWD)
+            yield Key(local, remote, XFRM_POLICY_OUT, binding=binding)
+            yield Key(remote, local, XFRM_POLICY_IN, binding=binding)
+            yield Key(remote, local, XFRM_POLICY_FWD, binding=binding)
 
 
 def keys_of_near(protection: Protection) -> Iterator[Key]:
@@ -103,7 +107,7 @@ def policy(key: Key, action: int, template: Template | None = None,
     lifetime = {f"lft_{kind}_{unit}_limit": messages.XFRM_INF
                 for kind in ("soft", "hard") for unit in ("byte", "packet")}
     values = key.fields | lifetime | {"priority": key.priority, "action": action}
-    return values, [("XFRMA_TMPL", template.fields)] if template is not None else []
+    return values, [*key.binding.attributes, *([("XFRMA_TMPL", template.fields)] if template is not None else [])]
 
 
 def is_ours(priority: int) -> bool:
@@ -127,10 +131,11 @@ def body_of(message: nlmsg) -> Body:
                                        found["reqid"])
 
 
-def key_of(message: Mapping[str, Any]) -> Key:
+def key_of(message: nlmsg) -> Key:
     """The name of a policy that the kernel listed."""
     family = message["sel_family"]
     source = messages.address_of(message["sel_saddr"], family)
     destination = messages.address_of(message["sel_daddr"], family)
     return Key(ipaddress.ip_network((source, message["sel_prefixlen_s"])),
-               ipaddress.ip_network((destination, message["sel_prefixlen_d"])), message["dir"], message["sel_ifindex"])
+               ipaddress.ip_network((destination, message["sel_prefixlen_d"])), message["dir"], message["sel_ifindex"],
+               Binding.of(message))

@@ -41,9 +41,11 @@ class PolicyTable:
     def delete(self, key: Key) -> None:
         """Delete a policy unless it is gone or has become the other owner's. Raises NetlinkError."""
         try:
-            policy = self._kernel.get(f"reading {key}", messages.build(messages.XFRM_MSG_GETPOLICY, key.fields))
+            policy = self._kernel.get(f"reading {key}", messages.build(messages.XFRM_MSG_GETPOLICY, key.fields,
+                                                                             key.binding.attributes))
             if self._owns(policy):
-                self._kernel.change(f"deleting {key}", messages.build(messages.XFRM_MSG_DELPOLICY, key.fields))
+                self._kernel.change(f"deleting {key}", messages.build(messages.XFRM_MSG_DELPOLICY, key.fields,
+                                                                         key.binding.attributes))
         except NetlinkError as error:
             if error.errno != errno.ENOENT:
                 raise

@@ -13,9 +13,10 @@ from ipaddress import IPv4Address
 from ...security_association import DirectionKeys
 from ...vpn.algorithms import AUTHENTICATIONS, ENCRYPTIONS, Authentication, Encryption, Use
 from ...vpn.model import Protocol
-from ..capabilities import Capabilities
+from ..capabilities import DEVICES, Capabilities
+from ..interface import DataPlaneError
 from ..netlink import NETLINK_XFRM, NetlinkError, NetlinkSocket
-from . import messages, states
+from . import devices, messages, states
 from .sockets import enable_espinudp
 
 #: Documentation addresses (RFC 5737): no packet ever matches the throwaway states.
@@ -70,6 +71,8 @@ def _probe(kernel: NetlinkSocket) -> Capabilities:
         missing += ["AH"] if Protocol.AH not in protocols else []
     else:
         missing = list(failures)
+    kinds, why_not = _devices() if protocols else ((), "")
+    missing += [f"{DEVICES}: {why_not}"] if why_not else []
     encapsulates = _encapsulates()
     if not encapsulates:
         missing.append("ESP in UDP (UDP_ENCAP)")
@@ -77,7 +80,7 @@ def _probe(kernel: NetlinkSocket) -> Capabilities:
     extended = strongest is not None and _try(
         kernel, Protocol.ESP, strongest, None if strongest.aead else reference, messages.XFRM_STATE_ESN) is None
     return Capabilities(bool(protocols), tuple(missing), frozenset(protocols), frozenset(encryptions),
-                        frozenset(hashes), extended, encapsulates)
+                        frozenset(hashes), extended, encapsulates, devices=kinds)
 
 
 def _try(kernel: NetlinkSocket, protocol: Protocol, encryption: Encryption | None,
@@ -102,6 +105,21 @@ def _try(kernel: NetlinkSocket, protocol: Protocol, encryption: Encryption | Non
         return error
     kernel.change(what, messages.build(messages.XFRM_MSG_DELSA, states.state_id(_REMOTE, spi, protocol)))
     return None
+
+
+def _devices() -> tuple[tuple[str, ...], str]:
+    """Which kind of device this kernel makes, or in words why none. VTI is asked for only where there is nothing
+    better: its module leaves devices of its own in every network namespace."""
+    refused = []
+    try:
+        for kind in (devices.XFRM, devices.VTI):
+            error = devices.try_to_make(kind)
+            if error is None:
+                return (kind,), ""
+            refused.append(f"no {devices.WORDS[kind]} ({errno.errorcode.get(error.errno, error.errno)})")
+    except DataPlaneError as error:
+        return (), str(error)
+    return (), f"this kernel has {' and '.join(refused)}"
 
 
 def _encapsulates() -> bool:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from ...vpn.model import Protocol
 from ...vpn.selectors import Address
 from ..limits import UNLIMITED
 from . import messages
+from .binding import UNBOUND, Attributes, Binding
 
 #: Our reqids are REQID_BASE + the daemon's, so that a later run recognises what this one left.
 REQID_BASE = 0x1CE00000
@@ -32,8 +32,6 @@ _IKE_PORT = 500
 
 #: Seconds after which a peer that is not followed to where its packets come from is told of again.
 MAPPING_PAUSE = 1
-
-Attributes = list[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def algorithms(encryption: Encryption | None, authentication: Authentication | N
 
 
 def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAddress,
-          limits: Limits) -> tuple[dict[str, Any], Attributes]:
+          limits: Limits, binding: Binding = UNBOUND) -> tuple[dict[str, Any], Attributes]:
     """Fields and attributes of one direction of a pair, over the outer path between ``local`` and ``remote``.
 
     Only who sends sees to it that sequence numbers do not run out, so packets are limited outbound.
@@ -130,7 +128,7 @@ def state(child: ChildSa, inbound: bool, local: SocketAddress, remote: SocketAdd
     elif child.extended_sequence_numbers:
         # Kernels before 6.10 want a window on an ESN state even where nothing is received.
         attributes.append(("XFRMA_REPLAY_ESN_VAL", {"bmp_len": 1, "replay_window": 1}))
-    return values, attributes
+    return values, attributes + binding.attributes
 
 
 def carried_over(installed: nlmsg, leap: int) -> Attributes:

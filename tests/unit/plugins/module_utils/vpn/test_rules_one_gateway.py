@@ -6,21 +6,6 @@
 import pytest
 
 
-@pytest.mark.parametrize(("section", "fields", "asked"), [
-    ("tunnels", {"interface": {"name": "vpn0"}}, "virtual interface: hq asks for vpn0"),
-])
-def test_what_ikeengine_does_not_negotiate_in_phase2(hq, messages, section, fields, asked):
-    hq[section][0].update(fields)
-    (message,) = messages("phase2-not-negotiated-yet")
-    assert message.startswith(f"tunnel hq/lan: {asked}: ikeengine of this version negotiates ")
-
-
-def test_a_site_that_somebody_else_runs_is_not_held_to_ikeengine(hq, messages):
-    hq["tunnels"][0]["interface"] = {"name": "vpn0"}
-    hq["site"]["managed"] = False
-    assert messages("phase2-not-negotiated-yet") == []
-
-
 @pytest.mark.parametrize("model", ["XTM 21", "xtm505", "WatchGuard XTM-2050"])
 def test_models_without_sha2(branch, messages, model):
     branch["site"]["platform"] = model

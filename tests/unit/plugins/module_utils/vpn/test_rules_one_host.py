@@ -18,9 +18,12 @@ NO_KERNEL = Capabilities(False, ("ESP (ENOSYS): this kernel is built without it"
                          frozenset(), False, False)
 NO_TUN = Capabilities(False, ("/dev/net/tun",), frozenset(), frozenset(), frozenset(), False, False)
 CBC_ONLY = Capabilities(True, ("AES-GCM-256",), frozenset({Protocol.ESP}), frozenset({encryption("AES-256")}),
-                        frozenset({authentication("SHA2-256")}), True, True)
+                        frozenset({authentication("SHA2-256")}), True, True, devices=("vti",))
+NO_DEVICES = Capabilities(True, ("virtual interfaces: this kernel has no xfrm interface (EOPNOTSUPP)",),
+                          frozenset({Protocol.ESP}), frozenset({encryption("AES-256"), encryption("AES-GCM-256")}),
+                          frozenset({authentication("SHA2-256")}), True, True)
 ALL = Capabilities(True, (), frozenset({Protocol.ESP}), frozenset({encryption("AES-256"), encryption("AES-GCM-256")}),
-                   frozenset({authentication("SHA2-256")}), True, True)
+                   frozenset({authentication("SHA2-256")}), True, True, devices=("xfrm",))
 
 
 def judged(hq, kernel, userspace):
@@ -64,8 +67,20 @@ def test_where_nothing_was_asked_nothing_is_said(hq):
     assert rules.against_abilities(declaration.read(hq), {}) == []
 
 
-@pytest.mark.parametrize(("kernel", "userspace"), list(product((NO_KERNEL, CBC_ONLY, ALL), (NO_TUN, CBC_ONLY, ALL))))
-def test_it_agrees_with_the_daemons_choice(hq, kernel, userspace):
+def test_a_route_based_tunnel_needs_a_device(hq):
+    hq["tunnels"][0].update(interface={"name": "vpn0"}, dataplane="kernel")
+    (message,) = judged(hq, NO_DEVICES, ALL)
+    assert "on this host kernel lacks virtual interfaces: this kernel has no xfrm interface (EOPNOTSUPP): " in message
+    del hq["tunnels"][0]["interface"]
+    assert judged(hq, NO_DEVICES, ALL) == []
+
+
+@pytest.mark.parametrize("interface", [None, {"name": "vpn0"}])
+@pytest.mark.parametrize(("kernel", "userspace"), list(product((NO_KERNEL, CBC_ONLY, NO_DEVICES, ALL),
+                                                               (NO_TUN, CBC_ONLY, ALL))))
+def test_it_agrees_with_the_daemons_choice(hq, kernel, userspace, interface):
+    if interface is not None:
+        hq["tunnels"][0]["interface"] = interface
     hq["proposals"].append({"name": "gcm", "encryption": "AES-GCM-256"})
     verdicts = []
     for proposals, plane in product((["p2"], ["gcm"], ["p2", "gcm"]), ("auto", "kernel", "userspace")):

@@ -91,8 +91,4 @@ CASES = (
          "gateway. Keep the first of gateways[branch].endpoints.",
          "gateways[branch].endpoints", "",
          ({}, {"hq gateways.0.endpoints.+": SECOND_PAIR, "hq site.managed": False})),
-    Case("phase2-not-negotiated-yet", {"hq tunnels.0.interface": {"name": "vpn0"}},
-         "tunnel hq/lan: virtual interface: hq asks for vpn0: ikeengine of this version negotiates tunnels with routes "
-         "only. Remove tunnels[lan].interface.",
-         "tunnels[lan].interface", "", ({}, {"hq tunnels.0.interface": {"name": "vpn0"}, "hq site.managed": False})),
 )

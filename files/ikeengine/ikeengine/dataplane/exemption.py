@@ -1,7 +1,7 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Exempting the TUN device's packets from the policies that block clear text."""
+"""Exempting what comes in by one of our own devices from policies: it was clear text to none but us."""
 
 # mypy: disable-error-code="misc"
 # pyroute2 has no types, so its classes are Any to subclass.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyroute2.netlink import nla, nlmsg
 
-from ..netlink import NetlinkError, NetlinkSocket
+from .netlink import NetlinkError, NetlinkSocket
 
 _RTM_SETLINK = 19
 _DISABLE_POLICY_V6 = "/proc/sys/net/ipv6/conf/{}/disable_policy"

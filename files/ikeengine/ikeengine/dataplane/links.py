@@ -1,0 +1,293 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The links of route-based tunnels, their addresses and the routes that lead into them (rtnetlink)."""
+
+# mypy: disable-error-code="misc"
+# pyroute2 has no types, so its classes are Any to subclass.
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import struct
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, nla, nlmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from ..vpn.selectors import Network
+from .device import Device
+from .exemption import exempt_from_policy
+from .interface import DataPlaneError
+from .netlink import NETLINK_ROUTE, NetlinkError, NetlinkSocket
+
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
+_RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
+_RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
+_RTN_UNICAST, _RTN_UNREACHABLE = 1, 7
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
+_RT_TABLE_MAIN = 254
+_IFF_UP, _IFF_MULTICAST = 0x1, 0x1000
+_IFA_F_NODAD = 0x02
+#: What the kernel gives a route without a metric, or with 0.
+_USUAL_METRIC = {4: 0, 6: 1024}
+_LAST_METRIC = 2**32 - 1
+_GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
+
+
+class link(nlmsg):
+    """struct ifinfomsg { u8 family; u16 type; int index; u32 flags, change; }"""
+
+    fields = (("family", "B"), ("pad", "B"), ("type", "H"), ("index", "i"), ("flags", "I"), ("change", "I"))
+    nla_map = ((3, "IFLA_IFNAME", "asciiz"), (4, "IFLA_MTU", "uint32"), (18, "IFLA_LINKINFO", "info"))
+
+    class info(nla):
+        """Which attributes IFLA_INFO_DATA has depends on the kind."""
+
+        nla_map = ((1, "IFLA_INFO_KIND", "asciiz"), (2, "IFLA_INFO_DATA", "cdata"))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One that is there. ``kind`` is the driver's name, empty for hardware; ``data`` are its attributes as octets."""
+
+    name: str
+    index: int
+    kind: str
+    data: Mapping[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A route of ours. ``index`` is the device's, 0 where packets are refused."""
+
+    network: Network
+    metric: int
+    index: int
+
+
+class Links:
+    """What lies in this network namespace under our devices' names.
+
+    Behind each route into a device stands an ``unreachable`` one, so that nothing is sent elsewhere, in clear, when the
+    device is not there. ``protocol`` marks these routes (rtm_protocol).
+    """
+
+    def __init__(self, protocol: int) -> None:
+        """Raises DataPlaneError."""
+        self._protocol = protocol
+        self._routing = NetlinkSocket(NETLINK_ROUTE, _parse)
+        self._dressed: dict[str, tuple[Device, int]] = {}
+        #: Ours that stand, also of an earlier run.
+        self._ways: set[_Way] = set()
+        self._listed = False
+
+    def close(self) -> None:
+        self._routing.close()
+
+    def find(self, name: str) -> Link | None:
+        """Raises NetlinkError."""
+        try:
+            return _link(self._routing.get(f"looking for {name}", _link_message(_RTM_GETLINK, name=name)))
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            return None
+
+    def listed(self) -> list[Link]:
+        """All that are there. Raises NetlinkError."""
+        return [_link(each) for each in self._routing.dump("listing devices", _link_message(_RTM_GETLINK))]
+
+    def create(self, name: str, kind: str, data: Mapping[int, bytes]) -> Link:
+        """Raises NetlinkError: EEXIST where there is one of that name or with that data."""
+        self._routing.change(f"making {name}, a device of the kind {kind}",
+                             _link_message(_RTM_NEWLINK, name=name, kind=kind, data=data), NLM_F_CREATE | NLM_F_EXCL)
+        made = self.find(name)
+        if made is None:
+            raise DataPlaneError(f"the device {name} is gone as soon as it was made")
+        return made
+
+    def change(self, link: Link, data: Mapping[int, bytes]) -> None:
+        """Other data for a device that stays. Raises NetlinkError."""
+        self._routing.change(f"changing {link.name}",
+                             _link_message(_RTM_NEWLINK, index=link.index, kind=link.kind, data=data))
+
+    def exempt_from_policy(self, link: Link) -> None:
+        """What comes out of it was held against policies before, of which nothing can be told afterwards."""
+        exempt_from_policy(self._routing, link.name, link.index)
+
+    def delete(self, link: Link) -> None:
+        """One that is gone is no error."""
+        self._unless_gone(f"deleting {link.name}", _link_message(_RTM_DELLINK, index=link.index))
+
+    def dress(self, device: Device, index: int) -> None:
+        """Give it its MTU, its addresses and its routes, and take those that it is not to have; it is up then.
+
+        Raises NetlinkError, and DataPlaneError where another program has such a route.
+        """
+        up = _link_message(_RTM_NEWLINK, index=index, mtu=device.mtu)
+        up["flags"] = up["change"] = _IFF_UP | _IFF_MULTICAST
+        self._routing.change(f"setting {device.name} up", up)
+        self._set_addresses(device, index)
+        self._dressed[device.name] = device, index
+        self._set_routes()
+
+    def undress(self, name: str) -> None:
+        """Its routes go. Raises NetlinkError."""
+        if self._dressed.pop(name, None) is not None:
+            self._set_routes()
+
+    def clear_leftovers(self) -> None:
+        """Routes of an earlier run that nobody wants again."""
+        self._set_routes()
+
+    def _set_addresses(self, device: Device, index: int) -> None:
+        """Delete first: with the first address of a network its others may go (promote_secondaries)."""
+        wanted = [ipaddress.ip_interface(text) for text in device.addresses]
+        for old in self._addresses(index):
+            if old not in wanted and not (old.version == 6 and old.is_link_local):
+                self._unless_gone(f"taking {old} from {device.name}", _address(_RTM_DELADDR, index, old))
+        there = self._addresses(index)
+        for missing in wanted:
+            if missing not in there:
+                self._routing.change(f"giving {missing} to {device.name}", _address(_RTM_NEWADDR, index, missing),
+                                     NLM_F_CREATE | NLM_F_EXCL)
+
+    def _addresses(self, index: int) -> list[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
+        query = ifaddrmsg()
+        query["header"] = {"type": _RTM_GETADDR}
+        query.update({"family": 0, "prefixlen": 0, "flags": 0, "scope": 0, "index": 0})
+        return [ipaddress.ip_interface((row.get_attr("IFA_LOCAL") or row.get_attr("IFA_ADDRESS"), row["prefixlen"]))
+                for row in self._routing.dump("listing addresses", query) if row["index"] == index]
+
+    def _set_routes(self) -> None:
+        """Those of all devices that are dressed, and no others; what is new comes first."""
+        if not self._listed:
+            self._ways |= self._standing()
+            self._listed = True
+        alive = {index for _device, index in self._dressed.values()}
+        wanted = dict(self._wanted())
+        needless = self._ways - wanted.keys()
+        for way in sorted(wanted.keys() - self._ways, key=str):
+            in_its_place = {each for each in needless if (each.network, each.metric) == (way.network, way.metric)}
+            self._delete_all(in_its_place, alive)
+            needless -= in_its_place
+            self._add(way, wanted[way])
+            self._ways.add(way)
+        self._delete_all(needless, alive)
+
+    def _delete_all(self, ways: Iterable[_Way], alive: Container[int]) -> None:
+        for way in sorted(ways, key=str):
+            if way.index == 0 or way.index in alive:  # else it went with its device
+                self._unless_gone(f"deleting the route to {way.network}", self._route(_RTM_DELROUTE, way))
+            self._ways.discard(way)
+
+    def _wanted(self) -> Iterable[tuple[_Way, Device]]:
+        last: dict[Network, tuple[int, Device]] = {}
+        for device, index in self._dressed.values():
+            for network in device.remotes:
+                metric = device.metric or _USUAL_METRIC[network.version]
+                yield _Way(network, metric, index), device
+                if network not in last or metric > last[network][0]:
+                    last[network] = metric, device
+        for network, (metric, device) in last.items():
+            if metric < _LAST_METRIC:
+                yield _Way(network, metric + 1, 0), device
+
+    def _add(self, way: _Way, device: Device) -> None:
+        what = f"tunnel {device.tunnel}: routing {way.network} into {device.name} with metric {way.metric}"
+        try:
+            self._routing.change(what, self._route(_RTM_NEWROUTE, way), NLM_F_CREATE | NLM_F_EXCL)
+        except NetlinkError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            raise DataPlaneError(f"{what}: this host has a route to it with that metric, which is not ours; delete it, "
+                                 f"or set tunnels[{device.tunnel}].interface.metric to another number") from None
+
+    def _standing(self) -> set[_Way]:
+        found = set()
+        for family in (socket.AF_INET, socket.AF_INET6):
+            query = rtmsg()
+            query["header"] = {"type": _RTM_GETROUTE}
+            query.update(dict.fromkeys((name for name, _format in query.fields), 0) | {"family": family})
+            for row in self._routing.dump("listing routes", query):
+                if row["proto"] == self._protocol and (row.get_attr("RTA_TABLE") or row["table"]) == _RT_TABLE_MAIN:
+                    any_ = "0.0.0.0" if family == socket.AF_INET else "::"
+                    network = ipaddress.ip_network((row.get_attr("RTA_DST", any_), row["dst_len"]))
+                    index = row.get_attr("RTA_OIF") if row["type"] == _RTN_UNICAST else 0
+                    found.add(_Way(network, row.get_attr("RTA_PRIORITY") or 0, index))
+        return found
+
+    def _route(self, request: int, way: _Way) -> rtmsg:
+        version = way.network.version
+        message = rtmsg()
+        message["header"] = {"type": request}
+        message.update({"family": socket.AF_INET if version == 4 else socket.AF_INET6,
+                        "dst_len": way.network.prefixlen, "src_len": 0, "tos": 0, "table": _RT_TABLE_MAIN,
+                        "proto": self._protocol, "type": _RTN_UNICAST if way.index else _RTN_UNREACHABLE, "flags": 0,
+                        "scope": _RT_SCOPE_LINK if way.index and version == 4 else _RT_SCOPE_UNIVERSE})
+        message["attrs"] = [("RTA_DST", str(way.network.network_address)), ("RTA_PRIORITY", way.metric)]
+        if way.index:
+            message["attrs"].append(("RTA_OIF", way.index))
+        return message
+
+    def _unless_gone(self, what: str, message: nlmsg) -> None:
+        try:
+            self._routing.change(what, message)
+        except NetlinkError as error:
+            if error.errno not in _GONE:
+                raise
+
+
+def _parse(kind: int, octets: bytes) -> nlmsg | None:
+    declared = {_RTM_NEWLINK: link, _RTM_NEWADDR: ifaddrmsg, _RTM_NEWROUTE: rtmsg}.get(kind)
+    if declared is None:
+        return None
+    message = declared(octets)
+    message.decode()
+    return message
+
+
+def _link_message(request: int, *, name: str = "", index: int = 0, kind: str = "", mtu: int = 0,
+                  data: Mapping[int, bytes] | None = None) -> link:
+    message = link()
+    message["header"] = {"type": request}
+    message.update({"family": 0, "pad": 0, "type": 0, "index": index, "flags": 0, "change": 0})
+    attributes: list[tuple[str, Any]] = [("IFLA_IFNAME", name)] if name else []
+    if mtu:
+        attributes.append(("IFLA_MTU", mtu))
+    if kind:
+        packed = b"".join(struct.pack("=HH", 4 + len(value), number) + value + bytes(-len(value) % 4)
+                          for number, value in (data or {}).items())
+        attributes.append(("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind), ("IFLA_INFO_DATA", packed)]}))
+    message["attrs"] = attributes
+    return message
+
+
+def _link(message: nlmsg) -> Link:
+    information = message.get_attr("IFLA_LINKINFO")
+    kind, packed = "", b""
+    if information is not None:
+        kind, packed = information.get_attr("IFLA_INFO_KIND") or "", information.get_attr("IFLA_INFO_DATA") or b""
+    data, offset = {}, 0
+    while offset + 4 <= len(packed):
+        length, number = struct.unpack_from("=HH", packed, offset)
+        if length < 4:
+            break
+        data[number] = packed[offset + 4:offset + length]
+        offset += (length + 3) & ~3
+    return Link(message.get_attr("IFLA_IFNAME"), message["index"], kind, data)
+
+
+def _address(request: int, index: int, address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> ifaddrmsg:
+    message = ifaddrmsg()
+    message["header"] = {"type": request}
+    message.update({"family": socket.AF_INET if address.version == 4 else socket.AF_INET6,
+                    "prefixlen": address.network.prefixlen, "scope": 0, "index": index,
+                    "flags": _IFA_F_NODAD if address.version == 6 else 0})
+    message["attrs"] = [("IFA_LOCAL", str(address.ip)), ("IFA_ADDRESS", str(address.ip))]
+    return message
