@@ -23,8 +23,8 @@ def main() -> None:
                 case(bed)
             except Exception:
                 failure = traceback.format_exc() + "".join(f"\nend {end.number}:\n{end.log}" for end in bed.ends)
-            print(json.dumps({"case": case.__name__, "failure": failure, "seconds": round(time.monotonic() - began, 1)}),
-                  flush=True)
+            took = round(time.monotonic() - began, 1)
+            print(json.dumps({"case": case.__name__, "failure": failure, "seconds": took}), flush=True)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class End:
             "proposals": [{"name": "gcm", "encryption": "AES-GCM-128"}],
             "gateways": [{"name": "peer", "credential": {"method": "psk"}, "transforms": ["quick"],
                           "dead_peer_detection": {"idle": "10s", "retries": 3},
+                          "start": "boot" if number == 1 else "answer",
                           "endpoints": [{"local": {"address": f"192.0.2.{number}"},
                                          "remote": {"address": f"192.0.2.{other}"}}]}],
             "tunnels": [{"name": "transit", "gateway": "peer", "proposals": ["gcm"],
@@ -170,7 +171,7 @@ class Bed:
 
     def come_up(self) -> None:
         """Both run with the declaration that cases begin from, and the tunnel is up."""
-        for end in self.ends:
+        for end in reversed(self.ends):
             if end.process is None:
                 end.start()
             else:
@@ -179,9 +180,8 @@ class Bed:
 
     def settle(self) -> None:
         """Both are up, on one IKE SA and one SA pair."""
-        for end in self.ends:
-            end.ask("up", gateway="peer")
         one, other = self.ends
+        one.ask("up", gateway="peer")
 
         def agrees() -> bool:
             return ({(sa["spi_in"], sa["spi_out"]) for sa in one.sas}

@@ -239,8 +239,12 @@ class DataPlanes:
         return spi
 
     def encapsulates(self, gateway: str) -> bool:
-        """Whether a plane of one of that gateway's tunnels does ESP in UDP only."""
-        return any(self._live[name].always_encapsulates for name in self._plan.of_gateway.get(gateway, ()))
+        """Whether a plane of one of that gateway's tunnels does ESP in UDP only; where it has none yet, whether those
+        to come cannot but be userspace's."""
+        names = self._plan.of_gateway.get(gateway)
+        if not names:
+            return bool(self._makers) and KERNEL not in self._makers
+        return any(self._live[name].always_encapsulates for name in names)
 
     def extended_sequence_numbers(self, tunnel: str) -> bool:
         """Whether the plane of that tunnel does them."""

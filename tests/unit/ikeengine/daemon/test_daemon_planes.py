@@ -46,6 +46,14 @@ def side(declare: Callable[..., Json], secrets: Json) -> Callable[..., Side]:
     return build
 
 
+@pytest.mark.parametrize(("makers", "encapsulates"), [
+    (["userspace"], True), (["kernel", "userspace"], False), (["kernel"], False), ([], False)])
+def test_a_gateway_without_tunnels_is_ready_for_those_of_the_only_plane(makers: list[str], encapsulates: bool) -> None:
+    """Or its IKE SA could not carry the first one that is declared."""
+    planes = DataPlanes(_choose, {name: lambda: None for name in makers})  # type: ignore[return-value,misc]
+    assert planes.encapsulates("peer") is encapsulates
+
+
 @pytest.mark.parametrize(("tunnels", "planes"), [
     ({"a": ("default", "auto")}, ["kernel"]),
     ({"a": ("gcm", "auto")}, ["userspace"]),
