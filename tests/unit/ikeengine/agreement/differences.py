@@ -234,8 +234,8 @@ def route_based_tunnel(draw: random.Random, both: Both, end: Data) -> None:
 
 
 ADDITIONS: tuple[Difference, ...] = (
-    route_based_tunnel, same_transform_twice, more_transforms, more_proposals, route_inside_another, one_identifier_for_both, behind_nat,
-    dynamic_address)
+    route_based_tunnel, same_transform_twice, more_transforms, more_proposals, route_inside_another,
+    one_identifier_for_both, behind_nat, dynamic_address)
 """What may stand in the way of a fault that is planted before it."""
 WORDINGS: tuple[Difference, ...] = (
     post_quantum_key, usual_identifiers, case_of_domains, other_forms_of_keys, own_settings, other_names, in_userspace,

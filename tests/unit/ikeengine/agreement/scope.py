@@ -47,8 +47,6 @@ class LeftOut:
     codes: frozenset[str]
 
 
-
-
 def _second_pair(end: Data) -> None:
     end["gateways"][0]["endpoints"].append({"local": {"address": "192.0.2.200"}, "remote": {"address": "192.0.2.201"}})
 
