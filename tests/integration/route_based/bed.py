@@ -141,7 +141,7 @@ class End:
 
     def ping(self, target: str, count: int = 3) -> int:
         """How many are answered; all carry MARKER."""
-        printed = self.namespace.run(["ping", "-n", "-q", "-c", str(count), "-i", "0.1", "-W", "2", "-p", MARKER.hex(),
+        printed = self.namespace.run(["ping", "-n", "-q", "-c", str(count), "-i", "0.1", "-W", "5", "-p", MARKER.hex(),
                                       target], check=False).stdout
         return int(printed.split(" received")[0].rsplit(" ", 1)[1]) if " received" in printed else 0
 
