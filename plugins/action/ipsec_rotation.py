@@ -28,7 +28,8 @@ class ActionModule(ActionBase):
         found = rotation.plan(read, declared or {}, observed)
         for sentence in found.waiting:
             self._display.warning(sentence)
-        result |= {"changed": False, "steps": found.steps, "waiting": found.waiting}
+        result |= {"changed": False, "steps": found.steps, "proving": found.proving,
+                   "waiting": found.waiting}
         if found.unproved:
             result |= {"failed": True, "msg": "Not every new credential is proved, so the old ones are taken still:\n"
                        + "\n".join(f"- {sentence}" for sentence in found.unproved)}

@@ -69,7 +69,7 @@ EXAMPLES = r"""
 - name: Wait until it is proved
   tandem.vpn.ipsec_info:
     wait_for: credentials
-    gateways: "{{ allowed.steps[inventory_hostname] | default({}) | list }}"
+    gateways: "{{ allowed.proving[inventory_hostname] | default([]) }}"
     timeout: 5
   register: seen
 
@@ -86,6 +86,12 @@ steps:
   returned: always
   type: dict
   sample: {hq: {branch: switch}, branch: {hq: switch}}
+proving:
+  description: The gateways that are to show their new credential now, by host. One whose peer's address is dynamic is
+    none of them, since it cannot authenticate anew by itself.
+  returned: always
+  type: dict
+  sample: {hq: [branch], branch: [hq]}
 waiting:
   description: A sentence for each end that cannot go on in this play.
   returned: always

@@ -19,10 +19,12 @@ End = tuple[str, str]
 
 @dataclass
 class Steps:
-    """``steps`` are by host and gateway. ``waiting`` has a sentence for each end that cannot go on, ``unproved`` one
-    for each whose new credential was switched to and is not shown to be taken."""
+    """``steps`` are by host and gateway, ``proving`` has the gateways that show their new credential now. ``waiting``
+    has a sentence for each end that cannot go on, ``unproved`` one for each whose new credential was switched to and is
+    not shown to be taken."""
 
     steps: dict[str, dict[str, str]] = field(default_factory=dict)
+    proving: dict[str, list[str]] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     unproved: list[str] = field(default_factory=list)
 
@@ -46,8 +48,11 @@ def plan(sides: Mapping[str, Side], declared: Mapping[str, Mapping[str, Any]],
                                      f"{far[0]} does, too, which this play has not reached; play both ends together")
             else:
                 step = Step.SWITCH
+                both = [end for end in ((host, gateway), far) if _can_begin(sides, *end)]
+                if (host, gateway) in both:
+                    found.proving.setdefault(host, []).append(gateway)
                 if observed is not None and Stage.ACCEPTS not in (stage, there):
-                    failures = [_unproved(*end, observed.get(end[0], {})) for end in ((host, gateway), far)]
+                    failures = [_unproved(*end, observed.get(end[0], {})) for end in both]
                     step = step if any(failures) else Step.FINISH
                     found.unproved += [said for said in failures if said and said not in found.unproved]
         found.steps.setdefault(host, {})[gateway] = step.value
@@ -62,6 +67,11 @@ def _far_ends(sides: Mapping[str, Side]) -> dict[End, End]:
                 (host_of[id(couple.right)], couple.right_gateway.name)]
         found |= {ends[0]: ends[1], ends[1]: ends[0]}
     return found
+
+
+def _can_begin(sides: Mapping[str, Side], host: str, gateway: str) -> bool:
+    """Whether the end knows where its peer is. One that does not cannot authenticate anew by itself."""
+    return any(ends.remote.address is not None for ends in sides[host].gateway(gateway).endpoints)
 
 
 def _changing(declared: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, Stage]]:

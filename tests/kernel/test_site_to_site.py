@@ -115,6 +115,46 @@ def test_an_ike_rekey_loses_no_ping_and_leaves_the_child(bed: Bed, host: str) ->
     assert ike_spi(bed) != before and sas(bed)["hq"]["spi_in"] == child
 
 
+@pytest.mark.parametrize("host", PEERS)
+def test_reauthentication_loses_no_ping_and_leaves_nothing_behind(bed: Bed, host: str) -> None:
+    before, child = ike_spi(bed), sas(bed)["hq"]["spi_in"]
+    with pinged(bed, count=100):
+        demo.ikectl(bed, host, "rekey", PEERS[host], "--reauthenticate")
+    after = sas(bed)
+    assert ike_spi(bed) != before and after["hq"]["spi_in"] != child
+    for name, sa in after.items():
+        assert set(kernel_states(bed, name)) == {sa["spi_in"], sa["spi_out"]}
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_an_sa_that_somebody_deleted_is_told_and_replaced(bed: Bed, way: str) -> None:
+    before = sas(bed)["hq"]
+    ends = ["198.51.100.2", "192.0.2.2"] if way == "in" else ["192.0.2.2", "198.51.100.2"]
+    bed.hosts["hq"].namespace.run(["ip", "xfrm", "state", "delete", "src", ends[0], "dst", ends[1], "proto", "esp",
+                                   "spi", f"0x{before[f'spi_{way}']}"])
+    told = [{"what": f"tunnel lan: {way}bound SA {before[f'spi_{way}']}", "expected": "in the kernel",
+             "found": "not there"}]
+    assert demo.ikectl(bed, "hq", "audit") == {"departures": told}
+    assert demo.ikectl(bed, "hq", "mend") == {"mended": told}
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (after := sas(bed))["hq"]["spi_in"] == before["spi_in"]:
+        assert time.monotonic() < deadline
+    with pinged(bed, count=10):
+        pass
+    assert set(kernel_states(bed, "hq")) == {after["hq"]["spi_in"], after["hq"]["spi_out"]}
+    assert demo.ikectl(bed, "hq", "audit") == {"departures": []}
+
+
+def test_policies_that_somebody_took_away_are_told_and_put_up_again(bed: Bed) -> None:
+    bed.hosts["hq"].namespace.run(["ip", "xfrm", "policy", "flush"])
+    told = demo.ikectl(bed, "hq", "mend")["mended"]
+    assert {row["what"] for row in told} == {f"policy {way}" for way in (
+        "out 10.1.0.0/24 -> 10.2.0.0/24", "in 10.2.0.0/24 -> 10.1.0.0/24", "fwd 10.2.0.0/24 -> 10.1.0.0/24")}
+    assert demo.ikectl(bed, "hq", "audit") == {"departures": []}
+    with pinged(bed, count=10):
+        pass
+
+
 def ike_spi(bed: Bed) -> str:
     (gateway,) = demo.ikectl(bed, "hq", "status")["gateways"]
     spi: str = gateway["ike"][-1]["spi_i"]

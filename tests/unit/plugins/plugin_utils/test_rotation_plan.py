@@ -57,6 +57,21 @@ def test_ends_that_both_switched_drop_what_is_old_once_it_is_proved(here, there,
     assert found.unproved == []
 
 
+def test_an_end_that_does_not_know_where_its_peer_is_has_not_to_prove_anything():
+    sides = dict(SIDES)
+    sides["hq"] = declaration.read({
+        "site": {"name": "hq"},
+        "gateways": [{"name": "to-branch", "credential": {"method": "psk", "psk": "k"}, "endpoints": [
+            {"local": {"address": "192.0.2.1"}, "remote": {"address": "dynamic", "identifier": {
+                "type": "ip-address", "value": "198.51.100.1"}}}]}],
+        "tunnels": [{"name": "lan", "gateway": "to-branch",
+                     "routes": [{"local": "192.0.2.1/32", "remote": "198.51.100.1/32"}]}]})
+    assert plan(sides, declared(hq="accepts", branch="accepts")).proving == {"branch": ["to-hq"]}
+    found = plan(sides, declared(hq="switched", branch="switched"), observed(False, None, "hq") | observed(
+        True, None, "branch"))
+    assert (found.steps["hq"], found.unproved) == ({"to-branch": "finish"}, [])
+
+
 @pytest.mark.parametrize("there", [None, "old"])
 @pytest.mark.parametrize("here", CHANGING)
 def test_an_end_whose_far_end_was_not_reached_goes_no_further(here: str, there: str | None):
