@@ -13,7 +13,7 @@ from ikeengine import hints
 from ikeengine.security_association import Datagram, SocketAddress
 from ikeengine.vpn.model import IkeVersion
 
-from tests.support import ikev1, virtual_network
+from tests.support import certificates, ikev1, virtual_network
 from tests.support.virtual_network import BRANCH, HQ, PSK, TRANSFORM, agree, pair
 
 VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
@@ -76,6 +76,17 @@ def test_a_token_proves_at_once_that_the_peer_lost_the_ike_sa():
     two = _kill(network, virtual_network)
     assert _seconds_until_up(network, one, two) < 0.2
     assert one.closings == ["the peer has started anew and knows it no more"]
+
+
+def test_so_does_one_that_was_made_with_certificates():
+    root = certificates.issue("CN=root", authority=True)
+    here, there = ({"credential": certificates.credential(
+        certificates.issue(f"CN={address}", root, alternative=[address]), root)} for address in (HQ, BRANCH))
+    network, one, _two = pair(virtual_network.hq(gateway=here), virtual_network.branch(gateway=there, start="answer"))
+    network.start()
+    network.run(30)
+    two = _kill(network, virtual_network, gateway=there)
+    assert _seconds_until_up(network, one, two) < 0.2
 
 
 def test_after_the_ike_sa_was_rekeyed_by_either_end_too():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..negotiation import identities
 from ..security_association import Datagram
-from ..vpn.model import EndpointPair, IkeVersion
+from ..vpn.model import Credential, EndpointPair, IkeVersion, Secret
 from ..vpn.selectors import Address
 from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
 from ..wire.header import Header
@@ -53,6 +53,12 @@ def _token(key: bytes, pair: EndpointPair, local: Address, spi_i: bytes, spi_r: 
     return hmac.digest(_secret(key), b"".join(octets), hashlib.sha256)
 
 
+def _secrets(credential: Credential) -> tuple[Secret, ...]:
+    """What our token may have been made from: a pre-shared key, which may have been another of those that are accepted
+    while it changes, or our private key."""
+    return credential.accepted or ((credential.secret,) if credential.secret is not None else ())
+
+
 def own(session: Ikev2Session, spis: tuple[bytes, bytes] | None = None) -> list[Payload]:
     """Our token for that IKE SA, or for its successor of those SPIs, to be sent under protection."""
     assert session.gateway is not None and session.pair is not None
@@ -83,7 +89,7 @@ def unknown(context: Context, header: Header, datagram: Datagram) -> bytes | Non
     gateways = context.candidates(datagram.local.address, datagram.remote.address, IkeVersion.V2)
     if not gateways:
         return None
-    keys = [(secret.octets, pair) for gateway in gateways for secret in gateway.credential.accepted
+    keys = [(secret.octets, pair) for gateway in gateways for secret in _secrets(gateway.credential)
             for pair in gateway.pairs_between(datagram.local.address, datagram.remote.address)]
     tokens = [Notify(NotifyType.QUICK_CRASH_DETECTION,
                      _token(key, pair, datagram.local.address, header.spi_i, header.spi_r)) for key, pair in keys]
