@@ -72,7 +72,7 @@ class Bed:
             self.theirs.initiate("lan")
         eventually(lambda: len(self.ours.routes[0]["sas"]) == 1, self.logs, 20)
 
-    def outage(self, change: Callable[[], object], seconds: float = 4.0) -> float:
+    def outage(self, change: Callable[[], object], seconds: float = 3.0) -> float:
         return outage(self.road, change, seconds)
 
     def ike(self) -> str:

@@ -108,9 +108,9 @@ def test_packets_are_proof_of_life(pair: Pair) -> None:
     def look() -> None:
         time.sleep(1)
         asked.append(received())
-        time.sleep(4)
+        time.sleep(3)
         asked.append(received())
 
-    pair.outage(look, seconds=8)
+    pair.outage(look, seconds=6)
     assert asked[0] == asked[1], "nobody asks while packets come"
     eventually(lambda: received() > asked[1], pair.logs, 5)

@@ -101,11 +101,10 @@ def begin_pings(namespace: Namespace, source: str, target: str, seconds: float) 
 
 
 def longest_gap(ping: "subprocess.Popen[str]") -> tuple[float, int, int]:
-    """The longest time, in seconds, without a request that was answered, between the first and the last of those; how
-    many were sent, and how many of them lost."""
+    """The longest time, in seconds, without a request that was answered, until the last one was sent; how many were
+    sent, and how many of them lost."""
     printed = ping.communicate(timeout=120)[0]
     numbers = [int(number) for number in re.findall(r"icmp_seq=(\d+) ttl=", printed)]
     sent = int(re.search(r"(\d+) packets transmitted", printed)[1])  # type: ignore[index]
-    assert len(numbers) > 1, printed
-    gap = max(later - earlier for earlier, later in itertools.pairwise(numbers))
+    gap = max(later - earlier for earlier, later in itertools.pairwise([0, *numbers, sent + 1]))
     return gap / PINGS_PER_SECOND, sent, sent - len(set(numbers))

@@ -221,14 +221,17 @@ def test_a_mapping_that_moves_takes_the_sa_along(net, extended):
     assert net.ping("lan_a", "10.2.0.2") == 3
     net["b"].ip("address add 198.51.100.7/24 dev wan")
     b("move", 0, 0, "198.51.100.7", 4777, "192.0.2.1", 4500)
+    assert net.ping("lan_b", "10.1.0.2", 1) == 0, "the answer goes where b was"
+    (told,) = a("events")
+    assert told.startswith("Moved(") and "IPv4Address('198.51.100.7'), port=4777" in told
     a("move", 0, 0, "192.0.2.1", 4500, "198.51.100.7", 4777)
     assert net.ping("lan_a", "10.2.0.2") == 3
-    assert a("counters", 0, 0)[2] == 6 and b("counters", 0, 0)[0] == 6
+    assert a("counters", 0, 0)[2] == 7 and b("counters", 0, 0)[0] == 6
     b("move", 0, 0, "198.51.100.7", 4778, "192.0.2.1", 4500)
     a("move", 0, 0, "192.0.2.1", 4500, "198.51.100.7", 4778)
     assert net.ping("lan_a", "10.2.0.2") == 3
-    assert a("counters", 0, 0)[2] == 9 and states(net, "a").count("proto esp") == 2
-    assert f"oseq 0x{(1 << 20) + 9:x}" in states(net, "a").replace("oseq 0x00", "oseq 0x")
+    assert a("counters", 0, 0)[2] == 10 and states(net, "a").count("proto esp") == 2
+    assert f"oseq 0x{(1 << 20) + 10:x}" in states(net, "a").replace("oseq 0x00", "oseq 0x")
 
 
 def test_a_restart_deletes_orphans_keeps_policies_and_forgets_what_nobody_wants(net, tmp_path):

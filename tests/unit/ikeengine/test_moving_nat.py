@@ -146,6 +146,16 @@ def test_a_peer_without_a_nat_is_not_followed(version):
 
 
 @VERSIONS
+def test_another_router_is_noticed_and_shown_to_the_peer_without_traffic(version):
+    network, one, other, nat = behind_nat(version)
+    nat.move(OTHER)
+    network.roam(other, PRIVATE)
+    network.run(0.1)
+    (child,), (ike,) = one.inbound.values(), one.manager.gateways()[0].ike
+    assert child.remote == ike.remote and child.remote.address == nat.public
+
+
+@VERSIONS
 def test_keep_alives_go_out_as_often_as_declared_whatever_the_data_plane_sends(version):
     network, one, other, _nat = behind_nat(version, nat_traversal={"keep_alive": 7}, dead_peer_detection={"idle": "1h"})
     out, into = streams(network, one, other)
