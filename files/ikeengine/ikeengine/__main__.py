@@ -17,8 +17,8 @@ from .daemon.log import Level
 
 _DIRECTORY = Path(layout.DIRECTORY)
 _PAUSE = 1.0
-"""Seconds until a supervisor, which starts us again for ever, may do so where we cannot start: after a crash it does so at
-once, and before release 254 systemd has but one pause for both."""
+"""Seconds until a supervisor, which starts us again for ever, may do so where we cannot start: after a crash it does so
+at once, and before release 254 systemd has but one pause for both."""
 
 
 def main(arguments: list[str] | None = None) -> int:

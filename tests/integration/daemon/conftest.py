@@ -47,7 +47,8 @@ class Node:
     def lan(self) -> str:
         return f"10.{self.number}.0.1"
 
-    def declaration(self, other: Node, *, routes: int = 1, **gateway: Any) -> Json:
+    def declaration(self, other: Node, *, routes: int = 1, tunnels: int = 1, **gateway: Any) -> Json:
+        """The routes, of a subnet each, are dealt out to the tunnels: ``lan``, ``lan1`` and so on."""
         group = 14 if gateway.get("ike_version") == 1 else 31
         return {
             "version": 1, "site": {"name": self.name},
@@ -55,9 +56,11 @@ class Node:
             "gateways": [{"name": other.name, "credential": {"method": "psk"}, "transforms": ["quick"],
                           "endpoints": [{"local": {"address": self.address}, "remote": {"address": other.address}}],
                           **gateway}],
-            "tunnels": [{"name": "lan", "gateway": other.name, "pfs": {"enabled": True, "key_group": group},
+            "tunnels": [{"name": f"lan{number or ''}", "gateway": other.name,
+                         "pfs": {"enabled": True, "key_group": group},
                          "routes": [{"local": f"10.{self.number}.{subnet}.0/24",
-                                     "remote": f"10.{other.number}.{subnet}.0/24"} for subnet in range(routes)]}],
+                                     "remote": f"10.{other.number}.{subnet}.0/24"}
+                                    for subnet in range(number, routes, tunnels)]} for number in range(tunnels)],
         }
 
     def secrets(self, other: Node) -> Json:

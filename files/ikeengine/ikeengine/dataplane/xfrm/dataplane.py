@@ -31,6 +31,7 @@ from .devices import KernelDevices
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
 from .policies import Body, Key, Template
 from .policy_table import PolicyTable
+from .waiting import let_wait
 
 #: Where a route's policies lead: the outer addresses, and the number that the SA has in common with them.
 _Lead: TypeAlias = tuple[Address, Address, int]
@@ -146,6 +147,8 @@ class XfrmDataPlane:
     def protect(self, *protections: Protection) -> None:
         bindings = {each.reqid: self._devices.binding(each.device) for each in protections}
         before = [self._protections[each.reqid] for each in protections if each.reqid in self._protections]
+        if not self._protections:
+            let_wait(True)
         self._protections |= {each.reqid: each for each in protections}
         self._hold()
         keys = {key: None for each in before for key in self._claims.drop(each)}
@@ -264,6 +267,7 @@ class XfrmDataPlane:
         for pair in list(self._pairs.values()):
             self.remove(pair.child)
         if not keep_protection:
+            let_wait(False)
             self.unprotect(*self._protections.values())
             self._devices.withdraw_all()
             self.clear_leftovers()
