@@ -21,12 +21,17 @@ pytestmark = [pytest.mark.hosts, pytest.mark.slow]
 
 # Everything that an installation may touch, without what the system itself writes all the time.
 WATCHED = "/etc /opt /usr/local /var/lib /home /srv"
-TRACES = """
+PUT_INTO_THE_KERNEL = """
+ip xfrm policy; ip xfrm state; ip -o link show type tun; ip rule | grep -v 'lookup \\(local\\|main\\|default\\)'
+ip route show table all proto 206; nft list tables 2>/dev/null | grep ikeengine
+ip route | grep -v '^default\\|dev mgmt\\|dev wan proto kernel\\|dev lan proto kernel'
+true
+"""
+TRACES = f"""
 ls -d /etc/ikeengine /opt/ikeengine /run/ikeengine /usr/local/sbin/ike* /etc/systemd/system/ikeengine.service \
       /etc/systemd/system/*/ikeengine.service /etc/sysctl.d/60-ikeengine.conf /var/log/ikeengine.log 2>/dev/null
 getent passwd ikeengine; getent group ikeengine
-ip xfrm policy; ip xfrm state; ip -o link show type tun; ip rule | grep -v 'lookup \\(local\\|main\\|default\\)'
-ip route | grep -v '^default\\|dev mgmt\\|dev wan proto kernel\\|dev lan proto kernel'
+{PUT_INTO_THE_KERNEL}
 pgrep -u ikeengine
 true
 """
@@ -184,12 +189,27 @@ def test_a_proof_that_fails_prints_what_either_end_explains(converged: Site, bed
     assert converged.play().returncode == 0
 
 
-def test_absent_leaves_nothing(converged: Site, bed: Bed):
+def test_a_tunnel_that_is_taken_out_has_no_sa_at_either_end(converged: Site, bed: Bed):
+    """The peer hears it in a DELETE, at once; its own policies stand, since it declares the tunnel."""
+    assert changed(converged.task("ipsec_tunnel", {"name": "lan", "state": "absent"})) == {"hq": 1}
+    for host in bed.hosts:
+        ours = status(bed, host)
+        assert [route["sas"] for tunnel in ours["tunnels"] for route in tunnel["routes"]] == [[]] * len(ours["tunnels"])
+        assert on(bed, host, "ip xfrm state | grep 'enc \\|aead ' || true") == ""
+    assert on(bed, "hq", f"({PUT_INTO_THE_KERNEL}) | grep '10\\.2\\|tun\\|proto 206' || true") == ""
+    assert "10.1.0.0/24" in on(bed, "branch", PUT_INTO_THE_KERNEL)
+
+
+def test_absent_leaves_nothing_though_the_peer_cannot_be_reached(converged: Site, bed: Bed):
     absent = ["-e", "ipsec_gateway_state=absent ipsec_tunnel_state=absent"]
     check = converged.play("--check", *absent)
     assert (check.returncode, min(changed(check).values()) > 0) == (0, True)
     assert status(bed, "hq")["tunnels"][0]["state"] == "up"
-    done = converged.play(*absent)
+    on(bed, "hq", "ip route del default")
+    try:
+        done = converged.play(*absent)
+    finally:
+        on(bed, "hq", "ip route add default via 192.0.2.1")
     assert done.returncode == 0, done.stdout
     for host in bed.hosts:
         assert on(bed, host, TRACES) == ""
