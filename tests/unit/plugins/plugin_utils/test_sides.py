@@ -55,9 +55,9 @@ class Project:
         hostvars = self.open()
         return sides.of_host(Variables.of(hostvars, host), self.loader, check_mode=check_mode)
 
-    def make(self, *, check_mode=False):
+    def make(self, *, renew=(), check_mode=False):
         hostvars = self.open()
-        return sides.make_keys(hostvars, list(hostvars), self.loader, check_mode=check_mode)
+        return sides.make_keys(hostvars, list(hostvars), self.loader, renew=renew, check_mode=check_mode)
 
 
 @pytest.fixture
@@ -311,3 +311,13 @@ def test_many_hosts_of_one_fleet_cost_one_reading(project, monkeypatch):
     took = time.process_time() - began
     print(f"a hub of {count - 1} links: {took:.2f} s")
     assert took < 2
+
+
+def test_a_pair_is_renewed_under_its_names_in_whatever_order_and_another_is_refused(project):
+    made = project.make()["made"]
+    first = made[0]
+    one, other = first.split("<->")
+    assert project.make() == {"changed": False, "made": [], "files": [str(project.folder / "psk.yml")]}
+    assert project.make(renew=[f"{other} <-> {one}"])["made"] == [first]
+    with pytest.raises(AnsibleError, match="renew names hq<->nowhere: no such pair has a key that is made here"):
+        project.make(renew=["nowhere<->hq"])
