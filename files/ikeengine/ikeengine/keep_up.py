@@ -136,8 +136,8 @@ class KeepUp:
         local, remote = (SocketAddress(end, IKE_PORT) for end in ends)
         session = self._make(peer.gateway, pair, local, remote, now)
         session.is_probe, session.tries = probe, peer.tries(self._context.settings)
-        if not self._sessions.established(peer.gateway.name):  # else it is to prove our own
-            session.key_turn = peer.key_turn
+        if all(row.proofs.are_of(peer.gateway.credential) for row in self._sessions.established(peer.gateway.name)):
+            session.key_turn = peer.key_turn  # else it is to prove our own
         self._sessions.add(session)
         self._sessions.assign(session)
         if not probe:

@@ -67,6 +67,11 @@ class Renewal:
             peer.replace_by = None
         elif peer.replace_by == math.inf and session.established_at is None and session.initiator:
             peer.replace_by = None
+            credential = peer.gateway.credential
+            if (session.key_refused and peer.key_turn < len(credential.accepted)
+                    and all(row.proofs.are_of(credential) for row in up)):
+                self.replace(peer, now, math.inf)  # the peer may have another key that we accept
+                return
             for row in up:
                 row.supersede(False)
             self._prove_later(peer, peer.try_later(self._context.settings, self._context.fraction()), now)

@@ -143,3 +143,21 @@ def test_over_a_bad_network_a_change_comes_to_its_end(kind: str):
     network.run(120)
     agree(*ends, routes=1)
     assert in_force(ends[0]) == in_force(ends[1]) == [True]
+
+
+@pytest.mark.parametrize("kind", ["ikev2", "main"])
+def test_an_end_that_accepts_both_finds_out_that_the_peer_was_set_to_the_new_key(kind: str):
+    """By authenticating anew, without a lost packet; the peer's operator told nobody, and what is up goes on."""
+    before, after = keys(kind)
+    network, ends, traffic = up(before)
+    accepting = towards(of(before[0]), of(after[0]), Step.ACCEPT)
+    ends[0].manager.reload(with_credential(before[0], accepting), network.now)
+    # The peer's software closes nothing, nor does it authenticate anew by itself.
+    side = with_credential(before[1], of(after[1]))
+    ends[1].manager._adopt(side)
+    assert in_force(ends[0]) == [True]
+    assert ends[0].manager.replace("peer", network.now)
+    traffic.run(12 if kind == "ikev2" else 60)
+    assert traffic.lost == []
+    agree(*ends, routes=1)
+    assert in_force(ends[0]) == [False] and in_force(ends[1]) == [True]
