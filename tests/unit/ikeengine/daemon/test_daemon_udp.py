@@ -128,14 +128,19 @@ def test_the_nat_traversal_port_sorts_ike_esp_and_keep_alives(peer: socket.socke
 
 
 @pytest.mark.parametrize("can_segment", [True, False])
-def test_esp_leaves_packet_by_packet_whatever_the_kernel_can(peer: socket.socket, can_segment: bool) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_esp_leaves_packet_by_packet_whatever_the_kernel_can(address: str, can_segment: bool) -> None:
     async def test() -> None:
         async with _daemon() as (sockets, _, ports):
             sockets._can_segment &= can_segment
             packets = [bytes([number + 1]) * size for number, size in enumerate([1200] * 70 + [900, 80, 80, 40, 80])]
-            sockets.send_esp(packets, SocketAddress(ip_address("127.0.0.1"), ports[1]),
-                             SocketAddress(ip_address("127.0.0.7"), peer.getsockname()[1]))
-            assert [peer.recv(2000) for _ in packets] == packets
+            local = SocketAddress(ip_address(address), ports[1])
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as peer:
+                peer.bind((address, 0))
+                peer.settimeout(5)
+                sockets.send_esp(packets, local, SocketAddress(local.address, peer.getsockname()[1]))
+                assert [peer.recv(2000) for _ in packets] == packets
 
     _run(test)
 

@@ -71,20 +71,19 @@ class _Train:
         self.room = min(_MOST_SEGMENTS, (_LARGEST - header_size) // payload) - 1  # for segments that follow
         self.mask, self.step = _mask_and_step(first, version, header_size, payload)
         self.due = (_OCTETS(first[:header_size], "big") & self.mask) + self.step
-        self.total = _OCTETS(first, "big")  # of all packets: modulo 65535 it is the sum of their words
 
     def is_valid(self) -> bool:
         """Whether every segment's own checksum is right; joined, they get a new one, which would hide what is wrong.
 
-        A right segment with its pseudo header sums up to 0 in ones' complement, as a right IPv4 header does, so all of
-        them together do. One wrong segment is always found, several as surely as a checksum finds anything.
+        A packet's octets as one number are, modulo 65535, the sum of their words. That of a right segment with its
+        pseudo header is 0 in ones' complement, and so is that of a right IPv4 header; so that of all of them is 0, too.
+        One wrong segment is always found, several as surely as a checksum finds anything.
         """
-        first, last = self.packets[0], self.packets[-1]
-        whole = len(self.packets) if len(last) == self.size else len(self.packets) - 1
-        total = (self.total << 8 * (self.size & 1)) + whole * _apart_from_octets(first, self.ip_size)
-        if len(last) != self.size:
-            total += (_OCTETS(last, "big") << 8 * (len(last) & 1)) + _apart_from_octets(last, self.ip_size)
-        return total % 0xFFFF == 0
+        *whole, last = self.packets
+        octets = sum(_OCTETS(packet, "big") for packet in whole) << 8 * (self.size & 1)
+        octets += _OCTETS(last, "big") << 8 * (len(last) & 1)
+        apart = len(whole) * _apart_from_octets(whole[0], self.ip_size) + _apart_from_octets(last, self.ip_size)
+        return (octets + apart) % 0xFFFF == 0
 
     def header(self) -> bytes:
         """That of the joined packet."""
@@ -122,15 +121,12 @@ class Joining:
         if (len(packet) == train.size and _OCTETS(packet[: train.header_size], "big") & train.mask == train.due
                 and train.room):
             train.packets.append(packet)
-            train.total += _OCTETS(packet, "big")
             train.due += train.step
             train.room -= 1
             return 0
         del self._trains[flow]
         if _ends(train, packet):
             train.packets.append(packet)
-            if len(packet) == train.size:
-                train.total += _OCTETS(packet, "big")
             return self._write(train)
         return self._write(train) + self._begin(flow, packet)
 
