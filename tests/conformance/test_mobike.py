@@ -149,6 +149,14 @@ def test_updates_in_a_row():
     assert outer(bench)[:2] == (TRAIN, TRAIN)
 
 
+@case("MOBIKE.R.3.7-c", "to say the same twice is no check: child SAs still wait for it", "3.7")
+def test_the_same_update_twice():
+    bench, peer, _answer = followed()
+    say(bench, peer, update(peer, CAFE), source=CAFE)
+    say(bench, peer, update(peer, CAFE), source=CAFE)
+    assert outer(bench)[:2] == (CAFE, BRANCH)
+
+
 @case("MOBIKE.R.3.5-f", "a NAT that an update shows puts ESP in UDP, and one that is gone takes it out", "3.5")
 def test_a_nat_comes_and_goes():
     bench, peer, _answer = followed()

@@ -295,13 +295,13 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
 
 def _follow(session: Ikev2Session, mobility: Mobility, payloads: Sequence[Payload], now: float) -> None:
     """Go on where the originator's UPDATE_SA_ADDRESSES came from. Child SAs follow when it is known to receive there:
-    at once where only its port is another."""
-    before, (local, remote) = session.remote.address, session.came_by
+    at once where only its port is another than theirs."""
+    local, remote = session.came_by
     mobility.changes += 1
     session.relocate(local, remote)
     _take_nat(session, payloads)
     session.requests.renew(now)
-    if remote.address == before:
+    if all(child.sa.remote.address == remote.address for child in session.holder.children):
         session.move_children(session.udp_encapsulated)
     else:
         session.requests.add_first(CheckRoutability(mobility.changes), now)
