@@ -58,7 +58,7 @@ def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str
     before, warnings = _stored(store, rebuild)
     after, weak = (Declared(), []) if edit is None else _edited(before, edit, site_name)
     stages: dict[str, str] = {}
-    if rotation is not None and before and not _are_in_force(before, after, socket):
+    if rotation is not None and before not in (Declared(), after) and not _are_in_force(before, after, socket):
         after, stages = _in_steps(before, after, rotation)
     old, new = ({}, {}) if before == after else differences(before, after, store.digest_key)
     exposed = store.exposed()
