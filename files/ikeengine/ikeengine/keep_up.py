@@ -66,8 +66,21 @@ class KeepUp:
     def hear_of(self, peer: Peer, remote: Address, now: float) -> None:
         """The peer may be at that address now: if it is about to be tried, that is where to begin, and at once."""
         if peer.retry_at is not None:
+            peer.rests_until = now
             peer.begin_round(first=next((row for row in peer.gateway.endpoints if row.remote.address == remote), None))
             self.try_at(peer, now)
+
+    def acquire(self, peer: Peer, now: float) -> None:
+        """Traffic wants one of its routes: at once, or where it has just failed, when it has rested."""
+        if now < peer.rests_until:
+            self.try_at(peer, peer.rests_until)
+        else:
+            self.attempt(peer, now)
+
+    def _rest(self, peer: Peer, now: float) -> None:
+        """It has failed, and nothing but traffic will have it tried again."""
+        if not peer.wanted and now >= peer.rests_until:
+            peer.rests_until = now + peer.try_later(self._context.settings, self._context.fraction())
 
     def forget_plans(self, peer: Peer) -> None:
         peer.forget_plans()
@@ -243,6 +256,8 @@ class KeepUp:
         asked_for = peer.gateway.start is Start.TRAFFIC and not peer.refused and (
             bool(up) or (not was_up and bool(peer.to_try)))
         if not (peer.wanted or asked_for or peer.replace_by is not None) or not self.missing(peer):
+            if not is_there:
+                self._rest(peer, now)
             return
         is_next = session.failure is not None and live is None and peer.has_several_pairs and bool(peer.to_try)
         if is_next or (session.doubted and was_up):
@@ -263,3 +278,5 @@ class KeepUp:
     def child_lost(self, peer: Peer, session: IkeSession, now: float) -> None:
         if peer.wanted and session.state is not State.CLOSED:
             self.retry(peer, now)
+        else:
+            self._rest(peer, now)

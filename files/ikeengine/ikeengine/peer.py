@@ -19,7 +19,8 @@ class Peer:
     keep. ``replace_by`` is when the IKE SAs that are to be replaced go without a successor, infinity where they
     rather stay, None where none is to be; ``prove_at`` is when the ends are to show that they take each other by what
     is declared now, if what is up has not shown it. Times are those of the sessions' clock. ``key_turn`` is which of
-    the accepted pre-shared keys the peer gets to see next, of which it refused those before."""
+    the accepted pre-shared keys the peer gets to see next, of which it refused those before. Until ``rests_until``
+    traffic does not have it tried: it has just failed."""
 
     gateway: Gateway
     wanted: bool
@@ -31,6 +32,7 @@ class Peer:
     prove_at: float | None = None
     key_turn: int = 0
     hinted_at: float = -math.inf
+    rests_until: float = -math.inf
     last_error: str | None = None
     held: set[str] = field(default_factory=set)
     tunnel_errors: dict[str, str] = field(default_factory=dict)

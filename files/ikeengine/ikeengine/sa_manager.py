@@ -401,7 +401,7 @@ class IkeSaManager:
                     if self._reqid(tunnel.name, route) == reqid:
                         if (peer.gateway.start is not Start.ANSWER and not peer.refused
                                 and tunnel.name not in peer.held):
-                            self._keep_up.attempt(peer, now)
+                            self._keep_up.acquire(peer, now)
                         return
 
     def fail_child(self, spi_in: int, reason: str, now: float) -> None:
