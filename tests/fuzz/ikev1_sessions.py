@@ -73,7 +73,7 @@ class _Attacker(Attacker):
             return
         if not session.has_keys:
             try:
-                session.protection = phase1.derive(session)
+                phase1.derive(session)
             except CryptoError:  # the first messages had a public value that is none
                 return
         protection = session.protection
