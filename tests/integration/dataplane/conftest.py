@@ -21,6 +21,9 @@ from tests.testbed.network import Namespace
 
 PLANE_HOST = Path(__file__).with_name("plane_host.py")
 
+#: Of the ends that say nothing else. A machine whose kernel has ESP and nf_tables sets it to kernel.
+DATA_PLANE = os.environ.get("TANDEM_DATA_PLANE", "userspace")
+
 #: What every ping carries: seen on the wire, it is clear text.
 MARKER = b"in clear text"
 
@@ -69,7 +72,7 @@ class Net:
         ends = ["192.0.2.1", "198.51.100.1"]
         if side:
             routes = [[remote, local] for local, remote in routes]
-        made = Plane(self[name], {"side": side, "plane": "userspace", "local": ends[side], "remote": ends[1 - side],
+        made = Plane(self[name], {"side": side, "plane": DATA_PLANE, "local": ends[side], "remote": ends[1 - side],
                                   "routes": routes} | setup)
         self.planes.append(made)
         return made
