@@ -14,9 +14,10 @@ from tests.testbed.uml import run_in_uml
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 
-def test_xfrm_data_plane_on_a_kernel_with_esp():
+@pytest.mark.parametrize("tests", ["uml_xfrm", "uml_routes"])
+def test_xfrm_data_plane_on_a_kernel_with_esp(tests):
     ended = run_in_uml("modprobe -a ipv6 esp6\n"
                        f"{sys.executable} -m pytest -q --tb=short --durations=8 -p no:cacheprovider "
-                       "tests/integration/dataplane/uml_xfrm.py", timeout=480)
+                       f"tests/integration/dataplane/{tests}.py", timeout=480)
     print(ended.output)
     assert ended.exit_status == 0, ended.output
