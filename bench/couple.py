@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.hub import PSK, Json
-from bench.responders import Ikeengine
+from bench.responders import Ikeengine, put_first
 from tests.testbed.network import Namespace
 from tests.testbed.strongswan import LIBIPSEC, LOADED, Charon
 
@@ -37,15 +37,17 @@ class OurCouple:
     def __init__(self, namespaces: tuple[Namespace, Namespace], directory: Path, suite: Suite) -> None:
         self.ends = tuple(Ikeengine(namespace, directory / str(end), _declaration(end, suite), _SECRETS)
                           for end, namespace in enumerate(namespaces))
+        self._started: list[Ikeengine] = []
 
     def start(self) -> None:
         """Returns once traffic can pass."""
         for end in self.ends:
-            end.start()
+            put_first(end.start())
+            self._started.append(end)
         self.ends[0].ask("up", gateway="peer", timeout=_UP_SECONDS)
 
     def stop(self) -> None:
-        for end in self.ends:
+        for end in self._started:
             end.stop()
 
 
@@ -59,15 +61,18 @@ class TheirCouple:
         self.ends = tuple(Charon(namespace, directory / str(end), kernel=LIBIPSEC, level=-1, detail=-1,
                                  loaded=self.plugins) for end, namespace in enumerate(namespaces))
         self._suite = suite
+        self._started: list[Charon] = []
 
     def start(self) -> None:
         for number, end in enumerate(self.ends):
             end.start()
+            self._started.append(end)
+            put_first(end.pid)
             end.load(_swanctl(number, self._suite))
         self.ends[0].initiate("lan", timeout=_UP_SECONDS)
 
     def stop(self) -> None:
-        for end in self.ends:
+        for end in self._started:
             end.kill()
 
 

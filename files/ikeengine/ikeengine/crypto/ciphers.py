@@ -47,7 +47,8 @@ _HASHES = {
     "sha384": hashlib.sha384,
     "sha512": hashlib.sha512,
 }
-_PADS = (0x36, 0x5C)  # of the inner and the outer hash
+#: Each octet of a key exclusive-or'ed with the pad of the inner and of the outer hash.
+_PADS = tuple(bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
 
 
 def aead(encryption: Encryption, keying: bytes) -> tuple[Aead, bytes]:
@@ -124,7 +125,7 @@ class Integrity:
         if len(key) > keyed[0].block_size:
             key = _HASHES[authentication.hash_name](key, usedforsecurity=False).digest()
         for digest, pad in zip(keyed, _PADS, strict=True):
-            digest.update(bytes(octet ^ pad for octet in key.ljust(digest.block_size, b"\0")))
+            digest.update(key.ljust(digest.block_size, b"\0").translate(pad))
         inner, outer = (digest.copy for digest in keyed)
 
         def icv(*parts: bytes) -> bytes:
