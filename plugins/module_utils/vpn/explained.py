@@ -47,8 +47,11 @@ def _declared(declared: Json, said: str) -> Iterator[str]:
     mode = f", {declared['mode']} mode" if declared["mode"] else ""
     yield f"declared: IKEv{declared['ike_version']}{mode}, {declared['credential']}, start {declared['start']}"
     for pair in declared["endpoints"]:
+        in_use = ", in use" if pair["in_use"] and len(declared["endpoints"]) > 1 else ""
         yield from _item("local", pair["local"])
-        yield from _item("remote", pair["remote"])
+        yield from _item("remote", f"{pair['remote']}{in_use}")
+        if pair["last_failure"] not in (None, said):
+            yield from _item("", pair["last_failure"])
     for transform in declared["transforms"]:
         yield from _item("transform", f"{transform['name']}: {transform['suite']}")
     for tunnel in declared["tunnels"]:

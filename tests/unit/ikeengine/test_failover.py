@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ikeengine.ike.events import EndpointsChanged, Failed, IkeEstablished
 from ikeengine.security_association import ChildSa, Datagram
+from ikeengine.vpn import explained
 
 from tests.support import ikev1, virtual_network
 from tests.support.virtual_network import BRANCH, HQ, End, VirtualNetwork, agree, pair
@@ -375,14 +376,14 @@ def test_a_pair_whose_own_address_is_not_there_is_passed_over_until_it_is(versio
     network.start()
     network.run(1)
     assert in_use(one) == [SECOND]
-    why = explained(one)[0]
+    why = pairs_explained(one)[0]
     assert "endpoint address: we are to use 192.0.2.2: this host does not have it" in why["last_failure"]
     assert "gateways[peer].endpoints[0].local.address" in why["last_failure"]
     network.absent.clear()
     network.run(FAILBACK + 10)
     assert in_use(one) == [FIRST]
     agree(one, other, routes=1)
-    assert explained(one)[0] | {"local": "", "remote": ""} == {
+    assert pairs_explained(one)[0] | {"local": "", "remote": ""} == {
         "local": "", "remote": "", "in_use": True, "last_failure": None}
 
 
@@ -399,18 +400,21 @@ def test_the_only_pair_waits_for_its_address(version):
     agree(one, other, routes=1)
 
 
-def explained(end: End) -> list[dict[str, Any]]:
+def pairs_explained(end: End) -> list[dict[str, Any]]:
     return end.manager.explain("peer", float)["declared"]["endpoints"]  # type: ignore[no-any-return]
 
 
 def test_explain_marks_the_pair_in_use_and_says_why_each_failed(version):
     network, one, _other = two_ends(version)
-    assert [(row["in_use"], row["last_failure"]) for row in explained(one)] == [(True, None), (False, None)]
+    assert [(row["in_use"], row["last_failure"]) for row in pairs_explained(one)] == [(True, None), (False, None)]
     network.cut(*FIRST)
     network.run(10)
-    first, second = explained(one)
+    first, second = pairs_explained(one)
     assert (first["in_use"], second["in_use"], second["last_failure"]) == (False, True, None)
     assert f"the peer {BRANCH}" in first["last_failure"] and "is silent" in first["last_failure"]
+    page = "\n".join(explained.lines(one.manager.explain("peer", float), network.now))
+    assert page.index("is silent") < page.index(f"{SECOND[1]} (ip-address), in use")
+    assert "192.0.2.2 (ip-address), in use" not in page
 
 
 # ------------------------------------------------------------------------------------------------ traffic, one pair
@@ -489,6 +493,6 @@ def test_a_pair_that_only_the_peer_can_begin_is_passed_over(version):
     network.start()
     network.run(5)
     assert in_use(one) == [SECOND]
-    assert "the peer must initiate" in explained(one)[0]["last_failure"]
+    assert "the peer must initiate" in pairs_explained(one)[0]["last_failure"]
 
 

@@ -13,14 +13,9 @@ from ..model import CredentialMethod, Gateway, IkeVersion, Side
 from .book import ERROR, FIREWARE, GATEWAY, OWN, PHASE1, PHASE2, SEED, SITE, Broken
 from .settings import GatewaySettings, SiteSettings, TunnelSettings
 
-_ENGINE = "ikeengine of this version negotiates"
 _ENCRYPTIONS = [row.name for row in hardware.FIREWARE_ENCRYPTIONS if row.strength is not Strength.WEAK]
 _KEY_GROUPS = [str(row.number) for row in hardware.FIREWARE_KEY_GROUPS if row.strength is not Strength.WEAK]
 """What an appliance can take in the place of what it has not."""
-
-
-def _by_ikeengine(side: SiteSettings) -> bool:
-    return side.managed and side.platform.is_linux
 
 
 @SITE.rule("managed-needs-linux", ERROR, OWN, member="site.managed")
@@ -155,17 +150,3 @@ def _too_old(side: SiteSettings, phase: str, asked: list[tuple[str, bool, str]])
                          f"{side.name}'s {side.platform.model} has firmware {side.platform.firmware}",
                          f"{ability} came with firmware {hardware.FIRMWARE_SINCE[ability]}",
                          f"Upgrade {side.name}, or change {path}", path, "site.firmware")
-
-
-@GATEWAY.rule("endpoints-not-negotiated-yet", ERROR, OWN, member="endpoints")
-def endpoints_not_negotiated(side: Side, gateway: Gateway) -> Iterator[Broken]:
-    """ikeengine negotiates between the endpoints of a Linux site's gateway."""
-    if not _by_ikeengine(side):
-        return
-    path = f"gateways[{gateway.name}]"
-    if len(gateway.endpoints) > 1:
-        yield Broken("endpoints", f"{side.name} has {len(gateway.endpoints)} pairs", "",
-                     f"{_ENGINE} with 1 endpoint pair per gateway",
-                     f"Keep the first of {path}.endpoints", f"{path}.endpoints")
-
-

@@ -175,12 +175,31 @@ def route_inside_another(draw: random.Random, both: Both, end: Data) -> None:
                                           {wide: "10.1.250.64/26", narrow: "10.2.250.0/24"}]
 
 
+def second_pair(draw: random.Random, both: Both, end: Data) -> None:
+    """Another path between the two, for when the first is dead; each end may be called otherwise there."""
+    if any(len(row["gateways"]) != 1 or len(row["gateways"][0]["endpoints"]) != 1 for row in both.ends):
+        return
+    gateways = [row["gateways"][0] for row in both.ends]
+    (left, right) = (gateway["endpoints"][0] for gateway in gateways)
+    if both.public or both.addresses or any(left[place]["address"] != right[other]["address"] for place, other in (
+            ("local", "remote"), ("remote", "local"))):
+        return
+    addresses = draw.choice((("192.0.2.254", "198.51.100.254"), ("2001:db8:1::ffff", "2001:db8:2::ffff")))
+    with_certificate = any(gateway["credential"]["method"] == "certificate" for gateway in gateways)
+    near, far = ({"address": address, "identifier": copy.deepcopy(first.get("identifier")) if with_certificate
+                  else declarations.identifier(draw, site, address)}
+                 for address, site, first in zip(addresses, ("hq", "branch"), (left["local"], right["local"]),
+                                                 strict=True))
+    gateways[0]["endpoints"].append({"local": near, "remote": far})
+    gateways[1]["endpoints"].append({"local": copy.deepcopy(far), "remote": copy.deepcopy(near)})
+
+
 def gateway_elsewhere(draw: random.Random, both: Both, end: Data) -> None:
     """A site has other peers, too, that are not among the declarations; two of them could be taken for a pair."""
     if any(len(row["gateways"]) > 1 for row in both.ends):
         return
     gateway = end["gateways"][0]
-    (pair,) = gateway["endpoints"]
+    pair = gateway["endpoints"][0]
     elsewhere = "203.0.113.77" if ":" not in pair["local"]["address"] else "2001:db8:77::1"
     end["gateways"].insert(draw.randint(0, 1), {
         **gateway, "name": "partner", "credential": declarations.credential(draw), "start": "answer",
@@ -238,10 +257,10 @@ ADDITIONS: tuple[Difference, ...] = (
     one_identifier_for_both, behind_nat, dynamic_address)
 """What may stand in the way of a fault that is planted before it."""
 WORDINGS: tuple[Difference, ...] = (
-    post_quantum_key, usual_identifiers, case_of_domains, other_forms_of_keys, own_settings, other_names, in_userspace,
-    other_words, other_order, order_of_tunnels_and_routes, other_forms_of_selectors, gateway_elsewhere)
+    second_pair, post_quantum_key, usual_identifiers, case_of_domains, other_forms_of_keys, own_settings, other_names,
+    in_userspace, other_words, other_order, order_of_tunnels_and_routes, other_forms_of_selectors, gateway_elsewhere)
 """What changes the meaning of nothing, in an order in which none hides another."""
-_SELDOM = {one_identifier_for_both, behind_nat, route_inside_another, dynamic_address}
+_SELDOM = {one_identifier_for_both, behind_nat, route_inside_another, dynamic_address, second_pair}
 
 
 def some(draw: random.Random, both: Both, differences: tuple[Difference, ...]) -> list[str]:

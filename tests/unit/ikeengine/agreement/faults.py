@@ -200,12 +200,12 @@ def _another_type(draw: random.Random, end: Data, place: str) -> None:
         draw, "other", "203.0.113.9" if address == "dynamic" else address, draw.choice(kinds))
 
 
-@_fault("identity-does-not-mirror", "identif")
+@_fault("identity-does-not-mirror", "identif", "far-end-has-no-gateway")
 def another_identifier_presented(draw: random.Random, both: Both, end: Data) -> None:
     _another(draw, end, "local")
 
 
-@_fault("identity-does-not-mirror", "identif")
+@_fault("identity-does-not-mirror", "identif", "far-end-has-no-gateway")
 def another_identifier_expected(draw: random.Random, both: Both, end: Data) -> None:
     _another(draw, end, "remote")
 
@@ -291,6 +291,29 @@ def another_address_of_its_own(draw: random.Random, both: Both, end: Data) -> No
     _with_known_addresses(both)
     local = _endpoint(end, "local")
     local["address"] = _elsewhere(local["address"])
+
+
+def _further_pair(end: Data, number: int) -> Data:
+    """Under the identifiers of the first, which a certificate may be for."""
+    version6 = ":" in _endpoint(end, "local")["address"]
+    return {place: {**_endpoint(end, place), "address": f"2001:db8:8::{side}{number}" if version6
+                    else f"203.0.113.{side}{number}"} for side, place in ((1, "local"), (2, "remote"))}
+
+
+@_fault("endpoint-pairs-differ", "is silent|no gateway is declared")
+def one_pair_more(draw: random.Random, both: Both, end: Data) -> None:
+    _with_known_addresses(both)
+    _gateway(end)["endpoints"].append(_further_pair(end, 1))
+
+
+@_fault("endpoint-order-differs", None)
+def pairs_in_another_order(draw: random.Random, both: Both, end: Data) -> None:
+    _with_known_addresses(both)
+    for number in range(draw.choice((1, 2))):
+        row = _further_pair(end, number)
+        _gateway(end)["endpoints"].append(row)
+        _gateway(both.other(end))["endpoints"].append(mirrored(copy.deepcopy(row)))
+    _gateway(end)["endpoints"].reverse()
 
 
 @_fault("far-end-has-no-gateway", "no gateway is declared")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from ikeengine.ike.events import IkeRekeyed
@@ -38,11 +38,32 @@ class Observation:
 
 def observe(left: Side, right: Side, *, public: str | None, userspace: set[str], addresses: Mapping[str, str],
             seed: int) -> Observation:
-    """``public`` is the right end's address behind a NAT; ``userspace`` names gateways with ESP in UDP only, and
+    """By each endpoint pair, while all others are dead.
+
+    ``public`` is the right end's address behind a NAT; ``userspace`` names gateways with ESP in UDP only, and
     ``addresses`` has those of an end that declares none."""
+    paths = _paths(left, right)
+    seen = [_observe(left, right, [other for other in paths if other != path], public=public, userspace=userspace,
+                     addresses=addresses, seed=seed) for path in paths]
+    return Observation(all(row.came_up for row in seen), all(row.rekeyed for row in seen),
+                       tuple(dict.fromkeys(sentence for row in seen for sentence in row.said)))
+
+
+def _paths(left: Side, right: Side) -> set[frozenset[str]]:
+    """What endpoint pairs lie between, of the end whose gateway has most of them; one that is none where nobody has
+    several."""
+    most = max((gateway.endpoints for side in (left, right) for gateway in side.gateways), key=len)
+    return {frozenset((str(pair.local.address), str(pair.remote.address))) if len(most) > 1 else frozenset()
+            for pair in most}
+
+
+def _observe(left: Side, right: Side, dead: Collection[frozenset[str]], *, public: str | None, userspace: set[str],
+             addresses: Mapping[str, str], seed: int) -> Observation:
     network = VirtualNetwork({addresses.get("left") or _address(left): left,
                               addresses.get("right") or _address(right): right}, seed=seed,
                              encapsulate=userspace.__contains__)
+    for path in dead:
+        network.cut(*path)
     if public is not None:
         network.tamper = translated(ipaddress.ip_address(_address(right)), ipaddress.ip_address(public))
     one, other = network.ends.values()
@@ -58,8 +79,10 @@ def observe(left: Side, right: Side, *, public: str | None, userspace: set[str],
             for gateway in end.manager.gateways():
                 end.manager.initiate(gateway.name, network.now)
         network.run(_SILENT)
+    said = (sentence for end in (one, other) for sentence in [*end.reasons, *_narrowed(end)])
+    # Of a pair that is dead somebody may say so, which is no complaint about the other end.
     return Observation(came_up, rekeyed, tuple(dict.fromkeys(
-        sentence for end in (one, other) for sentence in [*end.reasons, *_narrowed(end)])))
+        sentence for sentence in said if not (dead and came_up and " is silent: " in sentence))))
 
 
 def _address(side: Side) -> str:

@@ -26,7 +26,7 @@ from ikeengine.vpn.rules import book
 from . import certificates, declarations, differences
 from .faults import FAULTS, Fault
 from .observation import Observation, observe
-from .scope import BETWEEN_TWO_MAKES, LEFT_OUT, TOO_MILD, TOO_STRICT
+from .scope import BETWEEN_TWO_MAKES, TOO_MILD, TOO_STRICT
 
 OF_EACH_FAULT = 5
 BETWEEN_TWO_SITES = (book.BOTH_PHASE1, book.GATEWAYS, book.BOTH_PHASE2, book.TUNNELS, book.SITES, book.FAR_END)
@@ -90,7 +90,6 @@ def summary(seed: int, pairs: Sequence[Compared]) -> Iterator[str]:
         yield f"{count:5} {kind}" + (f" (excepted: {reason})" if reason else "")
     for name, count in sorted(Counter(name for row in pairs for name in row.differences).items()):
         yield f"{count:5} harmless: {name.replace('_', ' ')}"
-    yield f"left out: {', '.join(LEFT_OUT)}"
 
 
 @pytest.fixture(scope="module")
@@ -162,12 +161,10 @@ def test_the_daemons_call_the_field_as_validation_does(pairs):
     assert planted and not wrong, _report(wrong)
 
 
-def test_every_rule_between_two_sites_is_broken_or_left_out():
+def test_every_rule_between_two_sites_is_broken():
     codes = {rule.code for chapter in BETWEEN_TWO_SITES for rule in chapter.rules if rule.severity is book.ERROR}
     planted = {fault.code for fault in FAULTS}
-    left_out = frozenset().union(*(part.codes for part in LEFT_OUT.values()))
-    assert codes - planted == left_out | BETWEEN_TWO_MAKES
-    assert not planted & left_out
+    assert codes - planted == BETWEEN_TWO_MAKES
 
 
 def test_every_fault_and_every_difference_occurs_a_few_times(pairs):
@@ -198,17 +195,3 @@ def test_all_that_ikeengine_speaks_is_drawn(pairs):
     assert {tunnel.pfs for tunnel in tunnels} == {None, *algorithms.KEY_GROUPS}
     assert {gateway.start for gateway in gateways} == set(Start)
     assert {end.address.version for end in ends if end.address} == {4, 6}
-
-
-def test_what_is_left_out_is_all_that_ikeengine_does_not_speak():
-    refusing = {rule.code for chapter in book.CHAPTERS for rule in chapter.rules
-                if rule.code.endswith("not-negotiated-yet")}
-    assert refusing == {part.refused_by for part in LEFT_OUT.values()}
-
-
-@pytest.mark.parametrize("part", LEFT_OUT)
-def test_what_is_left_out_is_refused_at_a_site_of_ikeengine(part):
-    both = declarations.pair(random.Random(part))
-    LEFT_OUT[part].ask(both.left)
-    codes = {finding.code for finding in rules.validate([declaration.read(both.left)]).errors}
-    assert LEFT_OUT[part].refused_by in codes

@@ -14,8 +14,6 @@ def firmware(version):
     return {"hq site": {"name": "hq", "platform": "Firebox T35", "firmware": version}}
 
 
-SECOND_PAIR = {"local": {"address": "192.0.2.200"}, "remote": {"address": "198.51.100.200"}}
-
 CASES = (
     Case("managed-needs-linux", {"hq site": {"name": "hq", "platform": "Firebox T45", "managed": True}},
          "site hq: managed: it is true, platform is Firebox T45: ikeengine runs on Linux only. Set site.managed to "
@@ -86,9 +84,4 @@ CASES = (
          ({**firmware("12.2"), "hq proposals.0": {"name": "p2", "encryption": "AES-GCM-256"}},
           {**firmware("12.1"), "hq proposals.0.encryption": "AES-128"},
           {"hq site": {"name": "hq", "platform": "XTM 505", "firmware": "11.7"}})),
-    Case("endpoints-not-negotiated-yet", {"hq gateways.0.endpoints.+": SECOND_PAIR},
-         "gateway hq/branch: endpoints: hq has 2 pairs: ikeengine of this version negotiates with 1 endpoint pair per "
-         "gateway. Keep the first of gateways[branch].endpoints.",
-         "gateways[branch].endpoints", "",
-         ({}, {"hq gateways.0.endpoints.+": SECOND_PAIR, "hq site.managed": False})),
 )
