@@ -256,7 +256,7 @@ class KeepUp:
         asked_for = peer.gateway.start is Start.TRAFFIC and not peer.refused and (
             bool(up) or (not was_up and bool(peer.to_try)))
         if not (peer.wanted or asked_for or peer.replace_by is not None) or not self.missing(peer):
-            if not is_there:
+            if not is_there and not (was_up and peer.has_several_pairs):  # the next one may be there
                 self._rest(peer, now)
             return
         is_next = session.failure is not None and live is None and peer.has_several_pairs and bool(peer.to_try)

@@ -439,6 +439,22 @@ def test_a_gateway_that_starts_on_traffic_comes_up_again_with_the_next_packet(ve
     assert in_use(one) == [SECOND if further else FIRST]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_traffic_that_goes_on_is_as_soon_by_the_second_pair(version, seed):
+    kind = KINDS[version]
+    network, one, other = pair(*(end(gateway=SOON, further=endpoints(SECOND), start=start) for end, start in (
+        (kind.hq, "traffic"), (kind.branch, "answer"))), seed=seed)
+    network.start()
+    network.traffic()
+    network.run(1)
+    network.cut(*FIRST)
+    for _time in range(int(FAILOVER / 0.1)):
+        network.traffic()
+        network.run(0.1)
+    agree(one, other, routes=1)
+    assert in_use(one) == [SECOND]
+
+
 def test_a_gateway_that_starts_on_traffic_tries_all_pairs_for_one_packet(version):
     kind = KINDS[version]
     network, one, _other = pair(*(end(gateway=SOON, further=endpoints(SECOND, THIRD), start=start) for end, start in (
