@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.tandem.vpn.plugins.plugin_utils import archive
 
-from tests.testbed.uml import UmlFailed, run_in_uml
+from tests.testbed.uml import run_in_uml
+from tests.testbed.virtual_machine import MachineFailed
 
 #: Set inside: the file for the reports.
 REPORTS = "TESTS_IN_UML_REPORT_TO"
@@ -56,7 +57,7 @@ class Machines:
         )
         try:
             result = run_in_uml(script, timeout=BOOT_SECONDS + TEST_SECONDS, memory="1G")
-        except UmlFailed as error:
+        except MachineFailed as error:
             return str(error)
         for line in result.files.get("reports", b"").splitlines():
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=json.loads(line))

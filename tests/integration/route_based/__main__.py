@@ -12,10 +12,11 @@ from pathlib import Path
 
 from .bed import built
 from .cases import CASES
+from .forked import forked
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir="/run") as folder, built(sys.argv[1], Path(folder)) as bed:
+    with tempfile.TemporaryDirectory(dir="/run") as folder, built(sys.argv[1], Path(folder), forked) as bed:
         for case in CASES:
             began, failure = time.monotonic(), None
             try:

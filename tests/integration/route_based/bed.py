@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from ansible_collections.tandem.vpn.plugins.module_utils.control import NotRunning, request
 
@@ -23,12 +23,28 @@ from tests.testbed.network import Namespace, ip
 
 Json = dict[str, Any]
 SOURCES = Path(__file__).parents[3] / "files/ikeengine"
-SECONDS = 60
+SECONDS = 120
 """For anything to happen: a virtual machine without hardware support is up to twenty times slower."""
 PSK = "correct horse battery staple 8246"
 MARKER = b"in clear text"
 DEVICE = "vpn0"
 METRIC = 20
+
+
+class Process(Protocol):
+    """As much of `subprocess.Popen` as a daemon's life takes."""
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+
+def spawned(arguments: Sequence[str], namespace: Namespace, log: IO[bytes]) -> Process:
+    """A daemon as a program of its own."""
+    return subprocess.Popen([*namespace.entry, sys.executable, "-m", "ikeengine", *arguments], cwd=SOURCES,
+                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 @dataclass
@@ -38,7 +54,8 @@ class End:
     number: int
     namespace: Namespace
     folder: Path
-    process: subprocess.Popen[bytes] | None = None
+    run: Callable[[Sequence[str], Namespace, IO[bytes]], Process]
+    process: Process | None = None
 
     @property
     def other(self) -> int:
@@ -83,9 +100,7 @@ class End:
             (self.folder / f"{name}.json").write_text(json.dumps(data))
         words = [word for name in files for word in (f"--{name}", str(self.folder / f"{name}.json"))]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.namespace.entry, sys.executable, "-m", "ikeengine", *words, "--control", self.control],
-                cwd=SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = self.run([*words, "--control", self.control], self.namespace, log)
         self.wait(lambda: self._answers() or (self.process is not None and self.process.poll() is not None))
         assert self.process.poll() is None, self.log
 
@@ -139,10 +154,10 @@ class End:
         return {(row["dst"], None if row.get("type") == "unreachable" else row["dev"], row.get("metric", 0))
                 for row in rows if row["dst"].startswith((f"10.{self.other}.", f"fd00:{self.other}:"))}
 
-    def ping(self, target: str, count: int = 3) -> int:
-        """How many are answered; all carry MARKER."""
-        printed = self.namespace.run(["ping", "-n", "-q", "-c", str(count), "-i", "0.1", "-W", "5", "-p", MARKER.hex(),
-                                      target], check=False).stdout
+    def ping(self, target: str, count: int = 3, patience: int = 5) -> int:
+        """How many are answered within so many seconds; all carry MARKER."""
+        printed = self.namespace.run(["ping", "-n", "-q", "-c", str(count), "-i", "0.1", "-W", str(patience),
+                                      "-p", MARKER.hex(), target], check=False).stdout
         return int(printed.split(" received")[0].rsplit(" ", 1)[1]) if " received" in printed else 0
 
     def _answers(self) -> bool:
@@ -199,14 +214,15 @@ class Bed:
 
 
 @contextmanager
-def built(kind: str, folder: Path) -> Iterator[Bed]:
-    """The bed for as long as the context lasts; no daemon runs yet."""
+def built(kind: str, folder: Path, run: Callable[[Sequence[str], Namespace, IO[bytes]], Process] = spawned,
+          ) -> Iterator[Bed]:
+    """The bed for as long as the context lasts; no daemon runs yet. ``run`` starts one."""
     tag = f"rb{folder.stat().st_ino % 10000}"
     ends = []
     for number in (1, 2):
         (folder / str(number)).mkdir()
         (folder / str(number) / "log").touch()
-        ends.append(End(number, Namespace(f"{tag}-{number}"), folder / str(number)))
+        ends.append(End(number, Namespace(f"{tag}-{number}"), folder / str(number), run))
     try:
         for end in ends:
             end.namespace.create()

@@ -93,7 +93,7 @@ def without_an_sa_nothing_leaves(bed: Bed) -> None:
     one.ask("down", gateway="peer")
     with bed.captured() as clear:
         for target in ("169.254.7.2", "10.2.0.1", "fd00:2::1"):
-            assert one.ping(target, 2) == 0
+            assert one.ping(target, 2, 1) == 0
     assert clear() == 0
     bed.settle()
     assert one.ping("10.2.0.1") == 3
@@ -158,7 +158,7 @@ def a_crash_leaks_nothing_and_the_next_run_takes_over(bed: Bed) -> None:
     index = (one.link() or {})["ifindex"]
     one.end(signal.SIGKILL)
     with bed.captured() as clear:
-        answered = one.ping("10.2.0.1", 2), one.ping("fd00:2::1", 2)
+        answered = one.ping("10.2.0.1", 2, 1), one.ping("fd00:2::1", 2, 1)
     assert clear() == 0 and (bed.in_kernel or answered == (0, 0))  # the kernel's SAs outlive the daemon
     kept = {device for _network, device, _metric in one.routes()}
     assert kept == ({DEVICE, None} if bed.in_kernel else {None})
@@ -183,7 +183,7 @@ def a_stop_keeps_what_blocks_and_a_start_loses_nothing(bed: Bed) -> None:
     assert one.routes() and {device for _network, device, _metric in one.routes()} >= {None}
     other.wait(lambda: not other.sas)
     with bed.captured() as clear:
-        assert one.ping("10.2.0.1", 2) == 0
+        assert one.ping("10.2.0.1", 2, 1) == 0
     assert clear() == 0
     one.start()
     bed.settle()

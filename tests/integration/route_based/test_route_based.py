@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from tests.testbed.qemu import run_in_qemu
 from tests.testbed.uml import run_in_uml
 
 from .bed import Bed, built
 from .cases import CASES, Case
 
-VTI_SECONDS = 420
+#: Of an idle machine they take a fifth.
+VTI_SECONDS, XFRM_SECONDS = 420, 580
 NAMES = [case.__name__ for case in CASES]
 
 Json = dict[str, Any]
@@ -66,3 +68,15 @@ def with_vti() -> Outcome:
 @pytest.mark.parametrize("name", NAMES)
 def test_over_vti(with_vti: Outcome, name: str) -> None:
     with_vti(name)
+
+
+@pytest.fixture(scope="module")
+def with_xfrm_interfaces() -> Outcome:
+    return outcome(run_in_qemu(inside("xfrm"), timeout=XFRM_SECONDS).output)
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_over_xfrm_interfaces(with_xfrm_interfaces: Outcome, name: str) -> None:
+    with_xfrm_interfaces(name)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.uml import UmlFailed, run_in_uml
+from tests.testbed.uml import run_in_uml
+from tests.testbed.virtual_machine import MachineFailed
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
@@ -47,7 +48,7 @@ def test_its_kernel_takes_esp_states_and_leaves_the_machine_alone() -> None:
 
 def test_a_script_that_does_not_end_is_killed_with_what_it_had_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTBED_MARK", f"tests-{os.getpid()}")
-    with pytest.raises(UmlFailed, match=r"within 20 s[\s\S]*it began"):
+    with pytest.raises(MachineFailed, match=r"within 20 s[\s\S]*it began"):
         run_in_uml("echo it began; sleep 1000", timeout=20)
     # Killed is not yet gone: the kernel takes a moment to end what a guest had running.
     deadline = time.monotonic() + 10

@@ -18,7 +18,8 @@ from pathlib import Path
 from tests.interop.matrix.axes import KERNEL, USERSPACE, Cell
 from tests.interop.matrix.stage import Stage, stage
 from tests.interop.matrix.trial import attempt
-from tests.testbed.uml import UmlFailed, run_in_uml
+from tests.testbed.uml import run_in_uml
+from tests.testbed.virtual_machine import MachineFailed
 
 BOOT_SECONDS = 60
 # A machine that is busy with other tests is several times slower than an idle one.
@@ -58,7 +59,7 @@ def _in_uml(cells: Mapping[int, Cell]) -> list[Outcome]:
                   f"{shlex.join(argv)} > $RESULTS/{OUTCOMES}\n")
         try:
             result = run_in_uml(script, timeout=BOOT_SECONDS + CELL_SECONDS * len(cells), memory="1G")
-        except UmlFailed as error:
+        except MachineFailed as error:
             said, lines = str(error), b""
         else:
             said, lines = result.output, result.files[OUTCOMES]
