@@ -84,6 +84,7 @@ class PlaneHost:
         if self.setup.plane == "kernel":
             enable_espinudp(udp)
         udp.bind((str(local.address), local.port))
+        self.bound = local
         self.loop.add_reader(udp.fileno(), self.read_udp, udp)
         return udp
 
@@ -159,7 +160,7 @@ class PlaneHost:
             case "move":
                 route, generation, local, local_port, remote, remote_port = arguments
                 new_local = SocketAddress(ip_address(local), local_port)
-                if new_local != self.local:
+                if new_local != self.bound:
                     self.loop.remove_reader(self.udp.fileno())
                     self.udp.close()
                     self.udp = self.open_udp(new_local)

@@ -225,6 +225,18 @@ def test_a_mapping_that_moves_takes_the_sa_along(net, extended):
     assert f"oseq 0x{(1 << 20) + 10:x}" in states(net, "a").replace("oseq 0x00", "oseq 0x")
 
 
+@pytest.mark.parametrize("encapsulated", [False, True])
+def test_an_sa_moves_from_ipv4_to_ipv6_and_back(net, encapsulated):
+    a, b = pair(net, encapsulated=encapsulated)
+    join(a, b)
+    for one, other in (("2001:db8:a::1", "2001:db8:b::1"), ("192.0.2.1", "198.51.100.1")):
+        a("move", 0, 0, one, 4500, other, 4500)
+        b("move", 0, 0, other, 4500, one, 4500)
+        assert net.ping("lan_a", "10.2.0.2") == 3
+        assert f"src {one} dst {other}" in states(net, "a") and states(net, "a").count("proto esp") == 2
+    assert a("counters", 0, 0)[::2] == b("counters", 0, 0)[::2] == [6, 6]
+
+
 def test_a_restart_deletes_orphans_keeps_policies_and_forgets_what_nobody_wants(net, tmp_path):
     a, b = pair(net)
     a("protect", 1)
