@@ -52,8 +52,12 @@ options:
     description: V(auto), V(kernel) or V(userspace). A new tunnel has V(auto).
     type: str
   interface:
-    description: C(name), C(addresses) and C(metric) of a virtual interface, which makes the tunnel route-based.
-      O(routes) may then be left out. Not negotiated in this version.
+    description:
+      - C(name), C(addresses) and C(metric) of a virtual interface, which makes the tunnel route-based. It is for whatever
+        is routed into that device, by the remote sides of O(routes) with that metric, or by a routing daemon where
+        O(routes) are left out.
+      - The device is an xfrm interface, a VTI where the kernel has none, or a TUN device in userspace. There is one for
+        each gateway.
     type: dict
   state:
     description: Whether it is to be there.
@@ -84,6 +88,14 @@ EXAMPLES = r"""
       - {local: 10.1.0.0/24, remote: 10.2.0.0/24}
       - {local: 10.1.1.0/24, remote: 10.2.0.0/24}
     sa_pairs: per-tunnel
+
+- name: A device of its own for all that is routed into it, by a routing daemon and by one route
+  tandem.vpn.ipsec_tunnel:
+    name: transit
+    gateway: branch
+    interface: {name: vpn0, addresses: [169.254.0.1/30], metric: 20}
+    routes:
+      - {local: 10.1.8.0/24, remote: 10.2.8.0/24}
 
 - name: A tunnel that is no longer needed
   tandem.vpn.ipsec_tunnel:

@@ -82,7 +82,7 @@ def test_a_key_beside_a_gateways_options_is_not_shown(tmp_path: Path, collection
      "NAT traversal: it is off: IKEv2 always has it"),
     ("ipsec_gateway", {"name": "branch", "mode": "main"}, "IKEv2 has no modes"),
     ("ipsec_gateway", {"name": "branch", "ike_keep_alive": {"enabled": True}}, "IKEv2 has no IKE keep-alive"),
-    ("ipsec_tunnel", {"name": "lan", "interface": {"name": "vpn0"}}, "tunnels with routes only"),
+    ("ipsec_tunnel", {"name": "lan", "interface": {"name": "ike0"}}, "Linux takes names of 1 to 15 characters"),
 ])
 def test_what_cannot_be_negotiated_is_refused_and_changes_nothing(converged: Site, bed: Bed, module, options, refusal):
     before = on(bed, "hq", "cat /etc/ikeengine/declaration.json")
