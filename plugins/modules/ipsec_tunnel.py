@@ -31,7 +31,7 @@ options:
   routes:
     description:
       - Pairs of C(local) and C(remote), each a host, a network or an address range, with a C(direction) of V(both),
-        V(local-to-remote) or V(remote-to-local). The peer declares the mirror image.
+        V(local-to-remote) or V(remote-to-local), which says who opens connections. The peer declares the mirror image.
       - Given, the list replaces the one on the host.
     type: list
     elements: dict

@@ -12,7 +12,7 @@ import pytest
 from ikeengine.dataplane.mtu import inner_mtu
 from ikeengine.vpn.algorithms import authentication, encryption
 
-from tests.integration.dataplane.conftest import Net, Plane
+from tests.integration.dataplane.conftest import DATA_PLANE, Net, Plane
 from tests.integration.dataplane.traffic import announced_mss, eventually, mtu_heard, narrow, transfers
 from tests.testbed.capture import Capture
 
@@ -57,7 +57,7 @@ def test_both_ends_of_a_connection_hear_an_mss_that_fits(net: Net, tmp_path: Pat
 def test_a_peer_that_does_not_clamp_is_clamped_for(net: Net, tmp_path: Path) -> None:
     """Only a's table stands; the segments that it sees of b's are the ones that b must send smaller."""
     joined(net)
-    net["b"].run(["nft", "add", "table", "inet", "ikeengine-userspace", "{ flags dormant; }"])
+    net["b"].run(["nft", "add", "table", "inet", f"ikeengine-{DATA_PLANE}", "{ flags dormant; }"])
     with Capture(net["lan_a"], "eth0", tmp_path / "a") as a, Capture(net["lan_b"], "eth0", tmp_path / "b") as b:
         assert transfers(net, "lan_a", "lan_b", FAR[4], MEGABYTE)
     assert announced_mss(a.path, FAR[4]) == announced_mss(b.path, NEAR[4]) == inner(1500) - 40
