@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -434,7 +434,7 @@ class IkeSaManager:
                                   child.sa.covers(tunnel.name, route))
         self._adopt(side)
         self._find_candidates(now)
-        for name in change.gateways_to_replace:
+        for name in (*change.gateways_to_replace, *self._not_encapsulated(change.gateways_to_replace)):
             if not self.replace(name, now, self.settings.replace_patience):
                 self._close_all(name, "its declaration changed", now)
         for name in change.gateways_to_prove:
@@ -444,6 +444,12 @@ class IkeSaManager:
                 self._keep_up.try_at(peer, now)
         self.handle_timer(now, at_most)
         return change.result
+
+    def _not_encapsulated(self, others: Container[str]) -> list[str]:
+        """The gateways, but ``others``, whose tunnels have gone over to a data plane that does ESP in UDP only, with an
+        IKE SA that was to do without."""
+        return [name for name in self._peers if name not in others and self.encapsulate(name)
+                and any(not session.udp_encapsulated for session in self._sessions.established(name))]
 
     # ---------------------------------------------------------------------------------------------- status
 

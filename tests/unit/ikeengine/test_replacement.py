@@ -112,3 +112,22 @@ def test_a_replacement_that_fails_and_was_not_needed_leaves_all_as_it_was(versio
     traffic.run(12)
     assert traffic.lost == [] and not set(before) & set(one.inbound)
     agree(one, other, routes=len(ROUTES))
+
+
+@pytest.mark.parametrize("first", ["initiator", "responder"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_tunnels_that_go_over_to_userspace_get_an_ike_sa_for_esp_in_udp(version, first):
+    """It does nothing else; what is up does ESP without, and its child SAs would be of no use."""
+    userspace = []
+    network, one, other = pair(version.hq(), version.branch(start="answer"),
+                               encapsulate=lambda _gateway: bool(userspace))
+    network.start()
+    network.run(10)
+    assert not any(child.udp_encapsulated for child in one.inbound.values())
+    userspace.append("the tunnel")
+    (one if first == "initiator" else other).manager.reload(
+        version.hq() if first == "initiator" else version.branch(start="answer"), network.now)
+    network.run(12)
+    agree(one, other, routes=1)
+    assert all(child.udp_encapsulated for end in (one, other) for child in end.inbound.values())
+    assert one.reasons == other.reasons == []
