@@ -15,6 +15,7 @@ import glob
 import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class UdpSockets:
         self._sockets: dict[tuple[int, int], socket.socket] = {}
         self._receiver: Receiver | None = None
         self._can_segment = False
+        self._messages: deque[Datagram] = deque()
 
     def open(self) -> None:
         """Bind all of them. Raises PortTaken, and OSError for what else can go wrong.
@@ -130,6 +132,7 @@ class UdpSockets:
         """Hear no more; what is still to be said can be sent until ``close``."""
         for sock in self._sockets.values():
             loop.remove_reader(sock)
+        self._messages.clear()
 
     def send_ike(self, datagram: Datagram) -> None:
         """Send; on the NAT traversal port the marker goes in front, except of a keep-alive (RFC 3948 §2.3)."""
@@ -181,7 +184,6 @@ class UdpSockets:
         receiver.batch_received()
 
     def _receive_marked(self, receiver: Receiver, sock: socket.socket, port: int) -> None:
-        messages = 0
         esp: list[bytes] = []
         way: tuple[SocketAddress, SocketAddress, int] | None = None
         for arrived, local, remote, ecn in self._drain(sock, port):
@@ -191,17 +193,24 @@ class UdpSockets:
             way = local, remote, ecn
             for data in arrived:
                 if data[:4] == NON_ESP_MARKER:
-                    receiver.receive_ike(Datagram(local, remote, data[4:]))
-                    messages += 1
+                    self._messages.append(Datagram(local, remote, data[4:]))
                 elif len(data) > 4:
                     esp.append(data)
                 elif data != KEEP_ALIVE:
                     self.counters.malformed += 1
-            if messages >= _MESSAGES:
+            if len(self._messages) >= _MESSAGES:
                 break
         if esp and way:
             receiver.receive_esp(esp, *way)
+        self._hear_messages(receiver)
+
+    def _hear_messages(self, receiver: Receiver) -> None:
+        """Some of those that came; what the kernel hands over in a row may be more, which have to wait for a turn."""
+        for _message in range(min(len(self._messages), _MESSAGES)):
+            receiver.receive_ike(self._messages.popleft())
         receiver.batch_received()
+        if self._messages:
+            asyncio.get_running_loop().call_soon(self._hear_messages, receiver)
 
     def _drain(self, sock: socket.socket, port: int) -> Iterator[tuple[list[bytes], SocketAddress, SocketAddress, int]]:
         """What waits, up to a bound: datagrams that came in a row, their local and remote end, and ECN."""

@@ -38,6 +38,7 @@ class Heard:
         self.ike: list[Datagram] = []
         self.esp: list[tuple[bytes, SocketAddress, SocketAddress]] = []
         self.ecn: list[int] = []
+        self.batches: list[int] = []  # how many IKE messages there had been when each ended
         self.failures: list[tuple[SocketAddress, OSError]] = []
         self.batch = asyncio.Event()
 
@@ -49,6 +50,7 @@ class Heard:
         self.ecn += [ecn] * len(packets)
 
     def batch_received(self) -> None:
+        self.batches.append(len(self.ike))
         self.batch.set()
 
     def send_failed(self, remote: SocketAddress, error: OSError) -> None:
@@ -197,6 +199,23 @@ def test_what_the_kernel_hands_over_in_a_row_is_cut_and_sorted(peer: socket.sock
                 await heard.next_batch()
             assert [data for data, _, _ in heard.esp] == esp and [one.data for one in heard.ike] == [b"i" * 100]
             assert sockets.counters.received == 22 and sockets.counters.malformed == 0
+
+    _run(test)
+
+
+def test_ike_messages_that_the_kernel_hands_over_in_a_row_are_heard_a_part_at_a_time(peer: socket.socket) -> None:
+    async def test() -> None:
+        async with _daemon() as (sockets, heard, ports):
+            for _, port, sock in sockets.sockets():
+                if port == ports[1]:
+                    udp_offload.set_receive_offload(sock, True)
+            rows = [bytes(4) + bytes([number]) * 100 for number in range(60)]
+            [(_, ancillary)] = udp_offload.runs(rows)
+            peer.sendmsg(rows, ancillary, 0, ("127.0.0.1", ports[1]))
+            while len(heard.ike) < 60:
+                await heard.next_batch()
+            assert [datagram.data for datagram in heard.ike] == [row[4:] for row in rows]
+            assert heard.batches == [16, 32, 48, 60]
 
     _run(test)
 
