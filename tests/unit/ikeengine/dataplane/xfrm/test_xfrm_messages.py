@@ -93,6 +93,20 @@ def test_only_what_sends_is_limited_in_packets_and_a_leap_counts_as_packets():
     assert packet_limits(extended=True) == UNBOUNDED.packets == UNBOUNDED.less(1 << 20).packets
 
 
+@pytest.mark.parametrize(("changes", "path"), [
+    ({}, (end("192.0.2.1", 500), end("198.51.100.1", 500))), ({"udp_encapsulated": True}, (HQ, BRANCH)),
+    ({"local": end("2001:db8::1"), "remote": end("2001:db8::2")}, (end("2001:db8::1", 500), end("2001:db8::2", 500)))])
+def test_an_inbound_state_of_an_earlier_run_tells_where_its_peer_was(changes, path):
+    class Listed(dict):
+        def get_attr(self, name):
+            return self["attributes"].get(name)
+
+    pair = child(**changes)
+    installed = [states.state(pair, inbound, pair.local, pair.remote, UNBOUNDED) for inbound in (True, False)]
+    found = [states.path_of_inbound(Listed(values, attributes=dict(attributes))) for values, attributes in installed]
+    assert found == [path, None]
+
+
 def test_deleting_a_state():
     # iproute2 adds XFRMA_SRCADDR, by which the kernel would only look up states without an SPI.
     ours = encoded(messages.XFRM_MSG_DELSA, states.state_id(BRANCH.address, 0xC0FFEE02, Protocol.ESP))
