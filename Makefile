@@ -9,7 +9,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 
 .NOTPARALLEL:
-.PHONY: help check demo demo-shell demo-down test interop fuzz lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply bench-handshake bench-dataplane bench-scale
+.PHONY: help check demo demo-shell demo-down test interop fuzz soak lint system-packages system-packages-test venv collection dev-path clean bench bench-validate bench-apply bench-handshake bench-dataplane bench-scale
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +34,10 @@ interop: check system-packages-test venv dev-path ## strongSwan as the peer: the
 
 fuzz: venv ## a million hostile inputs, led by coverage; what they found stays in build/fuzz
 	@$(BIN)/python -m tests.fuzz --inputs 1000000
+
+soak: check system-packages-test venv dev-path ## tunnels that stay up on a kernel's ESP, for an hour or so; figures go to build/soak/result.json
+	@TANDEM_WALK="1,1,0 2,0,0" $(BIN)/pytest -q -s tests/unit/ikeengine/test_colliding_exchanges.py
+	@$(BIN)/python -m tests.soak
 
 bench: bench-validate bench-apply bench-handshake bench-dataplane bench-scale ## every benchmark; figures go to build/bench
 

@@ -25,7 +25,7 @@ SOURCES = Path(__file__).parents[2] / "files/ikeengine"
 OURS, THEIRS = "192.0.2.1", "192.0.2.2"
 PSK = "correct horse battery staple 3390"
 PINGS = 3
-START_SECONDS = 20
+START_SECONDS = 60
 SETTLE_SECONDS = 10
 
 Json = dict[str, Any]

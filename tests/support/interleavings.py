@@ -30,7 +30,7 @@ from unittest.mock import patch
 
 from ikeengine.crypto import ike_cipher, isakmp_cipher, key_exchange
 from ikeengine.crypto.errors import IntegrityError
-from ikeengine.ike.account import Account, Accounts
+from ikeengine.ike.account import Account, Accounts, ChildAccount
 from ikeengine.ike.context import Settings
 from ikeengine.ike.events import Failed
 from ikeengine.sa_manager import IkeSaManager
@@ -50,7 +50,7 @@ _IMMUTABLE = (model.Side, model.Gateway, model.Tunnel, model.Route, model.Transf
               SocketAddress, IPv4Address, Selector, Enum, algorithms.Encryption, algorithms.Authentication,
               algorithms.KeyGroup)
 #: What no behaviour depends on.
-_TOLD = (Account, Accounts)
+_TOLD = (Account, Accounts, ChildAccount)
 
 Order = Callable[[IkeSaManager, float], None]
 
@@ -228,6 +228,10 @@ class World:
     sent: list[tuple[int, bytes]] = field(default_factory=list)
     #: To which end, and what; any of them may come next.
     orders: list[tuple[int, str]] = field(default_factory=list)
+    #: By how much an end's clock goes on with each thing that happens there, while the other's does not: more than
+    #: nothing where an end tells by the time what came first.
+    moment: float = 0.0
+    happened: list[int] = field(default_factory=lambda: [0, 0])
     losses: int = 0
     duplicates: int = 0
     early_timers: int = 0
@@ -284,17 +288,21 @@ class World:
             return
         if verb == "deliver":
             place, data = self.flying.pop(number)
-            self.ends[place].manager.receive(Datagram(*_path(place), data), self.now)
+            self.ends[place].manager.receive(Datagram(*_path(place), data), self._clock(place))
         elif verb == "order":
             place, name = self.orders.pop(number)
-            orders[name](self.ends[place].manager, self.now)
+            orders[name](self.ends[place].manager, self._clock(place))
         else:
             if self.flying or self.orders:
                 self.early_timers -= 1
             self.now = max(self.now, self._next_timer())
-            for end in self.ends:
-                end.manager.handle_timer(self.now)
+            for place, end in enumerate(self.ends):
+                end.manager.handle_timer(self._clock(place))
         self.collect()
+
+    def _clock(self, place: int) -> float:
+        self.happened[place] += bool(self.moment)
+        return self.now + self.happened[place] * self.moment
 
     def describe(self, choice: tuple[str, int]) -> str:
         verb, number = choice

@@ -152,6 +152,32 @@ def test_reauthentication_makes_all_anew_beside_what_is_up(pair: Pair, end: str)
     pair.run(test)
 
 
+@pytest.mark.parametrize("end", ["hq", "branch"])
+def test_a_pfs_group_that_differs_surfaces_in_rekey_at_once(pair: Pair, end: str) -> None:
+    """The first SA pair of IKEv2 has none (RFC 7296 §1.2), so until then nothing shows. Whoever asks hears what we
+    offered; whoever refuses knows both groups."""
+    groups = {"hq": 31, "branch": 19}
+    pair.branch_declares["tunnels"][0]["pfs"]["key_group"] = groups["branch"]
+
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        side, other = (pair.hq, pair.branch) if end == "hq" else (pair.branch, pair.hq)
+        asked, refuses = groups.pop(end), next(iter(groups.values()))
+        [before] = side.plane.inbound
+        with pytest.raises(CommandError) as refused:
+            await side.ask("rekey", tunnel="lan")
+        assert refused.value.code == "negotiation_failed"
+        assert f"PFS group {asked}" in str(refused.value) and "NO_PROPOSAL_CHOSEN" in str(refused.value)
+        [said] = [row.fields["reason"] for row in other.log.entries(100) if row.message == "negotiation failed"]
+        assert f"has group {asked}, we have group {refuses}" in said and "tunnel lan" in said
+        [explained] = (await other.ask("explain", gateway="peer"))["explanations"]
+        failure = explained["negotiations"][0]["children"][0]["failure"]
+        assert f"group {asked}" in failure["theirs"] and f"group {refuses}" in failure["ours"]
+        assert list(side.plane.inbound) == [before]
+
+    pair.run(test)
+
+
 def test_rekey_of_what_is_down_says_so(pair: Pair) -> None:
     async def test() -> None:
         with pytest.raises(CommandError, match="tunnel lan is not up") as refused:

@@ -1,0 +1,49 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A daemon that is killed and started again, as a service manager does, under packets each way; nothing in clear."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.testbed.capture import Capture
+
+from .site import PEERS, Json, Ours, give_hosts, lan, one_tunnel, wait_until_up, wire
+from .stream import Stream
+
+_NETWORKS = ["10.1.0.0/16", "10.2.0.0/16"]
+_PER_SECOND = 200
+
+
+def run(folder: Path, peer: str, number: int) -> Json:
+    """So many crashes; each time packets have to pass again before the next."""
+    outages, clear = [], 0
+    with wire() as made:
+        give_hosts(made, [0])
+        ours, theirs = Ours(made.ends[0], folder / "ours"), PEERS[peer](made.ends[1], folder / "theirs")
+        try:
+            theirs.begin(one_tunnel(1))
+            ours.begin(one_tunnel(0, start="boot"))
+            wait_until_up(ours)
+            for crash in range(number):
+                with (Capture(made.between, "theirs", folder / f"pcap{crash}") as capture,
+                      Stream(made.ends, [(lan(0, 0), lan(1, 0))], per_second=_PER_SECOND) as stream):
+                    time.sleep(1)
+                    ours.kill()
+                    ours.begin(one_tunnel(0, start="boot"))
+                    wait_until_up(ours)
+                    time.sleep(2)
+                outages.append(max(row.longest_gap for row in stream.outcomes))
+                counts = capture.counts(_NETWORKS)
+                clear += counts.clear
+                assert counts.esp, "nothing passed"
+        except BaseException:
+            print(ours.log, theirs.log, sep="\n---\n")
+            raise
+        finally:
+            ours.kill()
+            theirs.kill()
+    return {"crashes": number, "longest_outage_s": round(max(outages), 2),
+            "outages_s": [round(row, 2) for row in outages], "packets_in_clear": clear}

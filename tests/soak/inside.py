@@ -1,0 +1,27 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs one scenario here, which is inside User-Mode Linux, and leaves its figures: ``inside.py NAME PEER NUMBER``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from . import adversity, crash, failover, mobility, rekeys, reload
+
+SCENARIOS = {"child_rekeys": rekeys.run_children, "ike_rekeys": rekeys.run_ike, "adversity": adversity.run,
+             "reload": reload.run, "crash": crash.run, "failover": failover.run, "mobility": mobility.run}
+
+
+def main(name: str, peer: str, number: str) -> None:
+    folder = Path("/run/soak")
+    folder.mkdir()
+    figures = SCENARIOS[name](folder, peer, int(number))
+    (Path(os.environ["RESULTS"]) / "figures").write_text(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
