@@ -21,6 +21,7 @@ from tests.testbed.strongswan import KERNEL, Charon
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
 PSK = "correct horse battery staple 8842"
 _UP_SECONDS = 120
+_REKEY_SECONDS = 60
 
 Json = dict[str, Any]
 
@@ -66,14 +67,14 @@ class Theirs:
         self._charon.load(rendering.files[swanctl.CONFIGURATION], {**rendering.files, **rendering.secrets})
 
     def rekey_child(self) -> None:
-        before = self._child()
+        before = self._installed(set())
         self._charon.rekey(child=before["name"])
-        self._until(lambda: self._child()["spi-in"] != before["spi-in"])
+        self._installed({before["spi-in"]})
 
     def rekey_ike(self) -> None:
-        before = self._ike()
+        before = self._established(set())
         self._charon.rekey(ike=before["name"])
-        self._until(lambda: self._ike()["initiator-spi"] != before["initiator-spi"])
+        self._established({before["initiator-spi"]})
 
     def kill(self) -> None:
         self._charon.stop()
@@ -82,19 +83,24 @@ class Theirs:
     def log(self) -> str:
         return self._charon.log
 
-    def _ike(self) -> Json:
-        return next(sa for sa in self._charon.list_sas() if sa["state"] == "ESTABLISHED")
+    def _established(self, old: set[str]) -> Json:
+        """The IKE SA that serves, which is none of the old ones; waits for it."""
+        return _first(lambda: [sa for sa in self._charon.list_sas()
+                               if sa["state"] == "ESTABLISHED" and sa["initiator-spi"] not in old])
 
-    def _child(self) -> Json:
-        return next(sa for sa in self._ike()["child-sas"].values() if sa["state"] == "INSTALLED")
+    def _installed(self, old: set[str]) -> Json:
+        """The same of the child SA."""
+        return _first(lambda: [child for sa in self._charon.list_sas() for child in sa.get("child-sas", {}).values()
+                               if child["state"] == "INSTALLED" and child["spi-in"] not in old])
 
-    @staticmethod
-    def _until(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
-        while not holds():
-            if time.monotonic() > deadline:
-                raise TimeoutError("strongSwan does not rekey")
-            time.sleep(0.02)
+
+def _first(find: Callable[[], list[Json]]) -> Json:
+    deadline = time.monotonic() + _REKEY_SECONDS
+    while not (found := find()):
+        if time.monotonic() > deadline:
+            raise TimeoutError("strongSwan does not rekey")
+        time.sleep(0.02)
+    return found[0]
 
 
 PEERS: dict[str, Callable[[Namespace, Path], End]] = {"ikeengine": Ours, "strongswan": Theirs}
