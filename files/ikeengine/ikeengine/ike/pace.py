@@ -32,7 +32,7 @@ class Pace:
     def of_detection(cls, settings: Settings, detection: DeadPeerDetection) -> Pace:
         """Who is to be missed soon is asked at shorter pauses: a peer is dead some two idle times after it was heard,
         where it is asked three times."""
-        return cls(min(settings.retransmit_first, detection.idle / 4),
+        return cls(min(settings.retransmit_first, detection.idle / 5),
                    min(settings.retransmit_longest, detection.idle), detection.retries)
 
     @classmethod
