@@ -53,9 +53,9 @@ options:
     type: str
   interface:
     description:
-      - C(name), C(addresses) and C(metric) of a virtual interface, which makes the tunnel route-based. It is for whatever
-        is routed into that device, by the remote sides of O(routes) with that metric, or by a routing daemon where
-        O(routes) are left out.
+      - C(name), C(addresses) and C(metric) of a virtual interface, which makes the tunnel route-based. It is for
+        whatever is routed into that device, by the remote sides of O(routes) with that metric, or by a routing daemon
+        where O(routes) are left out.
       - The device is an xfrm interface, a VTI where the kernel has none, or a TUN device in userspace. There is one for
         each gateway.
     type: dict

@@ -121,6 +121,8 @@ def other_addresses_and_metric_leave_device_and_sa_alone(bed: Bed) -> None:
     assert {metric for _network, _device, metric in one.routes()} == {77, 78}
     assert ((one.link() or {})["ifindex"], {sa["spi_in"] for sa in one.sas}) == (index, sas)
     assert one.ping("10.2.0.1") == 3
+    one.declare(one.declaration(interface={"addresses": ["169.254.8.1/30", "fd00:7::1/126"]}))
+    assert one.addresses() == {"169.254.8.1/30", "fd00:7::1/126"} and len(one.routes()) == 4
     one.declare(one.declaration(interface={"addresses": ["169.254.7.1/30", "fd00:7::1/126"]}, routes=[]))
     assert (one.routes(), len(one.addresses())) == (set(), 2)
     one.declare(one.declaration())
@@ -190,6 +192,25 @@ def a_stop_keeps_what_blocks_and_a_start_loses_nothing(bed: Bed) -> None:
     assert one.ping("10.2.0.1") == 3
 
 
+def what_somebody_changes_by_hand_is_told_and_mended(bed: Bed) -> None:
+    one = bed.ends[0]
+    assert (found := one.ask("audit")["departures"]) == [], found
+    one.namespace.ip(f"route delete 10.2.0.0/24 dev {DEVICE}", f"address delete 169.254.7.1/30 dev {DEVICE}",
+                     f"route delete unreachable fd00:2::/64 metric {METRIC + 1}")
+    said = {row["what"] for row in one.ask("audit")["departures"]}
+    assert said == {f"address 169.254.7.1/30 of {DEVICE}", f"route to 10.2.0.0/24, into {DEVICE}",
+                    "route to fd00:2::/64, unreachable"}
+    one.ask("mend")
+    what_is_declared_is_there(bed)
+    one.namespace.ip(f"link delete {DEVICE}")
+    assert f"device {DEVICE}" in {row["what"] for row in one.ask("audit")["departures"]}
+    one.ask("mend")
+    assert (found := one.ask("audit")["departures"]) == [], found
+    bed.settle()
+    what_is_declared_is_there(bed)
+    assert one.ping("10.2.0.1") == 3
+
+
 def a_policy_based_tunnel_beside_it_keeps_its_own_traffic(bed: Bed) -> None:
     one, _other = bed.ends
     networks = {1: "10.101.0.0/24", 2: "10.102.0.0/24"}
@@ -247,6 +268,7 @@ CASES: tuple[Case, ...] = (
     what_is_declared_is_there, both_families_pass_through_one_sa_pair, a_packet_as_large_as_the_device_takes_passes,
     the_hosts_other_traffic_does_not_go_there, multicast_of_routing_protocols_passes, without_an_sa_nothing_leaves,
     a_rekey_loses_no_packet, other_addresses_and_metric_leave_device_and_sa_alone, another_name_is_another_device,
-    a_device_of_another_program_is_left_alone, a_policy_based_tunnel_beside_it_keeps_its_own_traffic,
+    a_device_of_another_program_is_left_alone, what_somebody_changes_by_hand_is_told_and_mended,
+    a_policy_based_tunnel_beside_it_keeps_its_own_traffic,
     a_crash_leaks_nothing_and_the_next_run_takes_over, what_a_crash_left_and_nobody_declares_goes,
     a_stop_keeps_what_blocks_and_a_start_loses_nothing, what_is_declared_no_more_is_gone, a_flush_leaves_nothing)

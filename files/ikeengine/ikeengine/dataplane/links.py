@@ -11,9 +11,9 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, nla, nlmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -22,7 +22,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from ..vpn.selectors import Network
 from .device import Device
 from .exemption import exempt_from_policy
-from .interface import DataPlaneError
+from .interface import DataPlaneError, Departure
 from .netlink import NETLINK_ROUTE, NetlinkError, NetlinkSocket
 
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
@@ -36,6 +36,7 @@ _IFA_F_NODAD = 0x02
 #: What the kernel gives a route without a metric, or with 0.
 _USUAL_METRIC = {4: 0, 6: 1024}
 _LAST_METRIC = 2**32 - 1
+_Address: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
 
 
@@ -59,6 +60,7 @@ class Link:
     index: int
     kind: str
     data: Mapping[int, bytes]
+    is_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +147,51 @@ class Links:
         """Routes of an earlier run that nobody wants again."""
         self._set_routes()
 
+    def audit(self) -> Iterator[Departure]:
+        """How what is there departs from how it was dressed. Raises NetlinkError."""
+        routes = self._standing()
+        for device, index in self._dressed.values():
+            standing = self.find(device.name)
+            if standing is None or standing.index != index:
+                yield Departure(f"device {device.name}", "there", "not there" if standing is None else "another one")
+                continue
+            if not standing.is_up:
+                yield Departure(f"device {device.name}", "up", "down")
+            there = self._addresses(index)
+            for text in device.addresses:
+                if ipaddress.ip_interface(text) not in there:
+                    yield Departure(f"address {text} of {device.name}", "there", "not there")
+        for way, device in self._wanted():
+            if way not in routes:
+                kind = "unreachable" if not way.index else f"into {device.name}"
+                yield Departure(f"route to {way.network}, {kind}", "there", "not there")
+
+    def look_again(self) -> None:
+        """Somebody may have taken routes away: the next change looks for what stands."""
+        self._ways.clear()
+        self._listed = False
+
     def _set_addresses(self, device: Device, index: int) -> None:
-        """Delete first: with the first address of a network its others may go (promote_secondaries)."""
+        """With the last address of IPv4 the kernel takes all routes of it, and with the first of a network may go its
+        others (promote_secondaries): so what is new comes before the old goes, and then all is looked at again."""
         wanted = [ipaddress.ip_interface(text) for text in device.addresses]
-        for old in self._addresses(index):
-            if old not in wanted and not (old.version == 6 and old.is_link_local):
-                self._unless_gone(f"taking {old} from {device.name}", _address(_RTM_DELADDR, index, old))
+        self._add_missing(device, index, wanted)
+        needless = [old for old in self._addresses(index)
+                    if old not in wanted and not (old.version == 6 and old.is_link_local)]
+        for old in needless:
+            self._unless_gone(f"taking {old} from {device.name}", _address(_RTM_DELADDR, index, old))
+        if needless:
+            self._add_missing(device, index, wanted)
+            self.look_again()
+
+    def _add_missing(self, device: Device, index: int, wanted: Iterable[_Address]) -> None:
         there = self._addresses(index)
         for missing in wanted:
             if missing not in there:
                 self._routing.change(f"giving {missing} to {device.name}", _address(_RTM_NEWADDR, index, missing),
                                      NLM_F_CREATE | NLM_F_EXCL)
 
-    def _addresses(self, index: int) -> list[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
+    def _addresses(self, index: int) -> list[_Address]:
         query = ifaddrmsg()
         query["header"] = {"type": _RTM_GETADDR}
         query.update({"family": 0, "prefixlen": 0, "flags": 0, "scope": 0, "index": 0})
@@ -280,10 +314,10 @@ def _link(message: nlmsg) -> Link:
             break
         data[number] = packed[offset + 4:offset + length]
         offset += (length + 3) & ~3
-    return Link(message.get_attr("IFLA_IFNAME"), message["index"], kind, data)
+    return Link(message.get_attr("IFLA_IFNAME"), message["index"], kind, data, bool(message["flags"] & _IFF_UP))
 
 
-def _address(request: int, index: int, address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> ifaddrmsg:
+def _address(request: int, index: int, address: _Address) -> ifaddrmsg:
     message = ifaddrmsg()
     message["header"] = {"type": request}
     message.update({"family": socket.AF_INET if address.version == 4 else socket.AF_INET6,

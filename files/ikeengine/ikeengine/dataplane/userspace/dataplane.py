@@ -276,23 +276,36 @@ class UserspaceDataPlane:
     def audit(self) -> list[Departure]:
         state = self._tun.state
         found = [] if state == "up" else [Departure(f"device {self._tun.name}", "up", state)]
-        return found + list(self._guard.audit(self._protections.values()))
+        return [*found, *self._guard.audit(self._guarded()), *self._links.audit()]
 
     def restore(self) -> None:
-        state = self._tun.state
-        if state == "gone":
-            self._remove_reader(self._tun.fd)
-            self._tun.close()
-            self._tun.open(self._mtu or smallest_mtu(PATH_MTU))
+        if self._reopen(self._tun, self._path, self._mtu or smallest_mtu(PATH_MTU)):
             self._guard.exempt(self._tun.name)
-            self._add_reader(self._tun.fd, partial(self._read_device, self._tun, self._path))
-        elif state == "down":
+        elif self._tun.state == "down":
             self._set_up()
-        for protection in self._protections.values():
+        self._links.look_again()
+        for own in self._own.values():
+            self._reopen(own.tun, own.path, own.device.mtu)
+            self._links.dress(own.device, own.tun.index)
+        for protection in self._guarded():
             self._guard.put_up(protection)
             if (mtu := self._narrow.get(protection.reqid)) is not None:
                 self._guard.fit(protection, mtu)
         self._guard.clear_leftovers()
+
+    def _guarded(self) -> list[Protection]:
+        """Those that the host's other traffic could meet."""
+        return [protection for protection in self._protections.values() if protection.device is None]
+
+    def _reopen(self, tun: TunDevice, path: PacketPath, mtu: int) -> bool:
+        """Whether it was gone."""
+        if tun.state != "gone":
+            return False
+        self._remove_reader(tun.fd)
+        tun.close()
+        tun.open(mtu)
+        self._add_reader(tun.fd, partial(self._read_device, tun, path))
+        return True
 
     def _set_up(self) -> None:
         try:

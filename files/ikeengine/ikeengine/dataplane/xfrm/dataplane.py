@@ -248,7 +248,7 @@ class XfrmDataPlane:
         wanted = {key: (body,) for key, body in map(self._wanted, self._claims)}
         standing = {(messages.address_of(state["id_daddr"], state["family"]), state["id_spi"], state["id_proto"])
                     for state in self._kernel.dump("listing states", messages.build(messages.XFRM_MSG_GETSA))}
-        found = list(self._policies.audit(wanted))
+        found = [*self._devices.audit(), *self._policies.audit(wanted)]
         for pair in self._pairs.values():
             child, number = pair.child, messages.IP_PROTOCOL[pair.child.protocol]
             for installed, address, spi, way in ((pair.inbound, child.local.address, child.spi_in, "inbound"),
@@ -259,6 +259,7 @@ class XfrmDataPlane:
         return found
 
     def restore(self) -> None:
+        self._devices.restore()
         for key in self._claims:
             self._settle(key)
         self.clear_leftovers()

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address
 
 from ...vpn.selectors import Address
 from ..device import Device
-from ..interface import DataPlaneError
+from ..interface import DataPlaneError, Departure
 from ..links import Link, Links
 from ..netlink import NetlinkError
 from .binding import UNBOUND, Binding
@@ -112,6 +112,14 @@ class KernelDevices:
         device = self._devices.get(name) if name is not None and self._kind == VTI else None
         if device is not None and (device.local, device.remote) != (local, remote):
             self.provide(replace(device, local=local, remote=remote))
+
+    def audit(self) -> Iterator[Departure]:
+        return self._links.audit()
+
+    def restore(self) -> None:
+        self._links.look_again()
+        for device in list(self._devices.values()):
+            self.provide(device)
 
     def clear_leftovers(self) -> None:
         """Devices and routes of an earlier run that nobody wants again."""
