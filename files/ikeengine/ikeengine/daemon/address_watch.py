@@ -16,6 +16,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from ..dataplane.netlink import NETLINK_ROUTE, NetlinkError, NetlinkEvents, NetlinkSocket
 from ..vpn.selectors import Address
+from .log import Log
 
 #: linux/rtnetlink.h. A link that goes down takes IPv4 routes with it that nothing else tells of.
 _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
@@ -90,6 +91,16 @@ class AddressWatch:
         with suppress(NetlinkError):
             route = self._kernel.get(f"asking for the way to {remote}", question)
             return Way(route.get_attr("RTA_PREFSRC"), route.get_attr("RTA_OIF"), route.get_attr("RTA_GATEWAY"))
+        return None
+
+
+def watch(loop: asyncio.AbstractEventLoop, ways: Callable[[], Iterable[Address]],
+          on_change: Callable[[Address], None], log: Log) -> AddressWatch | None:
+    """The watch; on a host that does not tell of its addresses none, and a warning."""
+    try:
+        return AddressWatch(loop, ways, on_change)
+    except (NetlinkError, OSError) as error:
+        log.warning("other addresses of this host will be noticed when peers are silent only", reason=str(error))
         return None
 
 

@@ -18,7 +18,7 @@ from ..dataplane.interface import DataPlaneError
 from ..dataplane.userspace.tun import DEVICE
 from ..ike.context import Settings
 from ..sa_manager import IkeSaManager
-from .address_watch import AddressWatch
+from .address_watch import watch
 from .commands import Commands
 from .control import ControlServer, answers, trail
 from .declared import CannotStart, Declared, Options, parse, read
@@ -102,7 +102,7 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
     await server.start()
     try:
         engine.start(declared.side)
-        watch = AddressWatch(loop, manager.ways, engine.path_changed)
+        addresses = watch(loop, manager.ways, engine.path_changed, log)
         log.notice("ikeengine started", version=__version__, site=declared.side.name,
                    gateways=len(declared.side.gateways), tunnels=len(declared.side.tunnels))
         _set_heap_apart()
@@ -110,7 +110,8 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
         watchdog = asyncio.ensure_future(_show_life())
         await ended.wait()
         watchdog.cancel()
-        watch.close()
+        if addresses is not None:
+            addresses.close()
     finally:
         notify("STOPPING=1")
         await server.stop()
