@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.testbed.uml import UmlFailed
+from tests.testbed.virtual_machine import MachineFailed
 
 from . import campaign
 
@@ -36,7 +36,7 @@ def _run(name: str, peer: str, form: str) -> bool:
     scenario = campaign.SCENARIOS[name]
     try:
         figures = campaign.run(name, peer, scenario.short if form == "short" else scenario.long)
-    except (campaign.SoakFailed, UmlFailed) as error:
+    except (campaign.SoakFailed, MachineFailed) as error:
         print(f"{name} with {peer} FAILED:\n{error}", flush=True)
         return False
     campaign.keep(name, peer, form, figures)

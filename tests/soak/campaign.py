@@ -64,7 +64,7 @@ class SoakFailed(Exception):
 
 
 def run(name: str, peer: str, number: int) -> Json:
-    """One scenario on a machine of its own. Raises SoakFailed, and UmlFailed where there is none."""
+    """One scenario on a machine of its own. Raises SoakFailed, and MachineFailed where there is none."""
     path = ":".join(map(str, _PATH))
     command = shlex.join([sys.executable, "-B", "-m", "tests.soak.inside", name, peer, str(number)])
     result = run_in_uml(f"modprobe -a {_MODULES}\nexport PYTHONPATH={shlex.quote(path)}\n{command}\n",
