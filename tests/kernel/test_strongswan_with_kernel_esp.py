@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A tunnel between two data planes of one real kernel: ours by NETLINK_XFRM, and strongSwan's."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.declaration import read
+from ansible_collections.tandem.vpn.plugins.module_utils.vpn.rendering import swanctl
 
 from tests.interop.site import (
     CBC,
@@ -16,12 +19,15 @@ from tests.interop.site import (
     GCM,
     OURS,
     PINGS,
+    PSK,
     ROUTES,
     Site,
     Suite,
     configure,
     declaration,
     eventually,
+    peer,
+    secrets,
 )
 from tests.kernel.conftest import PRIVATE
 from tests.testbed.capture import Capture, Counts
@@ -116,6 +122,36 @@ def test_nothing_travels_in_clear_before_the_tunnel_is_up_or_after_it_went(
     assert ", 0 received" in before and ", 0 received" in after
     counts = seen(capture)
     assert (counts.esp, counts.clear) == (PACKETS, 0)
+
+
+@pytest.mark.parametrize("initiator", UP)
+def test_a_route_based_tunnel_is_everything_for_strongswan_as_well(
+    site: Site, wire: Namespace, tmp_path: Path, initiator: str
+) -> None:
+    """Ours has a device, strongSwan policies; it proposes IPv6, too, of which ours has nothing."""
+    ours, theirs = in_kernel(GCM), peer(GCM)
+    ours["tunnels"][0]["interface"] = {"name": "vpn0", "addresses": ["169.254.3.1/30"], "metric": 7}
+    theirs["tunnels"][0]["interface"] = {"name": "vpn0"}
+    rendering = swanctl.render(read(theirs, secrets=secrets("tandem", PSK)))
+    without_device = re.sub(r" +if_id_.*\n", "", rendering.files[swanctl.CONFIGURATION])
+    site.theirs.load(without_device, {**rendering.files, **rendering.secrets, swanctl.CONFIGURATION: without_device})
+    site.theirs.namespace.ip(f"route add 10.1.0.0/16 via {OURS}")
+    site.ours.start(ours)
+    with Capture(wire, "theirs", tmp_path / "pcap") as capture:
+        if initiator == "ikeengine":
+            up_from_ours(site)
+        else:
+            site.theirs.initiate("lan")
+        eventually(lambda: site.ours.routes[0]["state"] == "up", site.logs)
+        for near, far in ROUTES:
+            for namespace, source, target in ((site.ours.namespace, near, far), (site.theirs.namespace, far, near)):
+                argv = ["ping", "-n", "-q", "-c", str(PINGS), "-i", "0.05", "-W", "2", "-I", source.host, target.host]
+                assert f" {PINGS} received" in namespace.run(argv, check=False).stdout, site.logs()
+    assert (seen(capture).esp, seen(capture).clear) == (PACKETS, 0)
+    (route,) = site.ours.routes
+    assert [(sa["local"], sa["remote"]) for sa in route["sas"]] == [("0.0.0.0/0", "0.0.0.0/0")]
+    (link,) = json.loads(site.ours.namespace.run(["ip", "-json", "-details", "link", "show", "vpn0"]).stdout)
+    assert link["linkinfo"]["info_kind"] == "vti"
 
 
 @pytest.mark.parametrize("suite", SUITES)
