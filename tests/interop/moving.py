@@ -59,8 +59,8 @@ class Bed:
         """``ours`` is the end that ikeengine has: head, or branch, which initiates."""
         end: dict[str, Namespace] = {"head": self.road.head, "branch": self.road.branch}
         theirs = "branch" if ours == "head" else "head"
-        self.theirs = self._stack.enter_context(Charon(end[theirs], self._folder / "charon", kernel=self._kernel,
-                                                      detail=1))
+        charon = Charon(end[theirs], self._folder / "charon", kernel=self._kernel, detail=1)
+        self.theirs = self._stack.enter_context(charon)
         lans = (BRANCH_LAN, HEAD_LAN) if theirs == "branch" else (HEAD_LAN, BRANCH_LAN)
         self.theirs.load(CONNECTION.format(
             addresses=f"remote_addrs = {HEAD}" if theirs == "branch" else "", local=theirs, remote=ours,

@@ -19,6 +19,7 @@ from tests.testbed.roaming import HEAD, PUBLIC, UPLINKS, road
 
 pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("able")]
 
+
 @pytest.fixture
 def bed() -> Iterator[Bed]:
     with ExitStack() as stack:
