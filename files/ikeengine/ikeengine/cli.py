@@ -247,6 +247,9 @@ def _status_lines(status: Json, now: float) -> Iterator[str]:
     yield ""
     yield from _table(("TUNNEL", "STATE", "ROUTE", "SUITE", "SPI IN", "SPI OUT", "PACKETS IN", "PACKETS OUT", "AGE",
                        "REKEY IN"), [row for tunnel in status["tunnels"] for row in _tunnel_rows(tunnel, now)])
+    if status["tunnels"]:
+        yield ""
+        yield from _choices(status["tunnels"])
     errors = dict.fromkeys(item["last_error"] for kind in ("gateways", "tunnels") for item in status[kind]
                            if item["last_error"])
     if errors:
@@ -274,6 +277,19 @@ def _tunnel_rows(tunnel: Json, now: float) -> Iterator[tuple[str, ...]]:
                    str(sa["packets_out"]), _age(sa["installed_at"], now), _remaining(sa["rekey_in"]))
 
 
+def _choices(tunnels: list[Json]) -> Iterator[str]:
+    """Which data plane carries which tunnels, by which device, and why."""
+    chosen: dict[tuple[str, str], list[str]] = {}
+    for tunnel in tunnels:
+        device = tunnel["interface"]
+        chosen.setdefault((tunnel["dataplane"], tunnel["dataplane_reason"]), []).append(
+            f"{tunnel['name']} by {device['name']} ({device['kind']})" if device else tunnel["name"])
+    for (plane, reason), names in chosen.items():
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        yield f"{plane} data plane ({reason}): {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+_MOST_NAMED = 8
 _ARROWS = {"both": "<->", "local-to-remote": "->", "remote-to-local": "<-"}
 _COLOURS = {"established": "32", "up": "32", "connecting": "33", "down": "31"}
 
