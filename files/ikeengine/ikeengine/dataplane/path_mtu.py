@@ -18,6 +18,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 from ..vpn.selectors import Address
+from .netlink import NETLINK_ROUTE, NetlinkEvents
 from .xfrm.sockets import bypass_socket
 
 #: linux/in.h, linux/in6.h, asm-generic/socket.h, linux/icmpv6.h; absent from the socket module.
@@ -25,6 +26,8 @@ _IP_MTU, _IPV6_MTU = 14, 24
 _SO_ATTACH_FILTER = 26
 _ICMP6_FILTER = 1
 _ICMP6_PACKET_TOO_BIG = 2
+#: linux/rtnetlink.h, linux/if_link.h.
+_RTNLGRP_LINK, _RTM_NEWLINK, _IFLA_MTU = 1, 16, 4
 #: Any but 0: nothing is sent there.
 _PORT = 4500
 #: Seconds from an error to the question, in which the kernel takes note of it and others of the same kind come.
@@ -53,26 +56,34 @@ def path_mtu(local: Address, remote: Address) -> int | None:
 
 
 class PathMtuWatch:
-    """Tells of the addresses to which a path may have become narrower. Needs CAP_NET_RAW; without it tells nothing."""
+    """Tells of the addresses to which a path may have become narrower, and of None where any may, since a link of this
+    host has another MTU. Of the former it needs CAP_NET_RAW; without it tells nothing."""
 
     def __init__(self, add_reader: Callable[[int, Callable[[], None]], object],
                  remove_reader: Callable[[int], object], call_later: Callable[[float, Callable[[], None]], object],
-                 on_change: Callable[[Address], None]) -> None:
+                 on_change: Callable[[Address | None], None]) -> None:
         """The first three are the event loop's."""
         self._remove_reader, self._call_later, self._on_change = remove_reader, call_later, on_change
-        self._waiting: set[Address] = set()
+        self._waiting: set[Address | None] = set()
         self._sockets: list[socket.socket] = []
+        self._closed = False
         for open_one, addressee in ((_icmp, _addressee_of_ipv4), (_icmpv6, _addressee_of_ipv6)):
             with suppress(OSError):
                 opened = open_one()
                 self._sockets.append(opened)
                 add_reader(opened.fileno(), partial(self._read, opened, addressee))
+        self._links = NetlinkEvents(NETLINK_ROUTE, (_RTNLGRP_LINK,), _link)
+        self._mtus: dict[bytes, bytes] = {}
+        add_reader(self._links.fileno(), self._read_links)
 
     def close(self) -> None:
         for opened in self._sockets:
             self._remove_reader(opened.fileno())
             opened.close()
         self._sockets.clear()
+        self._remove_reader(self._links.fileno())
+        self._links.close()
+        self._closed = True
 
     def _read(self, opened: socket.socket, addressee: Callable[[bytes], Address | None]) -> None:
         for _error in range(_ERRORS_AT_ONCE):
@@ -82,15 +93,35 @@ class PathMtuWatch:
                 return
             remote = addressee(packet)
             if remote is not None:
-                if not self._waiting:
-                    self._call_later(_DELAY, self._tell)
-                self._waiting.add(remote)
+                self._wait(remote)
+
+    def _read_links(self) -> None:
+        for _kind, (index, mtu) in self._links.read():
+            if self._mtus.get(index) != mtu:
+                self._wait(None)
+            self._mtus[index] = mtu
+
+    def _wait(self, remote: Address | None) -> None:
+        if not self._waiting:
+            self._call_later(_DELAY, self._tell)
+        self._waiting.add(remote)
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, set()
-        if self._sockets:
+        if not self._closed:
             for remote in waiting:
                 self._on_change(remote)
+
+
+def _link(kind: int, octets: bytes) -> tuple[bytes, bytes] | None:
+    """A device's index and its MTU, as the kernel has written them (struct ifinfomsg, IFLA_MTU)."""
+    attributes = octets[32:]
+    while kind == _RTM_NEWLINK and len(attributes) >= 4:
+        length, attribute = struct.unpack_from("=HH", attributes)
+        if attribute == _IFLA_MTU:
+            return octets[20:24], attributes[4:length]
+        attributes = attributes[max(4, length + 3 & ~3):]
+    return None
 
 
 def _icmp() -> socket.socket:

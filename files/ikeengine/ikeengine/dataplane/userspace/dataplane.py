@@ -366,9 +366,9 @@ class UserspaceDataPlane:
                 self._guard.fit(self._protections[reqid], mtu)
                 self._narrow[reqid] = mtu
 
-    def _fit_all(self, remote: Address) -> None:
+    def _fit_all(self, remote: Address | None) -> None:
         for pair in self._pairs.values():
-            if pair.outbound and pair.child.interface is None and pair.remote.address == remote:
+            if pair.outbound and pair.child.interface is None and remote in (None, pair.remote.address):
                 self._fit_routes(pair)
 
     def _read_device(self, tun: TunDevice, path: PacketPath) -> None:

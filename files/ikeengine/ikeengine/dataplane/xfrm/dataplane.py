@@ -380,10 +380,10 @@ class XfrmDataPlane:
         if self._table is not None:
             self._table.fit(states.kernel_reqid(child.reqid), mtu)
 
-    def _fit_all(self, remote: Address) -> None:
-        """The path to that address may carry less than before."""
+    def _fit_all(self, remote: Address | None) -> None:
+        """The path to that address, or to any, may carry less than before."""
         for pair in self._fitted.values():
-            if pair.child.remote.address == remote:
+            if remote in (None, pair.child.remote.address):
                 self._fit(pair)
 
     def _hold(self) -> None:
