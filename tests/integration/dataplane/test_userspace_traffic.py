@@ -133,6 +133,9 @@ def test_udp_and_pings_of_any_size_go_through(net, offloads):
     join(a, b)
     for size in ("0", "1", "1393", "1400", "3000"):
         assert net.ping("lan_a", "10.2.0.2", 2, "-s", size) == 2
+    for name in ("a", "b"):
+        net[name].ip("link set ike0 mtu 9000")  # somebody's, who knows what he does
+    assert net.ping("a", "10.2.0.1", 2, "-I", "10.1.0.1", "-s", "8900") == 2
     with subprocess.Popen([*net["lan_b"].entry, sys.executable, "-c", ECHO, "answer"], stdout=subprocess.PIPE) as echo:
         assert echo.stdout.readline() == b"\n"
         net["lan_a"].run([sys.executable, "-c", ECHO, "ask"])

@@ -32,7 +32,7 @@ _QUEUE = 1000
 
 #: struct virtio_net_hdr (linux/virtio_net.h): flags, gso_type, hdr_len, gso_size, csum_start, csum_offset.
 _OFFLOAD_HEADER = struct.Struct("=BBHHHH")
-_LARGEST_READ = 4096 + _OFFLOAD_HEADER.size  # octets; no MTU of ours comes near
+_LARGEST_READ = 65535 + _OFFLOAD_HEADER.size  # octets: whatever MTU somebody gave the device
 _NO_OFFLOAD = bytes(_OFFLOAD_HEADER.size)
 _NEEDS_CHECKSUM = 1
 _TCP_SEGMENTS = {20: 1, 40: 4}  # by size of the IP header: VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6
