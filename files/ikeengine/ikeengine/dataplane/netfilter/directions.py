@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ...vpn.model import Direction, Route
+from ...vpn.rules.route_overlaps import NamedRoute, overlaps
 from ...vpn.selectors import Selector
 from ..interface import Protection
 
@@ -28,12 +29,21 @@ def verdicts(protections: Iterable[Protection]) -> list[Verdict]:
     directed = [route for route, _near in ordered if route.direction is not Direction.BOTH]
     if not directed:
         return []
+    wide = _wide([route for route, _near in ordered])
+    around = [route for route in directed if (route.local, route.remote) in wide]
     found: list[Verdict] = []
     for route, local_only in ordered:
-        inside = any(_is_inside(route, around) for around in directed)
+        inside = any(_is_inside(route, wider) for wider in around)
         if inside or route.direction is not Direction.BOTH:
             found += _of(route, local_only, inside)
     return list(dict.fromkeys(found))
+
+
+def _wide(routes: list[Route]) -> set[tuple[Selector, Selector]]:
+    """The sides of those that others are inside of, which are few."""
+    named = [NamedRoute(route, "") for route in routes]
+    return {(nested.wide.route.local, nested.wide.route.remote) for version in (4, 6)
+            for nested in overlaps([each for each in named if each.route.local.version == version]).nested}
 
 
 def _of(route: Route, local_only: Iterable[Selector], inside: bool) -> Iterator[Verdict]:

@@ -22,6 +22,7 @@ import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ...vpn.model import Route
 from ...vpn.selectors import Selector
@@ -231,6 +232,7 @@ class InnerTable:
         return messages.rule(self.name, chain, *expressions)
 
 
+@lru_cache(maxsize=1 << 12)
 def _between(source: Selector, destination: Selector) -> tuple[bytes, ...]:
     return messages.family(source.version), *(
         messages.address_between(end is destination, end.first, end.last)
