@@ -90,11 +90,20 @@ def _departures(live: Mapping[str, Any], reason: str) -> list[dict[str, str]]:
                   for sentence in departures(declared)]
         found += [_departure(row["what"], row["expected"], row["found"],
                              f"{row['what']}: {row['found']}, where it is to be {row['expected']}",
-                             "Run the playbook again, or ikectl mend")
-                  for row in control.request("audit")["departures"]]
+                             "Run the playbook again, or ikectl mend") for row in _audited()]
     except (StoreError, control.ControlError) as error:
         found.append(_departure("declaration", "readable", "not readable", str(error)))
     return found
+
+
+def _audited() -> list[dict[str, str]]:
+    """What the daemon says of its own; one of an older release says nothing. Raises ControlError."""
+    try:
+        return list(control.request("audit")["departures"])
+    except control.ControlError as error:
+        if error.code != "unknown_command":
+            raise
+        return []
 
 
 def _departure(what: str, expected: str, found: str, message: str,
