@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.hub import PSK, Json
-from bench.responders import Ikeengine, put_first
+from bench.responders import Ikeengine, LoopWatch, put_first
 from tests.testbed.network import Namespace
 from tests.testbed.strongswan import LIBIPSEC, LOADED, Charon
 
@@ -35,19 +35,27 @@ class OurCouple:
     name = "ours"
 
     def __init__(self, namespaces: tuple[Namespace, Namespace], directory: Path, suite: Suite) -> None:
-        self.ends = tuple(Ikeengine(namespace, directory / str(end), _declaration(end, suite), _SECRETS)
-                          for end, namespace in enumerate(namespaces))
-        self._started: list[Ikeengine] = []
+        self._watches = [LoopWatch(directory / f"stall{end}.json") for end in range(len(namespaces))]
+        self._ends = [Ikeengine(namespace, directory / str(end), _declaration(end, suite), _SECRETS, watch.program)
+                      for end, (namespace, watch) in enumerate(zip(namespaces, self._watches, strict=True))]
+        self._pids: list[int] = []
 
     def start(self) -> None:
         """Returns once traffic can pass."""
-        for end in self.ends:
-            put_first(end.start())
-            self._started.append(end)
-        self.ends[0].ask("up", gateway="peer", timeout=_UP_SECONDS)
+        for end in self._ends:
+            self._pids.append(end.start())
+        self._ends[0].ask("up", gateway="peer", timeout=_UP_SECONDS)
+        for pid, watch in zip(self._pids, self._watches, strict=True):
+            put_first(pid)
+            watch.stalled(pid)
+
+    def figures(self) -> dict[str, float]:
+        """The longest that an event loop stood still since the start, by the clock and by its processor's time."""
+        stalls = [watch.stalled(pid) for pid, watch in zip(self._pids, self._watches, strict=True)]
+        return {f"stall_{name}_max": max(stall[name] for stall in stalls) for name in stalls[0]}
 
     def stop(self) -> None:
-        for end in self._started:
+        for end, _pid in zip(self._ends, self._pids, strict=False):
             end.stop()
 
 
@@ -58,18 +66,22 @@ class TheirCouple:
     plugins = LOADED.replace(" openssl", "").replace("random ", "random openssl ")
 
     def __init__(self, namespaces: tuple[Namespace, Namespace], directory: Path, suite: Suite) -> None:
-        self.ends = tuple(Charon(namespace, directory / str(end), kernel=LIBIPSEC, level=-1, detail=-1,
-                                 loaded=self.plugins) for end, namespace in enumerate(namespaces))
+        self._ends = [Charon(namespace, directory / str(end), kernel=LIBIPSEC, level=-1, detail=-1,
+                             loaded=self.plugins) for end, namespace in enumerate(namespaces)]
         self._suite = suite
         self._started: list[Charon] = []
 
     def start(self) -> None:
-        for number, end in enumerate(self.ends):
+        for number, end in enumerate(self._ends):
             end.start()
             self._started.append(end)
             put_first(end.pid)
             end.load(_swanctl(number, self._suite))
-        self.ends[0].initiate("lan", timeout=_UP_SECONDS)
+        self._ends[0].initiate("lan", timeout=_UP_SECONDS)
+
+    def figures(self) -> dict[str, float]:
+        """Nobody watches its threads."""
+        return {}
 
     def stop(self) -> None:
         for end in self._started:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +43,25 @@ def put_first(pid: int) -> None:
     os.setpriority(os.PRIO_PROCESS, pid, _PRIORITY)
     with suppress(OSError):  # the kernel does not go by sessions
         Path(f"/proc/{pid}/autogroup").write_text(str(_PRIORITY))
+
+
+class LoopWatch:
+    """Tells how long the event loop of an ikeengine stood still that runs as ``program``."""
+
+    def __init__(self, report: Path) -> None:
+        """``report`` is where `bench.watched` may write."""
+        self._report = report
+        self.program = (str(Path(__file__).with_name("watched.py")), str(report))
+
+    def stalled(self, pid: int) -> dict[str, float]:
+        """The longest since this was asked last, as `bench.watched` has it."""
+        time.sleep(0.2)  # a round of the loop that has answered may have more to do
+        self._report.unlink(missing_ok=True)
+        os.kill(pid, signal.SIGUSR1)
+        while not self._report.exists():
+            time.sleep(0.02)
+        figures: dict[str, float] = json.loads(self._report.read_text())
+        return figures
 
 
 class Ikeengine:

@@ -13,9 +13,6 @@ stalls the longest of all.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -29,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "files" / "ikeengine")]
 
 from bench import hub, record  # noqa: E402
 from bench.bed import Bed, Load  # noqa: E402
-from bench.responders import Ours, cpu_seconds, memory_kib  # noqa: E402
+from bench.responders import LoopWatch, Ours, cpu_seconds, memory_kib  # noqa: E402
 
 PEERS, ROUNDS, IDLE_SECONDS = 1000, 3, 60.0
 WINDOW = 32
@@ -43,9 +40,8 @@ class Watched:
     """A hub with a watch on its event loop."""
 
     def __init__(self, bed: Bed, folder: Path, peers: int, start: str) -> None:
-        self._report = folder / "stall.json"
-        self._ours = Ours(bed.hub, folder, SUITE, range(1, peers + 1), start=start,
-                          program=(str(ROOT / "bench" / "watched.py"), str(self._report)))
+        self._watch = LoopWatch(folder / "stall.json")
+        self._ours = Ours(bed.hub, folder, SUITE, range(1, peers + 1), start=start, program=self._watch.program)
 
     @contextmanager
     def running(self) -> Iterator[Ours]:
@@ -58,13 +54,7 @@ class Watched:
 
     def stalled(self) -> dict[str, float]:
         """The longest since this was asked last, as `bench.watched` has it."""
-        time.sleep(0.2)  # a round of the loop that has answered may have more to do
-        self._report.unlink(missing_ok=True)
-        os.kill(self._pid, signal.SIGUSR1)
-        while not self._report.exists():
-            time.sleep(0.02)
-        figures: dict[str, float] = json.loads(self._report.read_text())
-        return figures
+        return self._watch.stalled(self._pid)
 
     @property
     def pid(self) -> int:
