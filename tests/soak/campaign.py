@@ -87,4 +87,3 @@ def keep(name: str, peer: str, form: str, figures: Json) -> None:
     new = RESULT.with_suffix(".new")
     new.write_text(json.dumps(kept, indent=1) + "\n")
     os.replace(new, RESULT)
-

@@ -293,7 +293,7 @@ class IkeSession(ABC):
 
     def relocate(self, local: SocketAddress, remote: SocketAddress) -> None:
         """The path is another one for the IKE SA."""
-        for session in {self, self.holder}:
+        for session in (self, self.holder):
             session.local, session.remote = local, remote
 
     def move_children(self, encapsulated: bool | None = None) -> None:

@@ -41,11 +41,10 @@ class PolicyTable:
     def delete(self, key: Key) -> None:
         """Delete a policy unless it is gone or has become the other owner's. Raises NetlinkError."""
         try:
-            policy = self._kernel.get(f"reading {key}", messages.build(messages.XFRM_MSG_GETPOLICY, key.fields,
-                                                                             key.binding.attributes))
+            named = key.fields, key.binding.attributes
+            policy = self._kernel.get(f"reading {key}", messages.build(messages.XFRM_MSG_GETPOLICY, *named))
             if self._owns(policy):
-                self._kernel.change(f"deleting {key}", messages.build(messages.XFRM_MSG_DELPOLICY, key.fields,
-                                                                         key.binding.attributes))
+                self._kernel.change(f"deleting {key}", messages.build(messages.XFRM_MSG_DELPOLICY, *named))
         except NetlinkError as error:
             if error.errno != errno.ENOENT:
                 raise
