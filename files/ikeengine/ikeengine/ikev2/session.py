@@ -145,6 +145,11 @@ class Ikev2Session(IkeSession):
         return self.mobility is not None
 
     @property
+    def follows_packets(self) -> bool:
+        """With MOBIKE the originator itself decides where both ends are (RFC 4555 §3.5)."""
+        return super().follows_packets and not (self.is_mobile and self.originator)
+
+    @property
     def follows_messages(self) -> bool:
         return not self.is_mobile and self.follows_packets  # RFC 4555 §3.8
 

@@ -11,11 +11,11 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from ikeengine.ike.events import ChildRemoved
+from ikeengine.ike.events import ChildMoved, ChildRemoved
 from ikeengine.ikev2 import mobike
 from ikeengine.ikev2.exchange import Task
 from ikeengine.ikev2.session import Ikev2Session
-from ikeengine.security_association import Datagram
+from ikeengine.security_association import Datagram, SocketAddress
 from ikeengine.wire.constants import ExchangeType, NotifyType
 from ikeengine.wire.errors import MalformedMessage
 from ikeengine.wire.message import Payload
@@ -273,6 +273,19 @@ def test_a_mapping_that_moves_under_traffic_is_followed_by_packets():
     moved_at = network.now
     flow(network, 1, out, into)
     assert at(one) == (TRAIN, True) and outage(into, moved_at) < 0.05
+
+
+def test_the_originator_decides_and_follows_no_packet():
+    """A NAT on the way may change the port of what comes, because another mapping has it; nobody hears there."""
+    network, one, other = roaming(encapsulate=True)
+    assert session(other).peer_behind_nat, "as an end says that can do ESP in UDP only"
+    (child,) = other.inbound.values()
+    other.manager.moved(child.spi_in, child.local, SocketAddress(child.remote.address, 32442), network.now)
+    network.run(0)
+    assert other.count(ChildMoved) == 0 and session(other).remote.port == 4500
+    network.roam(other, CAFE)
+    network.run(1)
+    assert at(one) == (CAFE, True)
 
 
 def test_no_message_but_the_update_moves_anything():
