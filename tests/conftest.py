@@ -7,6 +7,11 @@ and beside it all that runs in one process or on a kernel of its own. See `make 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# What an example takes on a busy machine says nothing of it; one that fails is printed so that it can be repeated.
+settings.register_profile("any machine", deadline=None, print_blob=True)
+settings.load_profile("any machine")
 
 HERE = Path(__file__).parent
 #: What makes namespaces and hosts on this machine; a lane keeps the order in which pytest finds its tests.
