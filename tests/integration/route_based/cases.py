@@ -41,7 +41,7 @@ def both_families_pass_through_one_sa_pair(bed: Bed) -> None:
         for end in bed.ends:
             for target in (f"169.254.7.{end.other}", f"fd00:7::{end.other}", f"10.{end.other}.0.1",
                            f"fd00:{end.other}::1"):
-                assert end.ping(target) == 3, target
+                assert (answered := end.ping(target)) == 3, (target, answered)
     assert clear() == 0
     (after,) = one.sas
     assert after["packets_out"] - before["packets_out"] >= 24, (before, after, one.log)

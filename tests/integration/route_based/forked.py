@@ -10,6 +10,7 @@ import os
 import runpy
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from typing import IO
 
@@ -55,6 +56,7 @@ def forked(arguments: Sequence[str], namespace: Namespace, log: IO[bytes]) -> Fo
     pid = os.fork()
     if pid:
         return Forked(pid)
+    status = 0
     try:
         for number in (1, 2):
             os.dup2(log.fileno(), number)
@@ -64,7 +66,11 @@ def forked(arguments: Sequence[str], namespace: Namespace, log: IO[bytes]) -> Fo
         os.chdir(SOURCES)
         sys.argv = ["ikeengine", *arguments]
         runpy.run_module("ikeengine", run_name="__main__")
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1 if sys.exc_info()[0] not in (None, SystemExit) else 0)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
