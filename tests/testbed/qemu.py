@@ -25,6 +25,7 @@ KERNEL_PACKAGE, SHELL_PACKAGE = "linux-image-amd64", "busybox-static"
 #: What the first root has to load to reach the second: they bring what they depend on.
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 APPLETS = ("sh", "mount", "mkdir", "insmod", "switch_root", "sleep")
+#: The kernel hands INIT over in the environment.
 FIRST_INIT = """#!/bin/sh
 mount -t proc proc /proc
 while read -r module; do insmod "$module"; done < /order
@@ -32,7 +33,7 @@ mount -t tmpfs layers /layers
 mkdir /layers/lower /layers/upper /layers/work
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose root /layers/lower
 mount -t overlay -o lowerdir=/layers/lower,upperdir=/layers/upper,workdir=/layers/work overlay /root
-exec switch_root /root INIT
+exec switch_root /root "$INIT"
 """
 
 
@@ -51,13 +52,13 @@ def run_in_qemu(script: str, *, timeout: float = 300, memory: str = "1G") -> Res
                 "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
                 "-kernel", str(kernel), "-initrd", str(first_root), "-device", "virtio-rng-pci", *shares,
                 "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable "
-                           f"MODULES={modules} WORK={CHECKOUT}"]
+                           f"INIT={INIT} MODULES={modules} WORK={CHECKOUT}"]
 
     return run("qemu", script, timeout, command)
 
 
 def _unpacked() -> tuple[Path, Path, Path]:
-    """The kernel, its modules, and the first root; made once for each version of the package."""
+    """The kernel, its modules, and the first root. Each version of the package is unpacked once."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -68,8 +69,8 @@ def _unpacked() -> tuple[Path, Path, Path]:
             raise MachineFailed(f"apt-cache knows no {KERNEL_PACKAGE}: apt-get update")
         version = package.removeprefix("linux-image-")
         folder = CACHE / version
-        first_root = folder / "first-root.gz"
-        if not first_root.exists():
+        first_root, unpacked = folder / "first-root.gz", folder / "unpacked"
+        if not unpacked.exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             for each in (package, SHELL_PACKAGE):
@@ -78,9 +79,9 @@ def _unpacked() -> tuple[Path, Path, Path]:
                 _run("dpkg-deb", "-x", str(archive), str(folder))
                 archive.unlink()
             _run("depmod", "-b", str(folder), version)
-            made = gzip.compress(b"".join(_archive(_first_root(folder, version))), 1)
-            (folder / "new").write_bytes(made)
-            (folder / "new").rename(first_root)
+            unpacked.touch()
+        (folder / "new").write_bytes(gzip.compress(b"".join(_archive(_first_root(folder, version))), 1))
+        (folder / "new").rename(first_root)  # whoever boots from the one before reads it to its end
         return folder / "boot" / f"vmlinuz-{version}", folder / "lib" / "modules" / version, first_root
 
 
@@ -100,7 +101,7 @@ def _first_root(folder: Path, version: str) -> Iterator[tuple[str, int, bytes]]:
     for name, path in order.items():
         yield f"modules/{name}", stat.S_IFREG | 0o644, path.read_bytes()
     yield "order", stat.S_IFREG | 0o644, "".join(f"/modules/{name}\n" for name in order).encode()
-    yield "init", stat.S_IFREG | 0o755, FIRST_INIT.replace("INIT", str(INIT)).encode()
+    yield "init", stat.S_IFREG | 0o755, FIRST_INIT.encode()
 
 
 def _archive(files: Iterator[tuple[str, int, bytes]]) -> Iterator[bytes]:
