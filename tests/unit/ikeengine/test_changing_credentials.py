@@ -161,3 +161,14 @@ def test_an_end_that_accepts_both_finds_out_that_the_peer_was_set_to_the_new_key
     assert traffic.lost == []
     agree(*ends, routes=1)
     assert in_force(ends[0]) == [False] and in_force(ends[1]) == [True]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_key_in_another_form_needs_no_proof(kind: str):
+    before, _after = keys(kind)
+    network, ends, traffic = up(before)
+    sent = len(network.sent)
+    same = sides(kind, ({"method": "hex-psk", "psk": OLD.encode().hex()},) * 2)
+    ends[0].manager.reload(same[0], network.now)
+    traffic.run(1)
+    assert (len(network.sent), traffic.lost, in_force(ends[0])) == (sent, [], [True])

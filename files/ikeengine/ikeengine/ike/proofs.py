@@ -28,9 +28,11 @@ class Proofs:
     def are_of(self, credential: Credential) -> bool:
         """Whether the two ends would prove themselves alike today: we by the same, and the peer by what we accept."""
         before = self.credential
-        if before is None or before.method is not credential.method or before.ppk != credential.ppk:
+        by_certificate = credential.method is CredentialMethod.CERTIFICATE
+        if before is None or (before.method is CredentialMethod.CERTIFICATE) is not by_certificate \
+                or before.ppk != credential.ppk:
             return False
-        if credential.method is CredentialMethod.CERTIFICATE:
+        if by_certificate:
             return _own_part(before) == _own_part(credential)
         return (_is_one_of(self.own_key, (credential.secret,))
                 and _is_one_of(self.peer_key, credential.accepted))
