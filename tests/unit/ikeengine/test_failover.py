@@ -417,6 +417,33 @@ def test_explain_marks_the_pair_in_use_and_says_why_each_failed(version):
     assert "192.0.2.2 (ip-address), in use" not in page
 
 
+def test_mobike_goes_to_the_next_pair_with_all_it_has_and_the_way_back_loses_nothing():
+    """An end whose own address is not declared has MOBIKE, which needs no new IKE SA for another address of the peer."""
+    def ends(local: str, remote: str, near: str, far: str) -> dict[str, Any]:
+        return {"local": {"address": local, "identifier": {"type": "domain-name", "value": f"{near}.example"}},
+                "remote": {"address": remote, "identifier": {"type": "domain-name", "value": f"{far}.example"}}}
+
+    addresses = BRANCH, SECOND[1]
+    network, one, other = pair(
+        virtual_network.hq(gateway={**SOON, "endpoints": [ends("dynamic", row, "hq", "branch") for row in addresses]}),
+        virtual_network.branch(start="answer", gateway={**SOON, "endpoints": [
+            ends(row, "dynamic", "branch", "hq") for row in addresses]}))
+    network.start()
+    network.run(5)
+    before = set(one.inbound)
+    network.cut(HQ, BRANCH)
+    network.run(20)
+    assert in_use(one) == [(HQ, SECOND[1])] and set(one.inbound) == before
+    assert [row["in_use"] for row in pairs_explained(one)] == [False, True]
+    network.mend(HQ, BRANCH)
+    stream = Stream(network)
+    stream.flow(FAILBACK + 10)
+    network.run(network.latency)
+    assert not stream.lost
+    assert in_use(one) == [(HQ, BRANCH)] and [event.back for event in changes(one)] == [False, True]
+    agree(one, other, routes=1)
+
+
 # ------------------------------------------------------------------------------------------------ traffic, one pair
 
 @pytest.mark.parametrize("further", [(), endpoints(SECOND)], ids=["one pair", "two pairs"])
