@@ -154,7 +154,7 @@ class End:
         return {(row["dst"], None if row.get("type") == "unreachable" else row["dev"], row.get("metric", 0))
                 for row in rows if row["dst"].startswith((f"10.{self.other}.", f"fd00:{self.other}:"))}
 
-    def ping(self, target: str, count: int = 3, patience: int = 5) -> int:
+    def ping(self, target: str, count: int = 3, patience: int = 10) -> int:
         """How many are answered within so many seconds; all carry MARKER."""
         printed = self.namespace.run(["ping", "-n", "-q", "-c", str(count), "-i", "0.1", "-W", str(patience),
                                       "-p", MARKER.hex(), target], check=False).stdout
