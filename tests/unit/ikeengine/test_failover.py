@@ -418,7 +418,7 @@ def test_explain_marks_the_pair_in_use_and_says_why_each_failed(version):
 
 
 def test_mobike_goes_to_the_next_pair_with_all_it_has_and_the_way_back_loses_nothing():
-    """An end whose own address is not declared has MOBIKE, which needs no new IKE SA for another address of the peer."""
+    """An end whose own address is not declared has MOBIKE: another address of the peer takes no new IKE SA."""
     def ends(local: str, remote: str, near: str, far: str) -> dict[str, Any]:
         return {"local": {"address": local, "identifier": {"type": "domain-name", "value": f"{near}.example"}},
                 "remote": {"address": remote, "identifier": {"type": "domain-name", "value": f"{far}.example"}}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ikeengine.daemon.declared import parse
 from ikeengine.daemon.planes import DataPlanes, Unservable
 from ikeengine.dataplane.choice import Choice
 from ikeengine.dataplane.interface import DataPlaneError
-from ikeengine.vpn.model import DataPlaneChoice, Side, Tunnel
+from ikeengine.vpn.model import DataPlaneChoice, EndpointPair, Side, Tunnel
 from ikeengine.vpn.selectors import Selector
 
 Json = dict[str, Any]
@@ -71,6 +72,28 @@ def test_one_plane_has_the_port_of_an_address_family(side: Callable[..., Side], 
 def test_two_explicit_choices_that_exclude_each_other_are_refused(side: Callable[..., Side]) -> None:
     with pytest.raises(Unservable, match="tunnel b: nothing can serve it"):
         DataPlanes(_choose, {}).plan(side(a=("default", "kernel"), b=("default", "userspace")))
+
+
+def _on_families(side: Side, families: dict[str, tuple[int, ...]]) -> Side:
+    """The same tunnels, each with a gateway of its own whose endpoint pairs are of these address families."""
+    [gateway] = side.gateways
+    four = gateway.endpoints[0]
+    six = EndpointPair(*(replace(end, address=ip_address(address)) for end, address in (
+        (four.local, "2001:db8::1"), (four.remote, "2001:db8::2"))))
+    return replace(side, tunnels=tuple(replace(row, gateway=row.name) for row in side.tunnels), gateways=tuple(
+        replace(gateway, name=name, endpoints=tuple(six if version == 6 else four for version in versions))
+        for name, versions in families.items()))
+
+
+def test_a_gateway_of_both_address_families_needs_the_port_of_both(side: Callable[..., Side]) -> None:
+    families = {"a": (4,), "b": (6,), "c": (4, 6)}
+    kernel, userspace = ("default", "kernel"), ("default", "userspace")
+    plan = DataPlanes(_choose, {}).plan(_on_families(side(a=("gcm", "auto"), c=("default", "auto")), families))
+    assert plan.planes == {"a": "userspace", "c": "userspace"}
+    plan = DataPlanes(_choose, {}).plan(_on_families(side(c=kernel), families))
+    assert plan.kernel_has_port(4) and plan.kernel_has_port(6)
+    with pytest.raises(Unservable, match="tunnel c: data plane: its gateway has endpoints of both address families"):
+        DataPlanes(_choose, {}).plan(_on_families(side(a=kernel, b=userspace, c=("default", "auto")), families))
 
 
 def test_a_tunnel_keeps_its_plane_when_others_come_and_an_idle_plane_ends(pair: Any, side: Callable[..., Side]) -> None:
