@@ -53,7 +53,7 @@ SCENARIOS = {
     "reload": Scenario(200, 40, 4, _nothing_lost, short_peers=("strongswan",)),
     "crash": Scenario(10, 1, 60, lambda figures: _within(5)(figures) and figures["packets_in_clear"] == 0,
                       short_peers=("strongswan",)),
-    "failover": Scenario(10, 1, 60, _within(4), short_peers=()),
+    "failover": Scenario(10, 1, 60, _within(4)),
     "mobility": Scenario(10, 2, 30, _within(2), ("ikeengine",), ()),
 }
 _BOOT_SECONDS = 150

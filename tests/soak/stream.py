@@ -74,12 +74,14 @@ class Outcome:
     received: int
     lost: int
     longest_gap: float
-    lost_by_flow: dict[int, int]
+    lost_by_flow: dict[int, list[list[int]]]
+    """The first and the last number of what was lost in a row, of each flow that lost something."""
 
     @property
     def figures(self) -> dict[str, Any]:
+        shown = {"lost_by_flow": self.lost_by_flow} if self.lost else {}
         return {"sent": self.sent, "received": self.received, "lost": self.lost,
-                "longest_gap_s": round(self.longest_gap, 3)}
+                "longest_gap_s": round(self.longest_gap, 3), **shown}
 
 
 class Stream:
@@ -118,10 +120,23 @@ class Stream:
 
 
 def _outcome(sender: dict[str, Any], receiver: dict[str, Any]) -> Outcome:
-    lost = {number: sent - heard["count"] for number, (sent, heard) in enumerate(
-        zip(sender["sent"], receiver["heard"], strict=True)) if sent != heard["count"]}
-    return Outcome(sum(sender["sent"]), sum(row["count"] for row in receiver["heard"]), sum(lost.values()),
-                   max(row["gap"] for row in receiver["heard"]), lost)
+    sent, received = sum(sender["sent"]), sum(row["count"] for row in receiver["heard"])
+    lost = {}
+    for flow, (number, heard) in enumerate(zip(sender["sent"], receiver["heard"], strict=True)):
+        missing = [*heard["missing"], *([[heard["last"] + 1, number - 1]] if heard["last"] + 1 < number else [])]
+        if missing:
+            lost[flow] = missing
+    return Outcome(sent, received, sent - received, max(row["gap"] for row in receiver["heard"]), lost)
+
+
+def _rows(numbers: set[int]) -> list[list[int]]:
+    rows: list[list[int]] = []
+    for number in sorted(numbers):
+        if rows and rows[-1][1] == number - 1:
+            rows[-1][1] = number
+        else:
+            rows.append([number, number])
+    return rows
 
 
 class _End:
@@ -161,7 +176,9 @@ class _End:
                 self._hear(key.fileobj, key.data)  # type: ignore[arg-type]
         for flow, sock in enumerate(self._sockets):
             self._hear(sock, flow)
-        print(json.dumps({"sent": self._sent, "heard": [{"count": row.count, "gap": row.gap} for row in self._heard]}))
+        print(json.dumps({"sent": self._sent, "heard": [
+            {"count": row.count, "gap": row.gap, "last": row.last, "missing": _rows(row.missing)}
+            for row in self._heard]}))
 
     def _send_from_now_on(self, sending: bool) -> None:
         self._sending = sending

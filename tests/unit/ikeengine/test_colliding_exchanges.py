@@ -198,8 +198,8 @@ CASES = [(pair, keeps) for pair in itertools.product(BETWEEN_ENDS, repeat=2) for
          if not (keeps and {"take child down", "take all down", "create child"} & set(pair))]
 
 
-@pytest.mark.parametrize("version", [2])
-@pytest.mark.parametrize(("pair", "keeps"), CASES, ids=[names_of(*case) for case in CASES])
+@pytest.mark.parametrize(("version", "pair", "keeps"), [(2, *case) for case in CASES] + [
+    (1, *case) for case in CASES if not DELETING & set(case[0])])
 def test_two_exchanges(version, pair, keeps, capsys):
     def begin() -> World:
         world = up(version, keeps=keeps)
