@@ -48,5 +48,5 @@ def _run(folder: Path, peer: str, number: int, what: str) -> Json:
             ours.kill()
             theirs.kill()
     out, back = stream.outcomes
-    return {"rekeys": number, "seconds": round(seconds, 1), "packets_per_second": PER_SECOND,
+    return {"rekeys": number, "seconds": round(seconds, 1), "asked_per_second": PER_SECOND,
             "lost": out.lost + back.lost, "out": out.figures, "back": back.figures}

@@ -41,7 +41,7 @@ def run(folder: Path, peer: str, number: int) -> Json:
             theirs.kill()
     assert [row["changed"] for row in changes] == [[f"tunnel lan{_CHANGED}"]] * _RELOADS, changes
     out, back = stream.outcomes
-    return {"tunnels": number, "changed": 1, "reloads": _RELOADS, "packets_per_second": PER_SECOND,
+    return {"tunnels": number, "changed": 1, "reloads": _RELOADS, "asked_per_second": PER_SECOND,
             "lost": out.lost + back.lost, "out": out.figures, "back": back.figures}
 
 

@@ -32,6 +32,9 @@ _PACKET = struct.Struct("!IId")
 _STILL = 2.0
 """Seconds that the last packets have to arrive."""
 _OCTETS = 200
+_LATE = 0.02
+"""Seconds that a sender may lag behind: where a busy machine made it wait for longer it goes on from there, since a
+burst of what it missed would overflow the queues of a kernel."""
 _SO_RCVBUFFORCE = 33  # of Linux; the socket module has no name for it
 _ROOM = 1 << 24
 """Octets that wait at a receiver: what a busy processor leaves there is not lost."""
@@ -67,10 +70,11 @@ class Heard:
 
 @dataclass
 class Outcome:
-    """One direction: ``longest_gap`` is the seconds between two packets of one flow that were sent one after the other
-    and arrived, all between them being lost."""
+    """One direction; ``per_second`` is what the machine had time for. ``longest_gap`` is the seconds between two packets
+    of one flow that were sent one after the other and arrived, all between them being lost."""
 
     sent: int
+    per_second: float
     received: int
     lost: int
     longest_gap: float
@@ -80,7 +84,7 @@ class Outcome:
     @property
     def figures(self) -> dict[str, Any]:
         shown = {"lost_by_flow": self.lost_by_flow} if self.lost else {}
-        return {"sent": self.sent, "received": self.received, "lost": self.lost,
+        return {"sent": self.sent, "per_second": round(self.per_second), "received": self.received, "lost": self.lost,
                 "longest_gap_s": round(self.longest_gap, 3), **shown}
 
 
@@ -100,17 +104,19 @@ class Stream:
             assert process.stdout.readline() == "ready\n"
         for process in self._processes:
             process.send_signal(signal.SIGUSR1)
+        self._began = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
             process.send_signal(signal.SIGUSR2)
+        seconds = time.monotonic() - self._began
         time.sleep(_STILL)
         said = []
         for process in self._processes:
             process.terminate()
             said.append(json.loads(process.communicate(timeout=60)[0]))
-        self.outcomes = [_outcome(said[place], said[1 - place]) for place in (0, 1)]
+        self.outcomes = [_outcome(said[place], said[1 - place], seconds) for place in (0, 1)]
 
     def _start(self, namespace: Namespace, place: int) -> subprocess.Popen[str]:
         flows = [f"{flow[place]}={flow[1 - place]}" for flow in self._flows]
@@ -119,14 +125,14 @@ class Stream:
             cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 
-def _outcome(sender: dict[str, Any], receiver: dict[str, Any]) -> Outcome:
+def _outcome(sender: dict[str, Any], receiver: dict[str, Any], seconds: float) -> Outcome:
     sent, received = sum(sender["sent"]), sum(row["count"] for row in receiver["heard"])
     lost = {}
     for flow, (number, heard) in enumerate(zip(sender["sent"], receiver["heard"], strict=True)):
         missing = [*heard["missing"], *([[heard["last"] + 1, number - 1]] if heard["last"] + 1 < number else [])]
         if missing:
             lost[flow] = missing
-    return Outcome(sent, received, sent - received, max(row["gap"] for row in receiver["heard"]), lost)
+    return Outcome(sent, sent / seconds, received, sent - received, max(row["gap"] for row in receiver["heard"]), lost)
 
 
 def _rows(numbers: set[int]) -> list[list[int]]:
@@ -166,7 +172,7 @@ class _End:
         due, turn = time.monotonic(), 0
         while not self._ended:
             now = time.monotonic()
-            if not self._sending:
+            if not self._sending or now - due > _LATE:
                 due = now
             while self._sending and now >= due:
                 self._send(turn, now)
