@@ -87,10 +87,8 @@ def test_a_tunnel_to_everywhere_leaves_the_site_its_own_networks(net):
 
 
 @pytest.mark.parametrize("encapsulated", [False, True], ids=["raw", "in UDP"])
-@pytest.mark.parametrize("version", [4, 6])
-def test_either_family_inside_of_either(net, version, encapsulated):
-    ends = {"local": "192.0.2.1", "remote": "198.51.100.1"} if version == 4 else {
-        "local": "2001:db8:a::1", "remote": "2001:db8:b::1"}
+def test_either_family_inside_of_ipv6(net, encapsulated):
+    ends = {"local": "2001:db8:a::1", "remote": "2001:db8:b::1"}
     a, b = joined(net, ROUTES, ends=ends, plane="kernel", encapsulated=encapsulated)
     assert net.ping("lan_a", "10.2.0.2") == net.ping("lan_b", "2001:db8:1::2") == 3
     assert net.ping("lan_b", "10.1.0.1", 2) == net.ping("a", "2001:db8:2::1", 2, "-I", "2001:db8:1::1") == 2
