@@ -49,6 +49,7 @@ def _within(seconds: float) -> Callable[[Json], bool]:
 SCENARIOS = {
     "child_rekeys": Scenario(1000, 100, 2, _nothing_lost, short_peers=BOTH),
     "ike_rekeys": Scenario(100, 10, 10, _nothing_lost, short_peers=("strongswan",)),
+    "crossing_rekeys": Scenario(100, 12, 10, _nothing_lost, short_peers=("strongswan",)),
     "adversity": Scenario(100, 20, 20, lambda figures: figures["up"] == figures["tunnels"]),
     "reload": Scenario(200, 40, 4, _nothing_lost, short_peers=("strongswan",)),
     "crash": Scenario(10, 1, 60, lambda figures: _within(5)(figures) and figures["packets_in_clear"] == 0,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from . import adversity, crash, failover, mobility, rekeys, reload
 
-SCENARIOS = {"child_rekeys": rekeys.run_children, "ike_rekeys": rekeys.run_ike, "adversity": adversity.run,
+SCENARIOS = {"child_rekeys": rekeys.run_children, "ike_rekeys": rekeys.run_ike,
+             "crossing_rekeys": rekeys.run_crossing, "adversity": adversity.run,
              "reload": reload.run, "crash": crash.run, "failover": failover.run, "mobility": mobility.run}
 
 

@@ -70,8 +70,8 @@ class Heard:
 
 @dataclass
 class Outcome:
-    """One direction; ``per_second`` is what the machine had time for. ``longest_gap`` is the seconds between two packets
-    of one flow that were sent one after the other and arrived, all between them being lost."""
+    """One direction; ``per_second`` is what the machine had time for. ``longest_gap`` is the seconds between two
+    packets of one flow that were sent one after the other and arrived, all between them being lost."""
 
     sent: int
     per_second: float
