@@ -154,10 +154,11 @@ def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="ikeengine-") as directory:
         root = Path(directory)
         root.chmod(0o755)  # pytest's own is root's alone, and a daemon that became another user must reach its socket
-        yield from _joined(root)
+        yield from joined(root)
 
 
-def _joined(root: Path) -> Iterator[Site]:
+def joined(root: Path) -> Iterator[Site]:
+    """Both, in namespaces of their own."""
     nodes = []
     for name, number in (("hq", 1), ("branch", 2)):
         (root / name).mkdir()

@@ -93,13 +93,11 @@ class DataPlanes:
         """Put ``plan`` in force where an earlier run left its policies, with no gap; returns the paths of that run's
         SAs. Raises DataPlaneError.
 
-        Only what another plane left goes before: a policy of the same addresses would be taken for its own.
+        A policy that another plane left is replaced in place, and then no longer that one's to clear away.
         """
         self._on_event = on_event
         for name in self._makers:
-            plane = self._plane(name)
-            if name not in plan.planes.values():
-                plane.clear_leftovers()
+            self._plane(name)
         self.protect(plan)
         self.adopt(plan)
         for plane in self._live.values():

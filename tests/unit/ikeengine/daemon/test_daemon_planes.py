@@ -122,3 +122,12 @@ def test_a_reload_that_widens_a_route_never_takes_the_new_protection_down(pair: 
     assert planes.unprotect(planes.adopt(plan)) == []
     assert plane.calls == [("unprotect", str(tunnel.routes[0]))]
     assert [item.route for item in plane.protections] == [wider]
+
+
+def test_what_another_plane_left_goes_only_once_the_new_protections_stand(pair: Any, side: Callable[..., Side]) -> None:
+    """Its policies are replaced in place; to clear them away before would let clear text in and out."""
+    kernel, userspace = type(pair.hq_plane)(name="kernel"), pair.hq_plane
+    kernel.calls = userspace.calls
+    planes = DataPlanes(_choose, {"kernel": lambda: kernel, "userspace": lambda: userspace})
+    planes.start(planes.plan(side(a=("gcm", "auto"))), lambda event: None)
+    assert [call for call, _what in userspace.calls] == ["protect", "clear_leftovers", "clear_leftovers"]
