@@ -172,9 +172,14 @@ class DataPlanes:
         try:
             for name, device in sorted(plan.placed_devices() - self._plan.placed_devices(), key=str):
                 self._provide(name, device, undo)
+            standing = {(name, each.reqid): each for name, each in self._plan.placed()}
             for name, protections in _by_plane(plan.placed() - self._plan.placed()):
                 plane = self._plane(name)
-                undo.append(partial(plane.unprotect, *protections))
+                replaced = [standing[key] for each in protections if (key := (name, each.reqid)) in standing]
+                undo.append(partial(plane.unprotect, *(row for row in protections
+                                                       if (name, row.reqid) not in standing)))
+                if replaced:
+                    undo.append(partial(plane.protect, *replaced))
                 plane.protect(*protections)
         except DataPlaneError:
             for step in reversed(undo):
@@ -211,21 +216,17 @@ class DataPlanes:
                 if (name, protection.tunnel, protection.route) not in standing}
         errors: list[DataPlaneError] = []
         for name, protections in _by_plane(gone):
-            while protections:
-                try:
-                    self._live[name].unprotect(*protections)
-                    break
-                except DataPlaneError as error:  # of one of them: the others go all the same
-                    errors.append(error)
-                    del protections[0]
+            try:
+                self._live[name].unprotect(*protections)
+            except DataPlaneError as error:
+                errors.append(error)
         for name, device in before.placed_devices():
             if device.name not in self._plan.devices:
                 try:
                     self._live[name].withdraw(device)
                 except DataPlaneError as error:
                     errors.append(error)
-        self._retire()
-        return errors
+        return errors + self._retire()
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol, tunnel: str) -> int:
         """An inbound SPI that no other plane has either. Raises NoSpi."""
@@ -369,11 +370,16 @@ class DataPlanes:
             self._lost += self._live[name].start(self._on_event)
         return self._live[name]
 
-    def _retire(self) -> None:
-        """End the planes that carry nothing and hold no SA: an idle one keeps no device."""
+    def _retire(self) -> list[DataPlaneError]:
+        """End the planes that carry nothing and hold no SA: an idle one keeps no device. Returns what went wrong."""
+        errors: list[DataPlaneError] = []
         busy = {*self._plan.planes.values(), *(plane.name for plane, _child in self._children.values())}
         for name in self._live.keys() - busy:
-            self._live.pop(name).stop(keep_protection=False)
+            try:
+                self._live.pop(name).stop(keep_protection=False)
+            except DataPlaneError as error:
+                errors.append(error)
+        return errors
 
 
 def _by_plane(placed: set[tuple[str, Protection]]) -> list[tuple[str, list[Protection]]]:

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, nla, nlmsg
+from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, nla, nlmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
@@ -36,6 +36,8 @@ _IFA_F_NODAD = 0x02
 #: What the kernel gives a route without a metric, or with 0.
 _USUAL_METRIC = {4: 0, 6: 1024}
 _LAST_METRIC = 2**32 - 1
+#: What marks the routes of the two data planes' devices.
+_OWNERS = frozenset({206, 207})
 _Address: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
 
@@ -149,7 +151,7 @@ class Links:
 
     def audit(self) -> Iterator[Departure]:
         """How what is there departs from how it was dressed. Raises NetlinkError."""
-        routes = self._standing()
+        routes = self._standing({self._protocol})
         for device, index in self._dressed.values():
             standing = self.find(device.name)
             if standing is None or standing.index != index:
@@ -201,7 +203,7 @@ class Links:
     def _set_routes(self) -> None:
         """Those of all devices that are dressed, and no others; what is new comes first."""
         if not self._listed:
-            self._ways |= self._standing()
+            self._ways |= self._standing({self._protocol})
             self._listed = True
         alive = {index for _device, index in self._dressed.values()}
         wanted = dict(self._wanted())
@@ -239,17 +241,25 @@ class Links:
         except NetlinkError as error:
             if error.errno != errno.EEXIST:
                 raise
+            if self._is_left_by_the_other(way):
+                self._routing.change(what, self._route(_RTM_NEWROUTE, way), NLM_F_CREATE | NLM_F_REPLACE)
+                return
             raise DataPlaneError(f"{what}: this host has a route to it with that metric, which is not ours; delete it, "
                                  f"or set tunnels[{device.tunnel}].interface.metric to another number") from None
 
-    def _standing(self) -> set[_Way]:
+    def _is_left_by_the_other(self, way: _Way) -> bool:
+        """Whether a tunnel of the other data plane had that route; there is no moment without either."""
+        return any((each.network, each.metric) == (way.network, way.metric)
+                   for each in self._standing(_OWNERS - {self._protocol}))
+
+    def _standing(self, owners: Container[int]) -> set[_Way]:
         found = set()
         for family in (socket.AF_INET, socket.AF_INET6):
             query = rtmsg()
             query["header"] = {"type": _RTM_GETROUTE}
             query.update(dict.fromkeys((name for name, _format in query.fields), 0) | {"family": family})
             for row in self._routing.dump("listing routes", query):
-                if row["proto"] == self._protocol and (row.get_attr("RTA_TABLE") or row["table"]) == _RT_TABLE_MAIN:
+                if row["proto"] in owners and (row.get_attr("RTA_TABLE") or row["table"]) == _RT_TABLE_MAIN:
                     any_ = "0.0.0.0" if family == socket.AF_INET else "::"
                     network = ipaddress.ip_network((row.get_attr("RTA_DST", any_), row["dst_len"]))
                     index = row.get_attr("RTA_OIF") if row["type"] == _RTN_UNICAST else 0

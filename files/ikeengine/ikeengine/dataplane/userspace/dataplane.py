@@ -159,8 +159,12 @@ class UserspaceDataPlane:
             if path is own.path:
                 path.remove(self._pairs[spi_in])
                 del self._own_paths[spi_in]
-        self._remove_reader(own.tun.fd)
-        own.tun.close()
+        self._close_device(own.tun)
+
+    def _close_device(self, tun: TunDevice) -> None:
+        if tun.is_open:
+            self._remove_reader(tun.fd)
+            tun.close()
 
     def _tell(self, event: DataPlaneEvent) -> None:
         if self._on_event is not None:
@@ -187,11 +191,17 @@ class UserspaceDataPlane:
                     self._forget(before, path)
 
     def unprotect(self, *protections: Protection) -> None:
+        errors: list[DataPlaneError] = []
         known = [self._protections.pop(each.reqid) for each in protections if each.reqid in self._protections]
         for protection in known:
             self._narrow.pop(protection.reqid, None)
-            self._forget(protection, None)
+            try:
+                self._forget(protection, None)
+            except DataPlaneError as error:
+                errors.append(error)
         self._hold()
+        if errors:
+            raise errors[0]
 
     def _hold(self) -> None:
         """What nf_tables does is for the protections of this moment."""
@@ -301,8 +311,7 @@ class UserspaceDataPlane:
         """Whether it was gone."""
         if tun.state != "gone":
             return False
-        self._remove_reader(tun.fd)
-        tun.close()
+        self._close_device(tun)
         tun.open(mtu)
         self._add_reader(tun.fd, partial(self._read_device, tun, path))
         return True
@@ -325,14 +334,15 @@ class UserspaceDataPlane:
         for own in self._own.values():
             self._close(own)
         if self._started:
-            self._remove_reader(self._tun.fd)
+            self._close_device(self._tun)
         if self._watch is not None:
             self._watch.close()
         self._links.close()
         self._guard.close()
         if self._table is not None:
             self._table.close()
-        self._tun.close()
+        if self._tun.is_open:
+            self._tun.close()
 
     def _pair(self, child: ChildSa) -> Pair:
         if child.spi_in not in self._pairs:

@@ -99,6 +99,7 @@ class Guard:
         self._routes: dict[Network, Counter[_Entry]] = {}
         self._wanted_policies: Counter[Key] = Counter()
         self._leftover_routes: set[tuple[Network, _Entry]] = set()
+        self._held: set[Protection] = set()
         self._blocked_inbound = {4: {XFRM_POLICY_IN, XFRM_POLICY_FWD}, 6: {XFRM_POLICY_FWD}}
         self._xfrm: NetlinkSocket | None = None
         self._policy_table: PolicyTable | None = None
@@ -141,13 +142,19 @@ class Guard:
             self._delete_rule(local)
 
     def protect(self, protection: Protection) -> None:
-        """Block first, then lead the route's traffic to the device. Raises DataPlaneError."""
+        """Block first, then lead the route's traffic to the device. Raises DataPlaneError, and then `unprotect` has yet
+        to take away what there is of it."""
+        if protection not in self._held:
+            self._held.add(protection)
+            for key, _action in self._policies(protection):
+                self._wanted_policies[key] += 1
+            for local in protection.route.local.prefixes():
+                self._table(local)
+                for entry in _entries(protection):
+                    self._routes.setdefault(local, Counter())[entry] += 1
         self.put_up(protection)
-        for key, _action in self._policies(protection):
-            self._wanted_policies[key] += 1
         for local in protection.route.local.prefixes():
             for entry in _entries(protection):
-                self._routes.setdefault(local, Counter())[entry] += 1
                 self._leftover_routes.discard((local, entry))
 
     def put_up(self, protection: Protection) -> None:
@@ -189,6 +196,10 @@ class Guard:
             yield from self._policy_table.audit(wanted)
 
     def unprotect(self, protection: Protection) -> None:
+        """Take away what no other protection shares; what is not there is no error."""
+        if protection not in self._held:
+            return
+        self._held.remove(protection)
         for local in protection.route.local.prefixes():
             entries = self._routes.get(local, Counter())
             for entry in _entries(protection):

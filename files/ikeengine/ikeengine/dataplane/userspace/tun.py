@@ -39,6 +39,9 @@ _TCP_SEGMENTS = {20: 1, 40: 4}  # by size of the IP header: VIRTIO_NET_HDR_GSO_T
 _TCP_CHECKSUM = 16  # its place in the TCP header
 
 
+_CLOSED = -1
+
+
 class TunDevice:
     """A device that exists for as long as it is open. Reads and writes are whole IP packets and never block.
 
@@ -47,8 +50,13 @@ class TunDevice:
 
     def __init__(self, name: str, mtu: int) -> None:
         """Raises DataPlaneError, saying what the host lacks."""
-        self.name, self.index = name, 0
+        self.name, self.index, self.fd = name, 0, _CLOSED
         self.open(mtu)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether ``fd`` is the device's; nothing is read or written where not."""
+        return self.fd != _CLOSED
 
     def open(self, mtu: int) -> None:
         """Make the device, also one that somebody has deleted, which then has its index again. Raises DataPlaneError,
@@ -73,7 +81,7 @@ class TunDevice:
             self.set_up()
             self.index = socket.if_nametoindex(self.name)
         except OSError as error:
-            os.close(self.fd)
+            self.close()
             raise DataPlaneError(f"creating the TUN device {self.name}: {error.strerror}; it needs CAP_NET_ADMIN, and "
                                  f"no other program may use {self.name}") from None
         self._before = _NO_OFFLOAD if self.offloads else b""
@@ -132,8 +140,9 @@ class TunDevice:
         return True
 
     def close(self) -> None:
-        """The device goes, and every route through it."""
-        os.close(self.fd)
+        """The device goes, and every route through it. Its number may be another file's at once."""
+        fd, self.fd = self.fd, _CLOSED
+        os.close(fd)
 
 
 def _has_offloads(fd: int) -> bool:

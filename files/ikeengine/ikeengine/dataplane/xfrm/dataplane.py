@@ -31,7 +31,7 @@ from .devices import KernelDevices
 from .messages import XFRM_POLICY_ALLOW, XFRM_POLICY_OUT
 from .policies import Body, Key, Template
 from .policy_table import PolicyTable
-from .waiting import let_wait
+from .waiting import Waiting
 
 #: Where a route's policies lead: the outer addresses, and the number that the SA has in common with them.
 _Lead: TypeAlias = tuple[Address, Address, int]
@@ -93,6 +93,7 @@ class XfrmDataPlane:
         self._sending: dict[int, _Pair] = {}
         self._leads: dict[int, _Lead] = {}
         self._claims = Claims()
+        self._waiting = Waiting()
         #: By the number of a state: the newest pair that has it, whose inner MTU holds for what comes in.
         self._fitted: dict[int, _Pair] = {}
 
@@ -111,6 +112,8 @@ class XfrmDataPlane:
                 path = states.path_of_inbound(state)
                 if path is not None:
                     lost.add(path)
+        if any(True for _key in self._policies.listed()):
+            self._waiting.adopt()
         self._events = NetlinkEvents(NETLINK_XFRM, _EVENT_GROUPS, messages.parse)
         self._add_reader(self._events.fileno(), self._read_events)
         if self._table is not None:
@@ -148,7 +151,7 @@ class XfrmDataPlane:
         bindings = {each.reqid: self._devices.binding(each.device) for each in protections}
         before = [self._protections[each.reqid] for each in protections if each.reqid in self._protections]
         if not self._protections:
-            let_wait(True)
+            self._waiting.allow()
         self._protections |= {each.reqid: each for each in protections}
         self._hold()
         keys = {key: None for each in before for key in self._claims.drop(each)}
@@ -159,12 +162,18 @@ class XfrmDataPlane:
             self._settle(key)
 
     def unprotect(self, *protections: Protection) -> None:
+        errors: list[DataPlaneError] = []
         known = [self._protections.pop(each.reqid) for each in protections if each.reqid in self._protections]
         for protection in known:
             self._leads.pop(protection.reqid, None)
             for key in self._claims.drop(protection):
-                self._settle(key)
+                try:
+                    self._settle(key)
+                except DataPlaneError as error:
+                    errors.append(error)
         self._hold()
+        if errors:
+            raise errors[0]
 
     def add_inbound(self, child: ChildSa) -> None:
         pair = self._pair(child)
@@ -268,7 +277,7 @@ class XfrmDataPlane:
         for pair in list(self._pairs.values()):
             self.remove(pair.child)
         if not keep_protection:
-            let_wait(False)
+            self._waiting.end()
             self.unprotect(*self._protections.values())
             self._devices.withdraw_all()
             self.clear_leftovers()

@@ -16,7 +16,27 @@ from pathlib import Path
 _LARVAL_DROP = Path("/proc/sys/net/core/xfrm_larval_drop")
 
 
-def let_wait(wanted: bool) -> None:
-    """Have packets wait, or be dropped again. Where /proc/sys may not be written the kernel does as it did."""
-    with suppress(OSError):
-        _LARVAL_DROP.write_text("0" if wanted else "1")
+class Waiting:
+    """The setting, which is another's where it was not we who changed it. Where /proc/sys may not be written the kernel
+    does as it did."""
+
+    def __init__(self) -> None:
+        self._changed = False
+
+    def allow(self) -> None:
+        """Have packets wait."""
+        with suppress(OSError):
+            if _LARVAL_DROP.read_text().strip() != "0":
+                _LARVAL_DROP.write_text("0")
+                self._changed = True
+
+    def adopt(self) -> None:
+        """An earlier run had policies, and so its packets waited."""
+        self._changed = True
+
+    def end(self) -> None:
+        """Have them dropped again, if they were before."""
+        if self._changed:
+            with suppress(OSError):
+                _LARVAL_DROP.write_text("1")
+            self._changed = False
