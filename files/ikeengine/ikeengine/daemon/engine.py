@@ -84,7 +84,10 @@ class Engine:
         plan = self.planes.plan(side)
         self.planes.protect(plan)
         before = self.planes.adopt(plan)
-        self._set_ports()
+        try:
+            self._set_ports()
+        except OSError as error:
+            self._log.error("could not give the kernel a port, or take it back", reason=error.strerror)
         result = self.manager.reload(side, self.now(), _DUE_AT_ONCE)
         self.pump()
         for error in self.planes.unprotect(before):
