@@ -151,6 +151,7 @@ class VirtualNetwork:
         #: Pairs of addresses between which nothing passes, and addresses that their ends have not.
         self._dead_paths: set[frozenset[str]] = set()
         self.absent: set[str] = set()
+        self._left: set[str] = set()  # by whom had them; what is on its way from there arrives
         self._names = {str(pair.local.address): address for address, row in sides.items() for gateway in row.gateways
                        for pair in gateway.endpoints if pair.local.address is not None}
         self._encapsulate, self._extended, self._settings = encapsulate, extended, settings or Settings()
@@ -162,7 +163,7 @@ class VirtualNetwork:
         return End(IkeSaManager(side, allocate_spi=lambda *_asked: next(self._spis), encapsulate=self._encapsulate,
                                 extended_sequence_numbers=lambda _tunnel: side.name in self._extended,
                                 source=lambda remote: addresses.get(remote.version),
-                                has_address=lambda own: str(own) not in self.absent,
+                                has_address=lambda own: str(own) not in self.absent | self._left,
                                 received=lambda child: self.packets[child.spi_in],
                                 reqid=self._reqid, random=self.random.randbytes, settings=self._settings,
                                 unix_time=lambda now: now + EPOCH), addresses)
@@ -170,6 +171,8 @@ class VirtualNetwork:
     def roam(self, end: End, *addresses: str) -> None:
         """The end has these addresses, and no other, from now on, one of each family; it notices."""
         self.ends = {name: row for name, row in self.ends.items() if row is not end}
+        self._left |= {str(address) for address in end.addresses.values()}
+        self._left -= set(addresses)
         end.addresses.clear()
         for address in addresses:
             self.ends[address] = end

@@ -229,7 +229,8 @@ class KeepUp:
         loser, winner = (other, one) if anew or other.lowest_nonce < one.lowest_nonce else (one, other)
         reason = "its tunnels use other endpoints now" if anew and one.pair != other.pair else (
             "a second IKE SA with the same peer stays")
-        loser.give_way(winner, reason, now)
+        if loser.serves or loser.superseded:
+            loser.give_way(winner, reason, now)
         self._touch(loser)
         self._touch(winner)
 

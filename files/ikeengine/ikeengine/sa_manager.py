@@ -73,7 +73,7 @@ class IkeSaManager:
         self._extended_sequence_numbers = extended_sequence_numbers
         self._reqid = reqid
         self._received = received
-        self._source, self._is_acceptable = source, is_acceptable
+        self._source, self._has_address, self._is_acceptable = source, has_address, is_acceptable
         self._unix_time = unix_time
         self._acceptor = Acceptor(self, self._adopt_session)
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
@@ -371,14 +371,23 @@ class IkeSaManager:
         on is begun anew at once, beside what is up; and what waited for a way is tried."""
         source = self._source(remote)
         for session in self._sessions:
-            if session.remote.address == remote and session.state is not State.CLOSED:
-                if not session.path_changed(source, now) and source is not None:
-                    self._begin_elsewhere(session, source, now)
-                self._touch(session)
+            if (session.remote.address == remote and session.state is not State.CLOSED
+                    and session.no_longer_half_open is None):
+                try:
+                    self._follow_path(session, source, now)
+                except Exception as error:
+                    self._contain(error, session, now)
         for peer in self._by_remote.get(remote, ()) if source is not None else ():
             if peer.wanted and not self._sessions.established(peer.gateway.name):
                 self._keep_up.forget_plans(peer)
                 self._keep_up.attempt(peer, now)
+
+    def _follow_path(self, session: IkeSession, source: Address | None, now: float) -> None:
+        """A peer that came to us by an address which we still have goes on using that one."""
+        stays = source is not None and not session.originator and self._has_address(session.local.address)
+        if not session.path_changed(session.local.address if stays else source, now) and source is not None:
+            self._begin_elsewhere(session, source, now)
+        self._touch(session)
 
     def _begin_elsewhere(self, session: IkeSession, source: Address, now: float) -> None:
         """The peer will not follow it there by itself. The new IKE SA's INITIAL_CONTACT ends it at the peer, too; where

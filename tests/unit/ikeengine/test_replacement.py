@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from tests.support import ikev1, virtual_network
 from tests.support.traffic import Traffic
-from tests.support.virtual_network import TRANSFORM, agree, pair
+from tests.support.virtual_network import BRANCH, HQ, TRANSFORM, agree, pair
 
 VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
 ROUTES = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(3))
@@ -131,3 +133,22 @@ def test_tunnels_that_go_over_to_userspace_get_an_ike_sa_for_esp_in_udp(version,
     agree(one, other, routes=1)
     assert all(child.udp_encapsulated for end in (one, other) for child in end.inbound.values())
     assert one.reasons == other.reasons == []
+
+
+def test_a_peer_that_begins_one_ike_sa_after_another_holds_a_few_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, one, other = pair(virtual_network.hq(start="answer"), virtual_network.branch(start="answer"))
+    manager = other.manager
+    monkeypatch.setattr(manager, "is_first_contact", lambda _session: False)
+    monkeypatch.setattr(manager._keep_up, "established", lambda *_given: None)  # it never closes any
+    peer = manager._peers["peer"]
+    most = 0
+    for _number in range(120):
+        session = manager._keep_up._begin_by(peer, peer.gateway.endpoints[0], (ip_address(BRANCH), ip_address(HQ)),
+                                             network.now, probe=True)
+        (tunnel,) = manager.tunnels_of("peer")
+        session.ask_for(tunnel, tunnel.secured[0], network.now)
+        network._collect()
+        network.run(0.5)
+        most = max(most, len(one.manager._sessions.established("peer")))
+    print(f"at most {most} IKE SAs at once")
+    assert most <= 15

@@ -52,6 +52,7 @@ class AddressWatch:
         self._known: dict[Address, Way | None] = {}
         self._to_look_at: list[Address] = []
         self._looked_at = 0.0
+        self._is_stale = False  # something has changed since the last look began
         self._due: asyncio.TimerHandle | None = None
         loop.add_reader(self._events.fileno(), self._heard)
 
@@ -64,16 +65,22 @@ class AddressWatch:
 
     def _heard(self) -> None:
         for _message in self._events.read():
-            if self._due is None:
-                due = max(self._loop.time() + _SETTLES, self._looked_at + _PAUSE)
-                self._due = self._loop.call_at(due, self._begin)
+            self._is_stale = True
+        if self._is_stale and self._due is None:
+            self._begin_soon()
+
+    def _begin_soon(self) -> None:
+        due = max(self._loop.time() + _SETTLES, self._looked_at + _PAUSE)
+        self._due = self._loop.call_at(due, self._begin)
 
     def _begin(self) -> None:
+        self._is_stale = False
         self._to_look_at = list(self._ways())
         self._known = {remote: self._known[remote] for remote in self._to_look_at if remote in self._known}
         self._look()
 
     def _look(self) -> None:
+        self._due = None
         for _number in range(min(_AT_ONCE, len(self._to_look_at))):
             remote = self._to_look_at.pop()
             way = self._way(remote)
@@ -81,7 +88,10 @@ class AddressWatch:
                 self._known[remote] = way
                 self._on_change(remote)
         self._looked_at = self._loop.time()
-        self._due = self._loop.call_at(self._looked_at, self._look) if self._to_look_at else None
+        if self._to_look_at:
+            self._due = self._loop.call_at(self._looked_at, self._look)
+        elif self._is_stale:
+            self._begin_soon()
 
     def _way(self, remote: Address) -> Way | None:
         question = rtmsg()

@@ -86,8 +86,8 @@ class Engine:
         before = self.planes.adopt(plan)
         try:
             self._set_ports()
-        except OSError as error:
-            self._log.error("could not give the kernel a port, or take it back", reason=error.strerror)
+        except OSError as refused:
+            self._log.error("could not give the kernel a port, or take it back", reason=refused.strerror)
         result = self.manager.reload(side, self.now(), _DUE_AT_ONCE)
         self.pump()
         for error in self.planes.unprotect(before):

@@ -209,6 +209,7 @@ class UpdateAddresses(Task):
                 raise Refusal(error, f"the peer {session.remote.address} does not go on with us at "
                               f"{session.local.address} ({notify_name(error)})")
             return
+        mobility.tried.clear()
         mobility.seen_as = b"".join(notes.get(NotifyType.NAT_DETECTION_DESTINATION_IP, ()))
         _take_nat(session, payloads)
         session.move_children(session.udp_encapsulated)
@@ -304,6 +305,7 @@ def _follow(session: Ikev2Session, mobility: Mobility, payloads: Sequence[Payloa
     if all(child.sa.remote.address == remote.address for child in session.holder.children):
         session.move_children(session.udp_encapsulated)
     else:
+        session.requests.take(CheckRoutability)
         session.requests.add_first(CheckRoutability(mobility.changes), now)
 
 

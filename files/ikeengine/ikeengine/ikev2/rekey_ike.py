@@ -33,6 +33,7 @@ from .create_child_sa import CreateChild
 from .exchange import Task, error_in, notify_name
 from .followup_ke import FollowUp, await_it
 from .informational import DeleteChild, DeleteIke
+from .mobike import CheckRoutability
 
 if TYPE_CHECKING:
     from .session import Ikev2Session
@@ -189,7 +190,7 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
 def _check_time(session: Ikev2Session) -> None:
     """Raises Refusal while one of our own exchanges for a child is under way (RFC 7296 §2.25.2), or the child SAs are
     still with the IKE SA before."""
-    is_busy = isinstance(session.requests.current, CreateChild | DeleteChild | DeleteIke) or any(
+    is_busy = isinstance(session.requests.current, CreateChild | DeleteChild | DeleteIke | CheckRoutability) or any(
         child.state in (ChildState.REKEYING, ChildState.DELETING) for child in session.children)
     if is_busy or session.predecessor is not None:
         raise Refusal(NotifyType.TEMPORARY_FAILURE, "")

@@ -162,7 +162,8 @@ class Ikev2Session(IkeSession):
     def takes_no_children(self) -> bool:
         """It is about to go, or its children are still with the one before: the peer tries again later (RFC 7296
         §2.25.2)."""
-        return self.predecessor is not None or self.requests.has(RekeyIke) or self.requests.has(DeleteIke)
+        return (self.predecessor is not None or self.requests.has(RekeyIke) or self.requests.has(DeleteIke)
+                or self.requests.has(mobike.CheckRoutability))
 
     @property
     def last_exchange(self) -> tuple[bytes, tuple[bytes, ...]] | None:
@@ -312,7 +313,7 @@ class Ikev2Session(IkeSession):
             self.account.reached = outstanding.task.exchange.name
         if header.exchange != ExchangeType.IKE_SA_INIT:
             self.heard(datagram, now)
-        if self.mobility is not None:
+        if self.mobility is not None and not isinstance(outstanding.task, mobike.UpdateAddresses):
             self.mobility.tried.clear()
         try:
             outstanding.task.response(self, payloads, now)

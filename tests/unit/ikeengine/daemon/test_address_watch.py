@@ -102,6 +102,48 @@ def test_very_many_are_looked_at_in_small_parts_and_each_once(kernel: Kernel) ->
     assert len(told) == len(set(told)) == 100 == kernel.asked
 
 
+def test_what_changes_during_a_look_is_looked_at_again(kernel: Kernel) -> None:
+    ways = {ip_address(f"192.0.2.{number}") for number in range(100)}
+    kernel.ways = {str(way): {"RTA_PREFSRC": "198.51.100.1", "RTA_OIF": 2} for way in ways}
+    told: list[str] = []
+
+    def tell(remote: Address) -> None:
+        told.append(str(remote))
+        if len(told) == 50:
+            kernel.change(**{f"to_{address.rpartition('.')[2]}": "198.51.100.9" for address in told[:10]})
+
+    async def test() -> None:
+        watch = AddressWatch(asyncio.get_running_loop(), lambda: ways, tell)
+        kernel.change()
+        for _turn in range(100):
+            await asyncio.sleep(0.001)
+        watch.close()
+
+    asyncio.run(test())
+    assert len(told) == 110 and set(told[100:]) == set(told[:10])
+
+
+def test_a_bug_in_one_answer_does_not_end_the_watch(kernel: Kernel) -> None:
+    told: list[str] = []
+
+    def tell(remote: Address) -> None:
+        told.append(str(remote))
+        raise RuntimeError("a bug")
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_context: None)
+        watch = AddressWatch(loop, lambda: {ip_address("192.0.2.1")}, tell)
+        for source in ("198.51.100.1", "198.51.100.9"):
+            kernel.change(to_1=source)
+            for _turn in range(20):
+                await asyncio.sleep(0.001)
+        watch.close()
+
+    asyncio.run(test())
+    assert told == ["192.0.2.1", "192.0.2.1"]
+
+
 def test_a_host_that_tells_nothing_of_its_addresses_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_asked: object) -> None:
         raise NetlinkError("opening NETLINK_ROUTE", 93)

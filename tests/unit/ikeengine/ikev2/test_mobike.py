@@ -18,6 +18,7 @@ from ikeengine.ikev2.session import Ikev2Session
 from ikeengine.security_association import Datagram, SocketAddress
 from ikeengine.wire.constants import ExchangeType, NotifyType
 from ikeengine.wire.errors import MalformedMessage
+from ikeengine.wire.header import decode_header
 from ikeengine.wire.message import Payload
 from ikeengine.wire.notify import Notify
 
@@ -442,3 +443,112 @@ def test_whatever_an_authentic_peer_says_of_addresses_nothing_is_raised(who):
             network.run(0.2)
         network.run(30)
         agree(one, other, routes=1)
+
+
+# ---------------------------------------------------------------------------------------------- peers that misbehave
+
+def test_a_peer_that_refuses_each_of_its_addresses_is_not_asked_for_ever():
+    network, one, other = roaming(hq=two_addresses())
+    network.ends[HQ_2] = one
+    one.manager._is_acceptable = lambda _gateway, _local, _remote: False
+    before = len(network.sent)
+    network.roam(other, CAFE)
+    network.run(10)
+    assert len(network.sent) - before < 30
+
+
+def test_a_peer_that_moves_on_and_on_and_answers_nothing_is_asked_one_thing_at_a_time():
+    network, one, other = roaming()
+    hostile, honest = session(other), session(one)
+    for number in range(300):
+        update = hostile.encode(mobike.UpdateAddresses().request(hostile, network.now), ExchangeType.INFORMATIONAL,
+                                hostile.requests.next_id, response=False)
+        hostile.requests._next_id += 1
+        source = SocketAddress(ip_address(f"203.0.113.{number % 250 + 1}"), 4500)
+        one.manager.receive(Datagram(SocketAddress(ip_address(HQ), 4500), source, update[0]), network.now)
+        network.now += 0.05
+        one.manager.handle_timer(network.now)
+        assert len(honest.requests.all()) <= 2
+
+
+def test_no_child_sa_goes_where_the_peer_has_not_shown_to_be():
+    network, one, other = roaming()
+    victim = ip_address("203.0.113.99")
+
+    def spoof(datagram: Datagram) -> Datagram:
+        if str(datagram.local.address) == HOME:
+            return Datagram(SocketAddress(victim, datagram.local.port), datagram.remote, datagram.data)
+        return datagram
+
+    network.tamper = spoof
+    hostile = session(other)
+    hostile.requests.add(mobike.UpdateAddresses(), network.now)
+    network._collect()
+    network.run(0.1)
+    hostile.requests.done(hostile.requests.outstanding)  # it goes on without an answer, which it cannot receive
+    hostile.rekey_child(hostile.children[0], network.now)
+    network._collect()
+    network.run(6)
+    assert {str(child.remote.address) for child in one.sending.values()} == {HOME}
+
+
+def test_a_rekey_that_overtakes_the_question_whether_the_peer_is_there_leaves_no_child_sa_behind():
+    network, one, other = roaming()
+    lost = []
+
+    def lose_the_question(datagram: Datagram) -> Datagram | None:
+        header = decode_header(datagram.data)
+        if (str(datagram.local.address), header.exchange, header.is_response, len(lost)) == (
+                HQ, ExchangeType.INFORMATIONAL, False, 0):
+            lost.append(datagram)
+            return None
+        return datagram
+
+    network.tamper = lose_the_question
+    network.roam(other, CAFE)
+    other.manager.rekey_ike("peer", network.now)
+    network._collect()
+    network.run(60)
+    assert lost
+    assert at(one) == (CAFE, False)
+    agree(one, other, routes=1)
+
+
+def reached_at_its_second_address(start: str) -> tuple[VirtualNetwork, End, End]:
+    """(network, hq, branch): the branch knows hq by HQ_2 alone, hq sends from HQ where it has the choice."""
+    def end(name: str, address: str) -> dict[str, Any]:
+        return {"address": address, "identifier": {"type": "domain-name", "value": f"{name}.example"}}
+
+    head = virtual_network.hq(start=start, gateway={"endpoints": [
+        {"local": end("hq", "dynamic"), "remote": end("branch", HOME)}]})
+    office = virtual_network.branch(start="answer", gateway={"endpoints": [
+        {"local": end("branch", HOME), "remote": end("hq", HQ_2)}]})
+    network = VirtualNetwork({HQ: head, HOME: office})
+    one, other = network.ends[HQ], network.ends[HOME]
+    network.ends[HQ_2] = one
+    other.manager.initiate("peer", network.now)
+    return network, one, other
+
+
+@pytest.mark.parametrize("start", ["answer", "traffic", "boot"])
+def test_a_peer_that_came_by_another_address_of_ours_is_left_alone_when_the_way_to_it_is_looked_at(start):
+    network, one, other = reached_at_its_second_address(start)
+    network._collect()
+    network.run(1)
+    one.manager.path_changed(ip_address(HOME), network.now)
+    network._collect()
+    network.run(60)
+    assert not one.closings and not other.closings
+    assert {str(child.local.address) for child in one.inbound.values()} == {HQ_2}
+    agree(one, other, routes=1)
+
+
+def test_who_is_half_open_is_left_alone_when_the_way_to_it_is_another():
+    network, one, other = reached_at_its_second_address("answer")
+    (first,) = other.manager.datagrams_to_send()
+    (begun,) = other.manager._sessions
+    zero = first.data.replace(begun.key_exchange.public, bytes(32))
+    one.manager.receive(Datagram(SocketAddress(ip_address(HQ_2), 500), first.local, zero), network.now)
+    assert one.manager.datagrams_to_send()
+    one.manager.path_changed(ip_address(HOME), network.now)
+    assert not one.manager.datagrams_to_send()
