@@ -98,8 +98,8 @@ def _first_root(folder: Path, version: str) -> Iterator[tuple[str, int, bytes]]:
     yield "bin/busybox", stat.S_IFREG | 0o755, (folder / "bin" / "busybox").read_bytes()
     for applet in APPLETS:
         yield f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox"
-    for name, path in order.items():
-        yield f"modules/{name}", stat.S_IFREG | 0o644, path.read_bytes()
+    for name, module_path in order.items():
+        yield f"modules/{name}", stat.S_IFREG | 0o644, module_path.read_bytes()
     yield "order", stat.S_IFREG | 0o644, "".join(f"/modules/{name}\n" for name in order).encode()
     yield "init", stat.S_IFREG | 0o755, FIRST_INIT.encode()
 
