@@ -32,7 +32,8 @@ class ActionModule(ActionBase):
         if any(host in declared and host not in read for host in hosts):
             return result | {"failed": True, "msg": "What is declared cannot be read, so nothing is proved:\n"
                              + "\n".join(f"- {finding}" for finding in findings)}
-        proofs = proof.prove(read, {host: registered(hostvars, host, given["observed"], "observed") for host in hosts})
+        proofs = proof.prove(read, {host: registered(hostvars, host, given["observed"], "observed", "ipsec_info")
+                                    for host in hosts})
         failures = [judged.failure for judged in proofs if judged.failure]
         result |= {"changed": False, "tunnels": [judged.as_dict() for judged in proofs], "unproved": failures}
         if failures and not given["final"]:

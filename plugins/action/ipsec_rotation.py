@@ -23,8 +23,9 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         hostvars, hosts = variables["hostvars"], variables["ansible_play_hosts_all"]
         read, _findings = sides.read(sides.declared(hostvars, variables["groups"]["all"]))
-        declared, observed = ({host: registered(hostvars, host, given[option], option) for host in hosts}
-                              if given[option] else None for option in ("declared", "observed"))
+        declared, observed = ({host: registered(hostvars, host, given[option], option, module) for host in hosts}
+                              if given[option] else None
+                              for option, module in (("declared", "ipsec_config"), ("observed", "ipsec_info")))
         found = rotation.plan(read, declared or {}, observed)
         for sentence in found.waiting:
             self._display.warning(sentence)

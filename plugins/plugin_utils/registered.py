@@ -14,11 +14,11 @@ from ..module_utils.vpn import reading
 from .fleets import Variables
 
 
-def registered(hostvars: Any, host: str, name: str, option: str) -> Mapping[str, Any]:
-    """What a host's variable of that name holds; nothing where there is none. ``option`` is what named it. Raises
-    AnsibleError."""
+def registered(hostvars: Any, host: str, name: str, option: str, module: str) -> Mapping[str, Any]:
+    """What a host's variable of that name holds of a module; nothing where there is none. ``option`` is what named it.
+    Raises AnsibleError."""
     try:
         return reading.mapping(Variables.of(hostvars, host).get(name) or {})
     except reading.Misfit as misfit:
-        raise AnsibleError(f"{option} is {name!r}: {host}'s variable of that name {misfit.state}, and not what a "
-                           "module returns. Write the name that its result was registered under") from None
+        raise AnsibleError(f"{option} is {name!r}: {host}'s variable of that name {misfit.state}, and not what "
+                           f"{module} returns. Write the name that {module} was registered under") from None

@@ -49,6 +49,8 @@ def test_a_group_stands_for_its_hosts(nowhere: Site, module: str):
                                                         "is text, and not what ipsec_info returns."),
     ("ipsec_proof", {"observed": "ipsec_tunnels"}, "observed is 'ipsec_tunnels': hq's variable of that name is a list, "
                                                    "and not what ipsec_info returns."),
+    ("ipsec_rotation", {"declared": "ipsec_tunnels"}, "declared is 'ipsec_tunnels': hq's variable of that name is a "
+                                                      "list, and not what ipsec_config returns."),
 ])
 def test_what_does_not_fit_is_said_in_words_that_name_the_option(nowhere: Site, module: str, options: dict[str, Any],
                                                                  message: str):
