@@ -38,8 +38,8 @@ options:
     description: The Diffie-Hellman group's number, for example V(14). A new transform has V(14).
     type: str
   additional_key_exchange:
-    description: V(ML-KEM-768), V(ML-KEM-1024) or V(none), a post-quantum exchange beside the key group. Not negotiated
-      in this version.
+    description: V(ML-KEM-768), V(ML-KEM-1024) or V(none), a post-quantum exchange beside the key group, with IKEv2. A
+      new transform has V(none).
     type: str
   state:
     description: Whether it is to be there.
@@ -55,6 +55,13 @@ EXAMPLES = r"""
     encryption: AES-GCM-256
     authentication: SHA2-384
     key_group: 20
+
+- name: Phase 1 that a quantum computer does not open later
+  tandem.vpn.ipsec_transform:
+    name: hybrid
+    encryption: AES-GCM-256
+    key_group: 31
+    additional_key_exchange: ML-KEM-768
 
 - name: A life of eight hours; nothing else of the transform changes
   tandem.vpn.ipsec_transform:
