@@ -24,7 +24,7 @@ from tests.testbed.network import Namespace, ip
 from tests.testbed.topology import Bed
 
 from .conftest import MARKER
-from .test_life import changed, on, status
+from .test_life import changed, on, proved, status
 
 PASSWORD = "the vault's password"
 HOSTS = ("hq", "branch", "annex")
@@ -127,13 +127,13 @@ def test_one_definition_becomes_proved_tunnels_and_stays(tmp_path: Path, collect
     assert sorted(keys) == ["annex<->hq", "branch<->hq"]
     assert not any(key in said for key in keys.values())
     assert project.keys_file.read_bytes().startswith(b"$ANSIBLE_VAULT;1.2;AES256;vpn\n")
-    assert said.count("both ends") == 8  # two tunnels of two routes, at two ends
+    assert proved(first) == 8  # two tunnels of two routes, at two ends
     for source, target in (("lan-branch", "10.1.0.2"), ("lan-branch", "10.3.0.2"), ("lan-annex", "10.2.0.2")):
         assert pings(bed, source, target) == "5 received", (source, target)
 
     second = project.play()
     assert (second.returncode, changed(second)) == (0, dict.fromkeys(HOSTS, 0)), second.stdout
-    assert second.stdout.count("both ends") == 8
+    assert proved(second) == 8
 
     before = on(bed, "annex", "cat /etc/ikeengine/secrets.json")
     on(bed, "annex", "systemctl stop ikeengine; rm -r /etc/ikeengine /opt/ikeengine /etc/systemd/system/ikeengine*")
