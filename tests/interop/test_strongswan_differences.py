@@ -56,8 +56,11 @@ def test_no_agreement_comes_with_our_reason_whoever_initiates(site: Site, case: 
     with pytest.raises(ControlError) as refused:
         site.ours.ask("up", gateway="swan")
     assert refused.value.code == "negotiation_failed" and as_initiator in str(refused.value)
+    if case == "phase 2":  # of a tunnel's negotiations the last is kept: the second route's, which follows at once
+        as_initiator = "PFS group 31: it has no proposal like these with that PFS"
+    eventually(lambda: as_initiator in site.ours.log, lambda: site.ours.log)
     explained = str(site.ours.ask("explain", gateway="swan"))
-    assert as_initiator in explained and (as_responder in explained or case == "phase 2")  # one tunnel's last
+    assert as_initiator in explained and as_responder in explained
     assert not any(route["sas"] for route in site.ours.routes)
     for secret in (PSK, OTHER_PSK):
         assert secret not in site.ours.log + explained + str(site.ours.ask("status"))
