@@ -271,7 +271,8 @@ def pair_tunnels(left: Sequence[Tunnel], right: Sequence[Tunnel],
                  ) -> tuple[tuple[TunnelPair, ...], tuple[Tunnel, ...], tuple[Tunnel, ...]]:
     """The tunnels of two paired gateways joined by mirrored routes, then by name; and those left at either end.
 
-    Where one is left at each end, the two are taken for one tunnel that differs in both.
+    Where one is left at each end, the two are taken for one tunnel that differs in both; so are the only two left that
+    are route-based, since these need neither routes nor a common name.
     """
     if len(left) == len(right) == 1:
         return (TunnelPair(left[0], right[0]),), (), ()
@@ -292,9 +293,10 @@ def pair_tunnels(left: Sequence[Tunnel], right: Sequence[Tunnel],
     for tunnel in left:
         if tunnel.name not in partner and tunnel.name in named and tunnel.name not in taken:
             join(tunnel, named[tunnel.name])
-    here = [tunnel for tunnel in left if tunnel.name not in partner]
-    there = [tunnel for tunnel in right if tunnel.name not in taken]
-    if len(here) == len(there) == 1:
-        join(here.pop(), there.pop())
+    for any_kind in (False, True):
+        here = [tunnel for tunnel in left if tunnel.name not in partner and (any_kind or tunnel.interface)]
+        there = [tunnel for tunnel in right if tunnel.name not in taken and (any_kind or tunnel.interface)]
+        if len(here) == len(there) == 1:
+            join(here.pop(), there.pop())
     pairs = tuple(TunnelPair(tunnel, partner[tunnel.name]) for tunnel in left if tunnel.name in partner)
     return pairs, tuple(here), tuple(there)

@@ -10,7 +10,7 @@ from ikeengine.vpn import declaration, rules
 from ikeengine.vpn.pairing import pair
 
 
-def side(name, *gateways, tunnels=()):
+def side(name, *gateways, tunnels=(), route_based=()):
     return declaration.read({
         "site": {"name": name},
         "gateways": [{
@@ -19,7 +19,9 @@ def side(name, *gateways, tunnels=()):
                            "remote": {"address": remote, "identifier": {"type": "domain-name", "value": remote_name}}}],
         } for peer, local, local_name, remote, remote_name in gateways],
         "tunnels": [{"name": tunnel, "gateway": gateway, "routes": [{"local": inside, "remote": outside}]}
-                    for tunnel, gateway, inside, outside in tunnels]})
+                    for tunnel, gateway, inside, outside in tunnels] + [
+                        {"name": tunnel, "gateway": gateway, "interface": {"name": f"vpn{number}"}}
+                        for number, (tunnel, gateway) in enumerate(route_based)]})
 
 
 def names(sides):
@@ -109,6 +111,17 @@ def test_tunnels_pair_by_routes_then_by_name_then_as_the_last_ones():
                                      ("c", "y", "10.2.3.0/24", "10.1.3.0/24")])
     ((both,), _) = pair([left, right])
     assert [(tunnels.left.name, tunnels.right.name) for tunnels in both.tunnels] == [("a", "b"), ("b", "z"), ("c", "c")]
+
+
+def test_the_only_route_based_tunnels_are_one_whatever_else_is_left():
+    back = ("y", "198.51.100.1", "b.example", "192.0.2.1", "hq.example")
+    left = side("hq", HQ, tunnels=[("lan", "x", "10.1.0.0/24", "10.2.0.0/24")], route_based=[("device", "x")])
+    right = side("b", back, tunnels=[("lan", "y", "10.2.0.0/24", "10.1.0.0/24"),
+                                     ("more", "y", "10.2.1.0/24", "10.1.1.0/24")], route_based=[("routed", "y")])
+    ((both,), _) = pair([left, right])
+    assert [(tunnels.left.name, tunnels.right.name) for tunnels in both.tunnels] == [
+        ("lan", "lan"), ("device", "routed")]
+    assert [tunnel.name for tunnel in both.left_only + both.right_only] == ["more"]
 
 
 def star(branches):
