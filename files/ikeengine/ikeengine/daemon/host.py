@@ -15,12 +15,12 @@ from ..dataplane import choice
 from ..dataplane.capabilities import Capabilities
 from ..dataplane.choice import Choice
 from ..dataplane.interface import DataPlane
-from ..dataplane.links import Links
+from ..dataplane.links import KERNEL_ROUTES, Links
 from ..dataplane.netfilter import probe as netfilter
 from ..dataplane.userspace import dataplane as userspace
 from ..dataplane.xfrm import probe as xfrm
 from ..dataplane.xfrm.dataplane import XfrmDataPlane
-from ..dataplane.xfrm.devices import ROUTE_PROTOCOL, foreign, is_ours
+from ..dataplane.xfrm.devices import foreign, is_ours
 from ..dataplane.xfrm.sockets import bypass_socket, disable_espinudp, enable_espinudp
 from ..vpn.model import Tunnel
 from ..vpn.selectors import Address
@@ -58,7 +58,7 @@ class Host:
     @staticmethod
     def foreign(name: str) -> str | None:
         """What is wrong with a device's name where another program has it. Raises DataPlaneError."""
-        links = Links(ROUTE_PROTOCOL)
+        links = Links(KERNEL_ROUTES)
         try:
             standing = links.find(name)
         finally:

@@ -36,8 +36,8 @@ _IFA_F_NODAD = 0x02
 #: What the kernel gives a route without a metric, or with 0.
 _USUAL_METRIC = {4: 0, 6: 1024}
 _LAST_METRIC = 2**32 - 1
-#: What marks the routes of the two data planes' devices.
-_OWNERS = frozenset({206, 207})
+#: What marks the routes and rules of the two data planes (rtm_protocol: 192 and above are nobody's in rtnetlink.h).
+USERSPACE_ROUTES, KERNEL_ROUTES = 206, 207
 _Address: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
 
@@ -250,7 +250,7 @@ class Links:
     def _is_left_by_the_other(self, way: _Way) -> bool:
         """Whether a tunnel of the other data plane had that route; there is no moment without either."""
         return any((each.network, each.metric) == (way.network, way.metric)
-                   for each in self._standing(_OWNERS - {self._protocol}))
+                   for each in self._standing({USERSPACE_ROUTES, KERNEL_ROUTES} - {self._protocol}))
 
     def _standing(self, owners: Container[int]) -> set[_Way]:
         found = set()

@@ -21,13 +21,13 @@ from ...vpn.selectors import Address
 from ..capabilities import Capabilities
 from ..device import Device
 from ..interface import Counters, DataPlaneError, DataPlaneEvent, Departure, Protection
-from ..links import Links
+from ..links import USERSPACE_ROUTES, Links
 from ..mtu import PATH_MTU, inner_mtu, mtu_of, smallest_mtu
 from ..netfilter.probe import Netfilter
 from ..netfilter.table import device_traffic
 from ..path_mtu import PathMtuWatch, path_mtu
 from ..xfrm.devices import foreign, is_ours
-from .guard import ROUTE_PROTOCOL, Guard
+from .guard import Guard
 from .path import PacketPath, Pair, Send
 from .receive_offload import Joining, Singly
 from .spis import Spis
@@ -86,7 +86,7 @@ class UserspaceDataPlane:
         try:
             self._table = netfilter.table(self.name, device_traffic(self._tun.index))
             self._guard = Guard(device, self._tun.index)
-            self._links = Links(ROUTE_PROTOCOL)
+            self._links = Links(USERSPACE_ROUTES)
         except DataPlaneError:
             self._tun.close()
             raise

@@ -34,6 +34,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from ...vpn.selectors import Network
 from ..exemption import exempt_from_policy
 from ..interface import Departure, Protection
+from ..links import USERSPACE_ROUTES
 from ..netlink import NETLINK_ROUTE, NETLINK_XFRM, NetlinkError, NetlinkSocket
 from ..xfrm import messages, policies
 from ..xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
@@ -49,8 +50,6 @@ _NAMES = {_RTN_UNICAST: "into the tunnel", _RTN_UNREACHABLE: "unreachable", _RTN
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _FR_ACT_TO_TBL = 1
 
-#: How our rules and routes are recognised (rtm_protocol: 192 and above are nobody's in rtnetlink.h).
-ROUTE_PROTOCOL = 206
 RULE_PRIORITY = 210
 TABLE_BASE = 0x1CE00
 _TABLE_COUNT = 1 << 16
@@ -277,7 +276,7 @@ class Guard:
         message = rtmsg()
         message["header"] = {"type": request}
         message.update({"family": messages.family(remote), "dst_len": remote.prefixlen, "src_len": 0, "tos": 0,
-                        "table": 0, "proto": ROUTE_PROTOCOL, "type": kind, "flags": 0,
+                        "table": 0, "proto": USERSPACE_ROUTES, "type": kind, "flags": 0,
                         "scope": _RT_SCOPE_LINK if through and remote.version == 4 else _RT_SCOPE_UNIVERSE})
         message["attrs"] = [("RTA_DST", str(remote.network_address)), ("RTA_TABLE", table),
                             ("RTA_PRIORITY", _DEVICE_METRIC if through else _UNREACHABLE_METRIC)]
@@ -308,7 +307,7 @@ def _rule(request: int, local: Network, table: int) -> fibmsg:
     message["header"] = {"type": request}
     message.update({"family": messages.family(local), "dst_len": 0, "src_len": local.prefixlen, "tos": 0, "table": 0,
                     "res1": 0, "res2": 0, "action": _FR_ACT_TO_TBL, "flags": 0})
-    message["attrs"] = [("FRA_PRIORITY", RULE_PRIORITY), ("FRA_TABLE", table), ("FRA_PROTOCOL", ROUTE_PROTOCOL)]
+    message["attrs"] = [("FRA_PRIORITY", RULE_PRIORITY), ("FRA_TABLE", table), ("FRA_PROTOCOL", USERSPACE_ROUTES)]
     if local.prefixlen:
         message["attrs"].append(("FRA_SRC", str(local.network_address)))
     return message

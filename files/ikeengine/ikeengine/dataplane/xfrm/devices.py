@@ -18,7 +18,7 @@ from ipaddress import IPv4Address
 from ...vpn.selectors import Address
 from ..device import Device
 from ..interface import DataPlaneError, Departure
-from ..links import Link, Links
+from ..links import KERNEL_ROUTES, Link, Links
 from ..netlink import NetlinkError
 from .binding import UNBOUND, Binding
 from .states import daemon_reqid, kernel_reqid
@@ -34,10 +34,6 @@ _UNSUPPORTED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOSYS, errn
 _IFLA_XFRM_IF_ID = 2
 _IFLA_VTI_IKEY, _IFLA_VTI_OKEY, _IFLA_VTI_LOCAL, _IFLA_VTI_REMOTE = 2, 3, 4, 5
 
-#: How its routes are recognised (rtm_protocol: 192 and above are nobody's in rtnetlink.h).
-ROUTE_PROTOCOL = 207
-
-
 _TRIAL = "iketest1"
 #: Reserved addresses (RFC 1112 §4): the unspecified ones are those of a device that the VTI module makes itself.
 _NOWHERE = IPv4Address("240.0.0.1"), IPv4Address("240.0.0.2")
@@ -45,7 +41,7 @@ _NOWHERE = IPv4Address("240.0.0.1"), IPv4Address("240.0.0.2")
 
 def try_to_make(kind: str) -> NetlinkError | None:
     """Why this kernel makes no device of that kind, or None. Raises DataPlaneError where it may not be asked."""
-    links = Links(ROUTE_PROTOCOL)
+    links = Links(KERNEL_ROUTES)
     try:
         links.delete(links.create(_TRIAL, _DRIVERS[kind][4], _data(kind, kernel_reqid(0), *_NOWHERE)))
     except NetlinkError as error:
@@ -63,7 +59,7 @@ class KernelDevices:
     def __init__(self, kind: str | None) -> None:
         """Raises DataPlaneError."""
         self._kind = kind
-        self._links = Links(ROUTE_PROTOCOL)
+        self._links = Links(KERNEL_ROUTES)
         self._devices: dict[str, Device] = {}
 
     def close(self) -> None:
