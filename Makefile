@@ -27,7 +27,7 @@ demo-down: ## remove every trace of the demo
 	@$(PYTHON) -m tests.testbed down demo
 
 test: check system-packages-test venv collection dev-path ## everything that CI runs
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 interop: check system-packages-test venv dev-path ## strongSwan as the peer: the tests of docs/interop.md alone
 	@$(BIN)/pytest -m interop

@@ -1,13 +1,15 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two workers for a machine with two processors: what needs hosts and peers of this machine runs one test after the
-other, and beside it, a file at a time, all that runs in one process or on a kernel of its own. See `make test`."""
+"""Two workers for a machine with two processors. A folder of tests that make hosts and namespaces on this machine is
+one worker's, whatever else runs beside it, and so is every other file. See `make test`."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # What an example takes on a busy machine says nothing of it; one that fails is printed so that it can be repeated.
 settings.register_profile("any machine", deadline=None, print_blob=True)
@@ -21,8 +23,23 @@ ELSEWHERE = ("integration/dataplane/test_routes_in_qemu.py", "integration/datapl
              "integration/testbed/test_uml.py")
 
 
+class Groups(LoadScopeScheduling):
+    """Hands out folders and files. (``--dist loadgroup`` reads names that pytest 9.2 does not let its plugins set.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.partition("::")[0]).relative_to(HERE.name)
+        return str(path.parent if _is_here(path) else path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        path = item.path.relative_to(HERE)
-        here = path.parts[0] in ON_THIS_MACHINE and str(path) not in ELSEWHERE
-        item.add_marker(pytest.mark.xdist_group("machine" if here else str(path)))
+    """What takes longest begins first, so that no worker waits for the other at the end."""
+    items.sort(key=lambda item: not _is_here(PurePosixPath(item.path.relative_to(HERE))))
+
+
+def _is_here(path: PurePosixPath) -> bool:
+    return path.parts[0] in ON_THIS_MACHINE and str(path) not in ELSEWHERE
