@@ -10,13 +10,14 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.configure import LISTS, ConfigureError, rekey
+from ..module_utils.configure import LISTS, ConfigureError, rekey, steps
 from ..module_utils.credentials import MalformedGateway, apart, check_options
 from ..module_utils.vpn import declaration, rules
 from ..plugin_utils.sides import FIELDS
 from ..plugin_utils.vaulted import decrypted
 
 _OPTIONS = {*FIELDS, "secrets", "site_name", "add_tunnels", "rotation", "state"}
+_LOOKING = ("gathered", "rendered")
 _KEYS = {"psk-missing", "private-key-missing", "ppk-missing"}
 """What a declaration lacks that is shown without keys."""
 
@@ -33,7 +34,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         try:
             arguments = _checked(decrypted(dict(self._task.args)))
-        except (Refused, MalformedGateway) as error:
+        except (Refused, MalformedGateway, ConfigureError) as error:
             return result | {"failed": True, "msg": str(error)}
         name = (task_vars or {})["inventory_hostname"]
         if arguments.get("state") == "rendered":
@@ -44,7 +45,7 @@ class ActionModule(ActionBase):
 
 
 def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The options with the keys apart. Raises Refused and MalformedGateway."""
+    """The options with the keys apart. Raises Refused, MalformedGateway and ConfigureError."""
     check_options("ipsec_config", arguments, _OPTIONS)
     secrets = arguments.get("secrets")
     if secrets is not None and not isinstance(secrets, Mapping):
@@ -52,6 +53,8 @@ def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
                       "with its key")
     if arguments.get("state") == "deleted":
         _check_deletion(arguments)
+    if arguments.get("rotation") is not None:
+        _check_rotation(arguments)
     if arguments.get("gateways") is not None:
         gateways, keys = apart(arguments["gateways"])
         arguments |= {"gateways": gateways, "secrets": {**(secrets or {}), **keys}}
@@ -67,6 +70,15 @@ def _check_deletion(arguments: Mapping[str, Any]) -> None:
         if name in arguments and not isinstance(arguments[name], (list, tuple)):
             raise Refused(f"{name} is no list: nothing was deleted. Name in it what is to go, or leave {name} out; "
                           "without any list all of the declaration goes")
+
+
+def _check_rotation(arguments: Mapping[str, Any]) -> None:
+    """Raises Refused and ConfigureError."""
+    if (state := arguments.get("state")) in _LOOKING:
+        raise Refused(f"rotation is set with state {state}, in which no credential changes. Leave rotation out, or set "
+                      "state to merged, replaced or overridden")
+    if isinstance(arguments["rotation"], Mapping):
+        steps(arguments["rotation"])
 
 
 def _rendered(arguments: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from .credentials import with_key
 from .store import LISTS, MEND, Declared, Store, StoreError, differences
 from .vpn import algorithms, declaration, rules
 from .vpn.declaration import DeclarationError
-from .vpn.reading import nearest
+from .vpn.reading import Fields, Misfits, choice, nearest
 from .vpn.rotation import Step, stage, towards
+
+_MOST_NAMED = 10
 
 Edit = Callable[[dict[str, Any]], None]
 """Changes a stored declaration in place. A gateway's key may stand inline in its credential."""
@@ -57,6 +59,7 @@ def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str
               rotation: Mapping[str, Step] | None, store: Store, socket: str) -> dict[str, Any]:
     before, warnings = _stored(store, rebuild)
     after, weak = (Declared(), []) if edit is None else _edited(before, edit, site_name)
+    _hold_to_gateways(rotation or {}, after)
     stages: dict[str, str] = {}
     if rotation is not None and before not in (Declared(), after) and not _are_in_force(before, after, socket):
         after, stages = _in_steps(before, after, rotation)
@@ -189,12 +192,23 @@ def rekey(secrets: Mapping[Any, Any]) -> Edit:
                 raise ConfigureError(f"secrets names, as number {position}, a gateway that is not declared. "
                                      + (f"Did you mean {near}? Write it, or declare the gateway" if near
                                         else "Declare the gateway, or remove the key"))
-            if not key or (isinstance(key, Mapping) and not any(key.values())):
+            if not key or (isinstance(key, Mapping) and not any(part or part == [] for part in key.values())):
                 raise ConfigureError(f"secrets[{name}] is empty: a gateway's key has at least one character. Set it, "
                                      "or leave the gateway out")
             data["gateways"][gateways[name]] = with_key(data["gateways"][gateways[name]], key)
 
     return edit
+
+
+def steps(given: Mapping[Any, Any]) -> dict[str, Step]:
+    """The step that a task names for each gateway, by its name. Raises ConfigureError."""
+    misfits = Misfits("")
+    names = [str(name) for name in given]
+    fields = Fields(dict(zip(names, given.values(), strict=True)), "rotation", names, misfits)
+    found = {name: fields.take(name, choice(Step), Step.ACCEPT) for name in names}
+    if misfits.findings:
+        raise ConfigureError("\n".join(map(str, misfits.findings)))
+    return found
 
 
 def in_turn(*edits: Edit) -> Edit:
@@ -249,6 +263,17 @@ def _edited(before: Declared, edit: Edit, site_name: str) -> tuple[Declared, lis
     known = _warnings(before, site_name)
     weak = [finding.message for finding in rules.by_itself(side) if finding.message not in known]
     return Declared(*declaration.write(side)), weak
+
+
+def _hold_to_gateways(rotation: Mapping[str, Step], declared: Declared) -> None:
+    """Raises ConfigureError where a step is named for what is no gateway."""
+    known = [gateway["name"] for gateway in declared.declaration.get("gateways", [])]
+    for name, step in rotation.items():
+        if name not in known:
+            near = nearest(name, known)
+            raise ConfigureError(f"rotation.{name} is '{step.value}': no gateway of that name is declared. "
+                                 + (f"Did you mean {near}? Write {near}" if near else
+                                    f"Write {' or '.join(known[:_MOST_NAMED])}" if known else "Leave it out"))
 
 
 def _in_steps(before: Declared, after: Declared, rotation: Mapping[str, Step]) -> tuple[Declared, dict[str, str]]:
@@ -423,4 +448,4 @@ def _merged(existing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 __all__ = ["LISTS", "ConfigureError", "converge", "departures", "gathered", "in_turn", "merge", "override", "rekey",
-           "replace", "take_out"]
+           "replace", "steps", "take_out"]

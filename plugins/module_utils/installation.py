@@ -90,7 +90,7 @@ def converge(wanted, check_mode, run_command):
     except OSError as error:
         raise InstallationError(f"{error.filename}: {error.strerror}") from None
     return changes.result(release=release or wanted["checksum"] or "", restart=restart, supervisor=supervisor,
-                          abilities=_abilities(run_command))
+                          abilities=_abilities(check_mode, run_command))
 
 
 def _check_python():
@@ -227,14 +227,15 @@ def _fingerprint(content, mode):
     return f"mode {mode:o}, SHA-256 {hashlib.sha256(content).hexdigest()}"
 
 
-def _abilities(run_command):
-    """What the host can do: as its daemon knows, or as the launcher finds out; empty where there is neither."""
+def _abilities(check_mode, run_command):
+    """What the host can do: as its daemon knows, or as the launcher finds out; empty where there is neither. The
+    launcher makes devices and loads modules to find out, so check mode does without."""
     try:
         return control.request("abilities")["dataplanes"]
     except (control.ControlError, KeyError):
         pass
     launcher = next(iter(LAUNCHERS))
-    if not (launcher.exists() and CURRENT.exists()):
+    if check_mode or not (launcher.exists() and CURRENT.exists()):
         return {}
     status, out, _error = run_command([str(launcher), "--abilities"])
     return json.loads(out)["dataplanes"] if status == 0 else {}

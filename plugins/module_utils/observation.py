@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import time
 from collections.abc import Collection, Mapping
 from itertools import islice
@@ -76,23 +75,27 @@ def _departures(live: Mapping[str, Any], reason: str) -> list[dict[str, str]]:
     """What somebody changed by hand, as far as the host alone can tell."""
     store, found = Store(), []
     try:
-        declared = store.load()
-        exposed = ", ".join(f"{path}: {mode}" for path, mode in store.exposed().items())
-        if exposed:
-            found.append(_departure("files on the host", "root's alone", exposed,
-                                    "the files on the host can be read by others than root"))
-        if not declared:
-            return found
-        if not live:
-            return [*found, _departure("daemon", "running", "not running", reason,
-                                       "Start the service ikeengine, or run the playbook again")]
+        declared, exposed = store.load(), ", ".join(f"{path}: {mode}" for path, mode in store.exposed().items())
+    except StoreError as error:
+        return [_departure("declaration", "readable", "not readable", str(error))]
+    if exposed:
+        found.append(_departure("files on the host", "root's alone", exposed,
+                                "the files on the host can be read by others than root"))
+    if not declared:
+        return found
+    if not live:
+        return [*found, _departure("daemon", "running", "not running", reason,
+                                   "Start the service ikeengine, or run the playbook again")]
+    try:
         found += [_departure("daemon", "as the files on the host say", "otherwise", sentence)
                   for sentence in departures(declared)]
         found += [_departure(row["what"], row["expected"], row["found"],
                              f"{row['what']}: {row['found']}, where it is to be {row['expected']}",
                              "Run the playbook again, or ikectl mend") for row in _audited()]
-    except (StoreError, control.ControlError) as error:
-        found.append(_departure("declaration", "readable", "not readable", str(error)))
+    except control.ControlError as error:
+        found.append(_departure("what the daemon installed", "looked at", "not looked at",
+                                f"ikeengine cannot say what somebody may have changed by hand: {error}",
+                                "Look into ikectl log, then run the playbook again"))
     return found
 
 
@@ -129,11 +132,12 @@ def _abilities(live: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has_xfrm() -> bool:
+    """Loaded or there to be loaded. A socket of the family is not asked for, since that loads it."""
     try:
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_XFRM).close()
+        rows = Path("/proc/net/netlink").read_text().splitlines()
     except OSError:
         return False
-    return True
+    return any(row.split()[1] == str(_NETLINK_XFRM) for row in rows) or _has_module("xfrm_user")
 
 
 def _has_module(name: str) -> bool:

@@ -193,16 +193,17 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tandem.vpn.plugins.module_utils import arguments
 from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     LISTS,
+    ConfigureError,
     gathered,
     in_turn,
     merge,
     override,
     rekey,
     replace,
+    steps,
     take_out,
 )
 from ansible_collections.tandem.vpn.plugins.module_utils.store import Store, StoreError
-from ansible_collections.tandem.vpn.plugins.module_utils.vpn.rotation import Step
 
 
 def main() -> None:
@@ -219,17 +220,12 @@ def main() -> None:
     given = {name: module.params[name] for name in ("site", "policy", "shared_transforms")} | lists
     edits = {"merged": merge(given), "replaced": replace(given),
              "overridden": override(given, add_tunnels=module.params["add_tunnels"])}
-    arguments.finish(module, in_turn(edits[state], rekey(secrets)), rebuild=state == "overridden",
-                     rotation=_steps(module))
-
-
-def _steps(module: AnsibleModule) -> dict[str, Step] | None:
-    given = module.params["rotation"]
     try:
-        return None if given is None else {name: Step(step) for name, step in given.items()}
-    except ValueError as error:
-        module.fail_json(msg=f"rotation: {error}. Write one of {', '.join(step.value for step in Step)}")
-    return None
+        rotation = None if module.params["rotation"] is None else steps(module.params["rotation"])
+    except ConfigureError as error:
+        module.fail_json(msg=str(error))
+    arguments.finish(module, in_turn(edits[state], rekey(secrets)), rebuild=state == "overridden",
+                     rotation=rotation)
 
 
 if __name__ == "__main__":

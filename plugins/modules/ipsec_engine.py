@@ -90,7 +90,8 @@ restart:
   returned: success
   type: bool
 abilities:
-  description: What the host's data planes can do, by name; empty where nothing is installed that could tell.
+  description: What the host's data planes can do, by name; empty where nothing is installed that could tell. In check
+    mode a running daemon is asked, and nothing is tried out.
   returned: success
   type: dict
 supervisor:

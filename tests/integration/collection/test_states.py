@@ -213,6 +213,13 @@ def test_a_key_alone_is_taken_and_an_edit_names_no_site(converged: Site, bed: Be
     ({"gateways": [{"name": "branch", "credentials": {"psk": MARKER}}]}, "gateways[branch].credentials is unknown"),
     ({"gateways": [{"name": "branch", "credential": {"method": "hex-psk", "psk": 1234}}]}, "psk is no text"),
     ({"secrets": {"brunch": MARKER}, "gateways": [], "state": "rendered"}, "a gateway that is not declared"),
+    ({"rotation": {"branch": "swich"}}, "rotation.branch is 'swich': it is none of accept, switch, finish. Write "
+                                        "switch."),
+    ({"rotation": {"branch": [MARKER]}}, "rotation.branch is a list: it is none of accept, switch, finish."),
+    ({"rotation": {}, "state": "gathered"}, "rotation is set with state gathered, in which no credential changes. Leave"
+                                            " rotation out, or set state to merged, replaced or overridden"),
+    ({"rotation": {"branch": "accept"}, "state": "rendered"}, "rotation is set with state rendered"),
+    ({"rotation": {}, "state": "deleted"}, "rotation is none: nothing was deleted"),
 ])
 def test_options_that_say_too_little_or_too_much_are_refused_on_the_controller(
         tmp_path: Path, collections: Path, options: dict[str, Any], words: str):

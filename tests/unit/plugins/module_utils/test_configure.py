@@ -26,6 +26,7 @@ from ansible_collections.tandem.vpn.plugins.module_utils.configure import (
     replace,
     take_out,
 )
+from ansible_collections.tandem.vpn.plugins.module_utils.credentials import apart
 from ansible_collections.tandem.vpn.plugins.module_utils.store import Store
 from ansible_collections.tandem.vpn.plugins.module_utils.vpn.rotation import Step
 
@@ -479,6 +480,14 @@ def test_a_key_that_came_out_empty_is_no_key(run, declared, key):
         run(in_turn(merge({}), rekey({"branch": key})))
 
 
+def test_the_last_of_the_accepted_keys_goes_by_an_empty_list(run, store, declared):
+    declared["gateways"][0]["credential"]["also_accepted"] = ["another key of good length"]
+    run(override(declared))
+    gateways, keys = apart([{"name": "branch", "credential": {"also_accepted": []}}])
+    assert run(in_turn(merge({"gateways": gateways}), rekey(keys)))["changed"]
+    assert store.load().secrets["gateways"]["branch"] == {"method": "psk", "psk": MARKER}
+
+
 def test_names_that_yaml_takes_for_numbers_are_names(run, store, declared):
     declared["tunnels"] = [{**declared["tunnels"][0], "name": 5, "gateway": 7}]
     declared["gateways"] = [{**declared["gateways"][0], "name": 7}]
@@ -557,6 +566,15 @@ def test_a_key_that_was_only_edited_in_the_file_is_no_step_of_a_change(run, stor
     done = run(override(declared), rotation={})
     assert (done["changed"], done["rotation"]) == (True, {})
     assert json.loads(file.read_text())["gateways"]["branch"] == {"method": "psk", "psk": MARKER}
+
+
+@pytest.mark.parametrize(("name", "meant"), [("brnch", "Did you mean branch"), ("x", "Write branch")])
+def test_a_step_of_a_gateway_that_is_not_declared_is_refused(run, store, declared, name, meant):
+    for _held in ("nothing", "the same"):
+        with pytest.raises(ConfigureError, match=rf"rotation\.{name} is 'switch': no gateway of that name is declared.*"
+                                                 f"{meant}"):
+            run(override(declared), rotation={name: Step.SWITCH})
+        run(override(declared))
 
 
 def test_a_gateway_that_is_new_has_its_key_at_once(run, store, declared):

@@ -44,14 +44,29 @@ def test_what_the_daemon_finds_is_said_with_what_mends_it(look, daemon):
                               "fix": "Run the playbook again, or ikectl mend"}]
 
 
-@pytest.mark.parametrize(("code", "said"), [("unknown_command", []), ("data_plane_failed", ["no netlink"])])
+UNABLE = "ikeengine cannot say what somebody may have changed by hand: no netlink"
+
+
+@pytest.mark.parametrize(("code", "said"), [
+    ("unknown_command", []), ("data_plane_failed", [("what the daemon installed", "not looked at", UNABLE)])])
 def test_a_daemon_of_an_older_release_finds_nothing_and_one_that_cannot_look_says_so(look, daemon, code, said):
     daemon.answers["audit"] = lambda request: {"version": 1, "ok": False,
                                                "error": {"code": code, "message": "no netlink"}}
-    assert [row["message"] for row in look()] == said
+    assert [(row["what"], row["found"], row["message"]) for row in look()] == said
 
 
 def test_a_daemon_that_does_not_run_is_said_once(look, daemon):
     daemon.path += ".gone"
     (row,) = look()
     assert (row["what"], row["expected"], row["found"]) == ("daemon", "running", "not running")
+
+
+def test_files_that_cannot_be_read_are_said_to_be_that(look):
+    observation.Store().secrets.write_text("no JSON")
+    (row,) = look()
+    assert (row["what"], row["found"]) == ("declaration", "not readable")
+
+
+def test_what_the_host_can_do_is_seen_without_loading_anything_into_the_kernel(monkeypatch):
+    monkeypatch.setattr("socket.socket", lambda *arguments: pytest.fail("a socket of a family loads its module"))
+    assert observation._abilities({})["source"] == "files"

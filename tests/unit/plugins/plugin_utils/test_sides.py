@@ -321,3 +321,10 @@ def test_a_pair_is_renewed_under_its_names_in_whatever_order_and_another_is_refu
     assert project.make(renew=[f"{other} <-> {one}"])["made"] == [first]
     with pytest.raises(AnsibleError, match="renew names hq<->nowhere: no such pair has a key that is made here"):
         project.make(renew=["nowhere<->hq"])
+
+
+def test_nothing_is_renewed_where_no_fleet_has_keys(project):
+    project.write("group_vars/all.yml", {"ipsec_transforms": [{"name": "p1"}]})
+    with pytest.raises(AnsibleError, match=r"renew names east<->hq: no host that was asked has a fleet whose keys are "
+                                           r"made here\. Define ipsec_fleet with that link, or"):
+        project.make(renew=["hq<->east"])
