@@ -268,10 +268,10 @@ def test_a_mapping_that_moves():
     bench, peer = answered_behind_nat()
     (child,) = bench.daemon.inbound.values()
     bench.give(peer.seal(INFORMATIONAL, spoil=-1, message_id=2), source_port=50001, port=4500)
-    assert bench.manager.gateways()[0].ike[0].remote.port == 4500
+    assert bench.manager.overview.gateways()[0].ike[0].remote.port == 4500
     ask_from = {"source_port": 50002, "port": 4500}
     peer.open(bench.ask(peer.seal(INFORMATIONAL), **ask_from))
-    assert bench.manager.gateways()[0].ike[0].remote.port == 50002 and child.udp_encapsulated
+    assert bench.manager.overview.gateways()[0].ike[0].remote.port == 50002 and child.udp_encapsulated
 
 
 def answered_behind_nat():

@@ -56,7 +56,7 @@ def say(bench: Bench, peer: Peer, rows: list[Row], *, source: str = BRANCH, sour
 
 def outer(bench: Bench) -> tuple[str, str, bool]:
     """(where the IKE SA's peer is, where its child SA's is, whether that one is in UDP)."""
-    (ike,), (child,) = bench.manager.gateways()[0].ike, bench.daemon.inbound.values()
+    (ike,), (child,) = bench.manager.overview.gateways()[0].ike, bench.daemon.inbound.values()
     return str(ike.remote.address), str(child.remote.address), child.udp_encapsulated
 
 
@@ -350,7 +350,7 @@ def test_the_responder_decides_nothing():
     (answer,) = [peer.open(data) for data in bench.give(peer.seal(INFORMATIONAL, update(peer, SECOND)), source=SECOND,
                                                         source_port=4500, port=4500)]
     assert NAT_DESTINATION in answer.notes
-    assert str(bench.manager.gateways()[0].ike[0].remote.address) == BRANCH
+    assert str(bench.manager.overview.gateways()[0].ike[0].remote.address) == BRANCH
 
 
 @case("MOBIKE.I.3.5-f", "a NAT that the answer shows puts ESP in UDP, and keep-alives begin", "3.5")

@@ -61,8 +61,8 @@ class Attacker(ABC):
             self._act(step)
             self._settle()
         manager = self._manager
-        manager.gateways()
-        manager.tunnels()
+        manager.overview.gateways()
+        manager.overview.tunnels()
         self.now += _WHILE
         manager.handle_timer(self.now)
         self._settle()

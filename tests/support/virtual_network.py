@@ -195,7 +195,7 @@ class VirtualNetwork:
     def traffic(self) -> None:
         """Packets for every declared route come to either end, as applications send them."""
         for end in self.ends.values():
-            for tunnel in end.manager.tunnels():
+            for tunnel in end.manager.overview.tunnels():
                 for route in tunnel.routes:
                     end.manager.acquire(self._reqid(tunnel.name, route.declared), self.now)
         self._collect()

@@ -28,7 +28,10 @@ MAY_IMPORT = {
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "ikev1": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "sessions", "timers", "keep_up",
-                   "peer", "renewal", "reload", "status", "explanation", "negotiation.reasons", "hints"},
+                   "peer", "declared", "senders", "overview", "renewal", "reload", "negotiation.reasons", "hints"},
+    "declared": {"vpn", "peer", "reload"},
+    "senders": {"ike", "security_association", "sessions"},
+    "overview": {"vpn", "ike", "declared", "sessions", "status", "explanation"},
     "hints": {"vpn", "wire", "security_association"},
     "sessions": {"ike", "wire.header"},
     "timers": set(),
@@ -48,7 +51,8 @@ MAY_IMPORT = {
 WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcntl", "signal", "threading", "pyroute2",
          "ctypes"}
 SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev1", "ikev2", "sa_manager", "sessions", "timers",
-           "peer", "keep_up", "renewal", "reload", "status", "explanation", "hints", "security_association")
+           "peer", "declared", "senders", "keep_up", "renewal", "reload", "status", "overview", "explanation", "hints",
+           "security_association")
 
 
 def _sources(directory: Path) -> list[Path]:

@@ -10,15 +10,15 @@ import os
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import islice
-from typing import Any
 
-from . import explanation, hints
+from . import hints
+from .declared import Declared
 from .hints import Greetings
 from .ike import half_open
 from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
 from .ike.context import Settings
-from .ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Event, Failed
+from .ike.events import ChildInbound, ChildRemoved, Event, Failed
 from .ike.rate import Rate
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
@@ -28,12 +28,13 @@ from .ikev1.session import Ikev1Session
 from .ikev2.acceptor import Acceptor
 from .ikev2.session import Ikev2Session
 from .keep_up import KeepUp
+from .overview import Overview
 from .peer import Peer
-from .reload import ReloadResult, difference, keeps, takes
+from .reload import ReloadResult, difference, takes
 from .renewal import Renewal
 from .security_association import ChildSa, Datagram, NoSpi, Path, SocketAddress
+from .senders import Senders
 from .sessions import Sessions
-from .status import GatewayStatus, TunnelStatus, gateway_status, tunnel_status
 from .timers import Timers
 from .vpn.model import EndpointPair, Gateway, IkeVersion, Protocol, Route, Side, Start, Tunnel
 from .vpn.selectors import Address
@@ -82,22 +83,21 @@ class IkeSaManager:
         self._hint_rate = Rate(self.settings.unknown_spi_answers)
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
-        self._sending: dict[int, ChildSa] = {}  # by reqid
+        self._senders = Senders(self._sessions)
         self._keep_up = KeepUp(self, self._sessions, make=self._initiated, has_address=has_address,
                                wake=self._timers.note, touch=self._touch)
         self._renewal = Renewal(self, self._sessions, self._keep_up, self._touch)
         self._accounts = Accounts()
-        self._side = Side(side.name)
-        self._peers: dict[str, Peer] = {}
-        self._by_remote: dict[Address | None, list[Peer]] = {}
-        self._tunnels: dict[str, tuple[Tunnel, ...]] = {}
+        self._declared = Declared(side.name)
+        #: For whoever wants to see how it is.
+        self.overview = Overview(self._declared, self._sessions, self._accounts)
         self._adopt(side)
 
     # ---------------------------------------------------------------------------------------------- in and out
 
     def start(self, now: float, at_most: int | None = None) -> None:
         """Begin to bring up what is declared ``start: boot``; ``at_most`` as for `handle_timer`."""
-        for peer in self._peers.values():
+        for peer in self._declared.peers.values():
             if peer.wanted:
                 self._keep_up.try_at(peer, now)
         self.handle_timer(now, at_most)
@@ -111,7 +111,7 @@ class IkeSaManager:
 
     def _to_greet(self, lost: Iterable[Path]) -> dict[Path, IkeVersion]:
         paths: dict[Path, IkeVersion] = {}
-        for peer in self._peers.values():
+        for peer in self._declared.peers.values():
             for pair in () if peer.wanted else peer.gateway.endpoints:
                 remote = pair.remote.address
                 local = pair.local.address or (self._source(remote) if remote is not None else None)
@@ -160,12 +160,7 @@ class IkeSaManager:
     def _knows(self, remote: SocketAddress) -> bool:
         """Whether there is an IKE SA with a peer at that address."""
         return any(session.remote.address == remote.address and session.state is State.ESTABLISHED
-                   for peer in self._at(remote.address) for session in self._sessions.of(peer.gateway.name))
-
-    def _at(self, remote: Address) -> Iterable[Peer]:
-        """Those that may be at that address."""
-        return {peer.gateway.name: peer for address in (remote, None)
-                for peer in self._by_remote.get(address, ())}.values()
+                   for peer in self._declared.at(remote.address) for session in self._sessions.of(peer.gateway.name))
 
     def _take_hint(self, header: Header, datagram: Datagram, now: float) -> None:
         """The peer, or whoever says to be it, has no SA of that SPI: ask it whether it lives. One that we try to reach,
@@ -179,7 +174,7 @@ class IkeSaManager:
         if not self._hint_rate.allows(now):
             self.count("too_many_hints")
             return
-        for peer in self._at(remote):
+        for peer in self._declared.at(remote):
             sessions = [row for row in self._sessions.of(peer.gateway.name) if row.remote.address == remote]
             for session in sessions:
                 if spi == hints.NO_SPI or any(child.sa.spi_out.to_bytes(4, "big") == spi for child in session.children):
@@ -248,7 +243,7 @@ class IkeSaManager:
             self._timers.note(session, None)
             for child in session.children:
                 self.emit(ChildRemoved(child.sa, _BUG))
-            peer = self._peers.get(session.name)
+            peer = self._declared.peers.get(session.name)
             if peer is not None and peer.wanted:
                 self._keep_up.retry(peer, now)
 
@@ -256,8 +251,8 @@ class IkeSaManager:
 
     def initiate(self, gateway: str, now: float, tunnel: str | None = None) -> None:
         """Bring the gateway, or one tunnel of it, up and keep it so. Raises KeyError for an unknown name."""
-        peer = self._peers[gateway]
-        self._known(gateway, tunnel)
+        peer = self._declared.peers[gateway]
+        self._declared.check(gateway, tunnel)
         peer.wanted, peer.refused = True, False
         if tunnel is None:
             peer.held.clear()
@@ -271,8 +266,8 @@ class IkeSaManager:
     def terminate(self, gateway: str, now: float, tunnel: str | None = None, reason: str = "taken down") -> None:
         """Close with a DELETE; it stays down, whoever asks for it, until `initiate`. Raises KeyError for an unknown
         name."""
-        peer = self._peers[gateway]
-        self._known(gateway, tunnel)
+        peer = self._declared.peers[gateway]
+        self._declared.check(gateway, tunnel)
         if tunnel is not None:
             peer.held.add(tunnel)
             self._delete_children(gateway, now, reason, lambda child: child.sa.tunnel == tunnel)
@@ -290,16 +285,16 @@ class IkeSaManager:
         first try fails. Returns whether there was something to replace, and we can begin it: a peer whose address is
         not known has to. Raises KeyError for an unknown name.
         """
-        return self._renewal.replace(self._peers[gateway], now, patience)
+        return self._renewal.replace(self._declared.peers[gateway], now, patience)
 
     def taken_down(self) -> list[tuple[str, str | None]]:
         """What an operator took down, gateways and tunnels of gateways, and nobody has brought up since."""
-        return [(name, tunnel) for name, peer in self._peers.items()
+        return [(name, tunnel) for name, peer in self._declared.peers.items()
                 for tunnel in ((None,) if peer.refused else sorted(peer.held))]
 
     def take_up(self, gateway: str, now: float, tunnel: str | None = None) -> None:
         """As it was declared, again. Raises KeyError for an unknown name."""
-        peer = self._peers[gateway]
+        peer = self._declared.peers[gateway]
         if tunnel is None:
             peer.refused, peer.wanted = False, peer.gateway.start is Start.BOOT
         else:
@@ -316,7 +311,7 @@ class IkeSaManager:
 
     def rekey_ike(self, gateway: str, now: float) -> None:
         """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
-        session = self._sessions.live(self._peers[gateway].gateway.name)
+        session = self._sessions.live(self._declared.peers[gateway].gateway.name)
         if session is None:
             raise LookupError(f"gateway {gateway} has no IKE SA")
         session.rekey(now)
@@ -361,7 +356,7 @@ class IkeSaManager:
     def ways(self) -> set[Address]:
         """The addresses of peers to which another way is worth `path_changed`: where a host's own address is not
         declared, or a NAT lies before it."""
-        declared = {pair.remote.address for peer in self._peers.values() for pair in peer.gateway.endpoints
+        declared = {pair.remote.address for peer in self._declared.peers.values() for pair in peer.gateway.endpoints
                     if pair.local.address is None and pair.remote.address is not None}
         return declared | {session.remote.address for session in self._sessions if session.behind_nat or (
             session.pair is not None and session.pair.local.address is None)}
@@ -377,7 +372,7 @@ class IkeSaManager:
                     self._follow_path(session, source, now)
                 except Exception as error:
                     self._contain(error, session, now)
-        for peer in self._by_remote.get(remote, ()) if source is not None else ():
+        for peer in self._declared.expected_at(remote) if source is not None else ():
             if peer.wanted and not self._sessions.established(peer.gateway.name):
                 self._keep_up.forget_plans(peer)
                 self._keep_up.attempt(peer, now)
@@ -392,7 +387,7 @@ class IkeSaManager:
     def _begin_elsewhere(self, session: IkeSession, source: Address, now: float) -> None:
         """The peer will not follow it there by itself. The new IKE SA's INITIAL_CONTACT ends it at the peer, too; where
         we cannot begin one, the peer may yet see where we are."""
-        peer = self._peers.get(session.name)
+        peer = self._declared.peers.get(session.name)
         can_begin = session.pair is not None and session.pair.remote.address is not None
         if peer is None or (session.state is State.ESTABLISHED and (
                 not can_begin or peer.gateway.start is Start.ANSWER)):
@@ -404,8 +399,8 @@ class IkeSaManager:
 
     def acquire(self, reqid: int, now: float) -> None:
         """Traffic wants a route that has no SA: bring it up, unless its gateway only answers or is held down."""
-        for name, peer in self._peers.items():
-            for tunnel in self._tunnels[name]:
+        for name, peer in self._declared.peers.items():
+            for tunnel in self._declared.tunnels[name]:
                 for route in tunnel.secured:
                     if self._reqid(tunnel.name, route) == reqid:
                         if (peer.gateway.start is not Start.ANSWER and not peer.refused
@@ -425,7 +420,7 @@ class IkeSaManager:
 
     def shutdown(self, now: float) -> None:
         """DELETE every IKE SA; `is_idle` says when the peers have answered."""
-        for name in self._peers:
+        for name in self._declared.peers:
             self.terminate(name, now, reason="the daemon stops")
 
     @property
@@ -434,7 +429,7 @@ class IkeSaManager:
 
     def reload(self, side: Side, now: float, at_most: int | None = None) -> ReloadResult:
         """Put another declaration in force. What did not change keeps its SAs; ``at_most`` as for `handle_timer`."""
-        change = difference(self._side, side)
+        change = difference(self._declared.side, side)
         for name in change.gateways_to_close:
             self._close_all(name, "its declaration changed", now)
         for tunnel, route in change.routes_to_close:
@@ -447,8 +442,8 @@ class IkeSaManager:
             if not self.replace(name, now, self.settings.replace_patience):
                 self._close_all(name, "its declaration changed", now)
         for name in change.gateways_to_prove:
-            self._renewal.take_credential(self._peers[name], now)
-        for peer in self._peers.values():
+            self._renewal.take_credential(self._declared.peers[name], now)
+        for peer in self._declared.peers.values():
             if peer.wanted and self._keep_up.missing(peer):
                 self._keep_up.try_at(peer, now)
         self.handle_timer(now, at_most)
@@ -457,46 +452,8 @@ class IkeSaManager:
     def _not_encapsulated(self, others: Container[str]) -> list[str]:
         """The gateways, but ``others``, whose tunnels have gone over to a data plane that does ESP in UDP only, with an
         IKE SA that was to do without."""
-        return [name for name in self._peers if name not in others and self.encapsulate(name)
+        return [name for name in self._declared.peers if name not in others and self.encapsulate(name)
                 and any(not session.udp_encapsulated for session in self._sessions.established(name))]
-
-    # ---------------------------------------------------------------------------------------------- status
-
-    def gateway(self, name: str) -> GatewayStatus:
-        """Raises KeyError for an unknown name."""
-        return gateway_status(self._peers[name], self._sessions.of(name))
-
-    def tunnels_at(self, gateway: str) -> list[TunnelStatus]:
-        """Those of one gateway. Raises KeyError for an unknown name."""
-        peer, sessions = self._peers[gateway], self._sessions.of(gateway)
-        return [tunnel_status(peer, row, sessions) for row in self._tunnels[gateway]]
-
-    def gateways(self) -> list[GatewayStatus]:
-        return [self.gateway(name) for name in self._peers]
-
-    def explain(self, gateway: str, unix: Callable[[float], float]) -> dict[str, Any]:
-        """What `explanation.of_gateway` says of it. Raises KeyError for an unknown name."""
-        peer = self._peers[gateway]
-        sessions = self._sessions.of(gateway)
-        tunnels = [(row, tunnel_status(peer, row, sessions)) for row in self._tunnels[gateway]]
-        return explanation.of_gateway(peer.gateway, gateway_status(peer, sessions), tunnels, self._accounts.of(gateway),
-                                      refused=peer.refused, unix=unix)
-
-    def explain_address(self, address: Address, unix: Callable[[float], float]) -> list[dict[str, Any]]:
-        """The same of every gateway that is, or was met, at the address, and of the last that was none; empty where
-        nobody of that address is known."""
-        declared = [name for name, peer in self._peers.items()
-                    if any(pair.remote.address == address for pair in peer.gateway.endpoints)]
-        stranger = self._accounts.strangers.get(address)
-        return [*(self.explain(name, unix) for name in dict.fromkeys([*declared, *self._accounts.met_at(address)])),
-                *([explanation.of_stranger(stranger, unix=unix)] if stranger else [])]
-
-    def strangers(self) -> list[Address]:
-        """Who was none of our gateways, the latest last."""
-        return list(self._accounts.strangers)
-
-    def tunnels(self) -> list[TunnelStatus]:
-        return [row for name in self._peers for row in self.tunnels_at(name)]
 
     # ---------------------------------------------------------------------------------------------- what sessions ask
 
@@ -540,16 +497,13 @@ class IkeSaManager:
         (self._sessions.offered.add if offered else self._sessions.offered.discard)(spi)
 
     def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
-        return [peer.gateway for peer in self._at(remote)
-                if not peer.refused and peer.gateway.version is version
-                and peer.gateway.pairs_between(local, remote)]
+        return self._declared.candidates(local, remote, version)
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
-        peer = self._peers.get(gateway)
-        return [row for row in self._tunnels[gateway] if row.name not in peer.held] if peer else ()
+        return self._declared.open_tunnels(gateway)
 
     def is_wanted(self, tunnel: Tunnel, route: Route) -> bool:
-        return any(keeps(tunnel, route, row) for row in self.tunnels_of(tunnel.gateway) if row.name == tunnel.name)
+        return self._declared.wants(tunnel, route)
 
     def sibling(self, session: IkeSession) -> IkeSession | None:
         return self._sessions.sibling(session)
@@ -569,24 +523,22 @@ class IkeSaManager:
 
     def is_needed(self, session: IkeSession) -> bool:
         return any(not self.is_covered(session.name, child.sa.tunnel, row.declared)
-                   or self._sending.get(row.reqid) is child.sa
+                   or self._senders.sends(child.sa, row)
                    for child in session.children if child.is_live for row in child.sa.routes)
 
     def sends_elsewhere(self, session: IkeSession, child: Child) -> Child | None:
-        senders = [sa for reqid in child.sa.reqids if (sa := self._sending.get(reqid)) is not None]
-        return next((row for other in self._sessions.of(session.name) if other is not session
-                     for row in other.children if row.is_live and row.sa in senders), None)
+        return self._senders.elsewhere(session, child)
 
     def established(self, session: IkeSession, now: float) -> None:
         half_open.discard(session)
         self._sessions.assign(session)
         session.account.succeed(now)
         self.remember(session.account, session.name)
-        self._keep_up.established(self._peers[session.name], session, now)
+        self._keep_up.established(self._declared.peers[session.name], session, now)
 
     def relocated(self, session: IkeSession, now: float) -> None:
-        if session.name in self._peers:
-            self._keep_up.relocated(self._peers[session.name], session, now)
+        if session.name in self._declared.peers:
+            self._keep_up.relocated(self._declared.peers[session.name], session, now)
 
     def succeeded(self, old: IkeSession, new: IkeSession, now: float) -> None:
         self._sessions.add(new)
@@ -601,7 +553,7 @@ class IkeSaManager:
         if len(remaining) == 1:
             remaining[0].stay()
             self._touch(remaining[0])
-        peer = self._peers.get(session.name)
+        peer = self._declared.peers.get(session.name)
         if peer is not None:
             peer.key_turn += session.key_refused
             if not session.is_probe:
@@ -609,33 +561,28 @@ class IkeSaManager:
             self._keep_up.closed(peer, session, now)
 
     def child_lost(self, session: IkeSession, now: float) -> None:
-        peer = self._peers.get(session.name)
+        peer = self._declared.peers.get(session.name)
         if peer is not None:
             self._keep_up.child_lost(peer, session, now)
 
     def remember(self, account: Account, gateway: str) -> None:
-        self._accounts.remember(account, gateway if gateway in self._peers else "")
+        self._accounts.remember(account, gateway if gateway in self._declared.peers else "")
 
     def emit(self, event: Event) -> None:
-        if isinstance(event, Failed) and event.gateway in self._peers:
-            peer = self._peers[event.gateway]
+        if isinstance(event, Failed) and event.gateway in self._declared.peers:
+            peer = self._declared.peers[event.gateway]
             peer.last_error = str(event.reason)
             if event.tunnel is not None:
                 peer.tunnel_errors[event.tunnel] = peer.last_error
-        elif isinstance(event, ChildInbound) and event.child.gateway in self._peers:
-            peer = self._peers[event.child.gateway]
+        elif isinstance(event, ChildInbound) and event.child.gateway in self._declared.peers:
+            peer = self._declared.peers[event.child.gateway]
             peer.tunnel_errors.pop(event.child.tunnel, None)
             peer.last_error = None
         elif isinstance(event, ChildRemoved):
-            self._release(event.child)
+            self._senders.release(event.child)
         self._events.append(event)
-        if isinstance(event, ChildOutbound):
-            self._sending |= dict.fromkeys(event.child.reqids, event.child)
-        elif isinstance(event, ChildMoved):
-            self._sending |= {reqid: event.child for reqid in event.child.reqids
-                              if reqid in self._sending and self._sending[reqid].spi_in == event.child.spi_in}
-        elif isinstance(event, ChildRemoved):
-            self._revive(event.child)
+        for session in self._senders.hear(event):
+            self._touch(session)
 
     def send(self, datagram: Datagram) -> None:
         self._outbox.append(datagram)
@@ -660,27 +607,6 @@ class IkeSaManager:
                     session.delete_child(child, reason, now)
             self._touch(session)
 
-    def _release(self, gone: ChildSa) -> None:
-        """What waits for the end of that child SA, of another IKE SA, sends now."""
-        for session in self._sessions.of(gone.gateway):
-            for child in session.children:
-                if child.replaces is not None and child.replaces.sa is gone:
-                    session.activate_outbound(child)
-
-    def _revive(self, gone: ChildSa) -> None:
-        """A data plane sends on the last outbound SA of a route. Where that went and an earlier one is still up, the
-        earlier one is rekeyed: to install its keys once more would repeat sequence numbers."""
-        orphaned = {reqid for reqid in gone.reqids if self._sending.get(reqid) == gone}
-        for reqid in orphaned:
-            del self._sending[reqid]
-        if not orphaned:
-            return
-        for session in self._sessions.of(gone.gateway):
-            for child in session.children:
-                if child.is_live and not orphaned.isdisjoint(child.sa.reqids):
-                    child.rekey_at = session.created_at  # at once
-            self._touch(session)
-
     # ---------------------------------------------------------------------------------------------- bookkeeping
 
     def _adopt_session(self, session: IkeSession) -> None:
@@ -689,24 +615,10 @@ class IkeSaManager:
         self._touch(session)
 
     def _adopt(self, side: Side) -> None:
-        peers = {}
-        for gateway in side.gateways:
-            peer = self._peers.get(gateway.name)
-            if peer is None or peer.gateway.start is not gateway.start:
-                peer = Peer.of(gateway)
-            peer.declare(gateway)
-            peers[gateway.name] = peer
-        for name, peer in self._peers.items():
-            if peers.get(name) is not peer:
-                self._timers.note(peer, None)  # it is not declared any more
-        self._side, self._peers = side, peers
+        for gone in self._declared.adopt(side):
+            self._timers.note(gone, None)
+        peers = self._declared.peers
         self._accounts.keep(peers)
-        tunnels = side.tunnels_by_gateway()
-        self._tunnels = {name: tunnels.get(name, ()) for name in peers}
-        self._by_remote = {}
-        for peer in peers.values():
-            for address in dict.fromkeys(pair.remote.address for pair in peer.gateway.endpoints):
-                self._by_remote.setdefault(address, []).append(peer)
         for name, peer in peers.items():
             for session in self._sessions.of(name):
                 session.gateway = peer.gateway
@@ -722,10 +634,6 @@ class IkeSaManager:
             if meant is None:
                 session.close("it is taken down, or its declaration changed", now)
             session.gateway = meant or session.gateway
-
-    def _known(self, gateway: str, tunnel: str | None) -> None:
-        if tunnel is not None and all(row.name != tunnel for row in self._tunnels[gateway]):
-            raise KeyError(tunnel)
 
     def _initiated(self, gateway: Gateway, pair: EndpointPair, local: SocketAddress, remote: SocketAddress,
                    now: float) -> IkeSession:

@@ -36,7 +36,7 @@ def met(kind: str, left: tuple[str, list[str]], right: tuple[str, list[str]], **
 
 
 def suites(end) -> int:
-    return len(end.manager.gateways()[0].ike)
+    return len(end.manager.overview.gateways()[0].ike)
 
 
 @pytest.mark.parametrize(("left", "right"), list(product(STEPS, STEPS)))
@@ -72,8 +72,8 @@ def test_a_peer_that_was_set_to_the_new_key_alone_is_met_by_that_when_it_refuses
     network, one, other = met(kind, STEPS["accepts both"], STEPS["new"])
     network.run(90)
     agree(one, other, routes=1)
-    assert [row.credential_in_force for row in one.manager.gateways()[0].ike] == [False]
-    assert [row.credential_in_force for row in other.manager.gateways()[0].ike] == [True]
+    assert [row.credential_in_force for row in one.manager.overview.gateways()[0].ike] == [False]
+    assert [row.credential_in_force for row in other.manager.overview.gateways()[0].ike] == [True]
 
 
 @pytest.mark.parametrize("kind", KINDS)

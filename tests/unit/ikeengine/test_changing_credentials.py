@@ -51,7 +51,7 @@ def authorities(kind: str, **branch: Any) -> tuple[list[Side], list[Side]]:
 
 
 def in_force(end: End) -> list[bool]:
-    return [row.credential_in_force for row in end.manager.gateways()[0].ike]
+    return [row.credential_in_force for row in end.manager.overview.gateways()[0].ike]
 
 
 def up(before: list[Side], **options: Any) -> tuple[VirtualNetwork, list[End], Traffic]:
@@ -68,7 +68,7 @@ def up(before: list[Side], **options: Any) -> tuple[VirtualNetwork, list[End], T
 def test_step_by_step_nothing_is_lost(kind: str, what: Any, pause: float, order: tuple[int, int]):
     before, after = what(kind)
     network, ends, traffic = up(before)
-    spis = [row.spi_i for row in ends[0].manager.gateways()[0].ike]
+    spis = [row.spi_i for row in ends[0].manager.overview.gateways()[0].ike]
     held = [of(side) for side in before]
     for step in Step:
         for end in order:
@@ -79,9 +79,9 @@ def test_step_by_step_nothing_is_lost(kind: str, what: Any, pause: float, order:
         assert traffic.lost == []
         agree(*ends, routes=1)
         if step is Step.ACCEPT:  # what is up needs not be made anew, since each shows the same as before
-            assert [row.spi_i for row in ends[0].manager.gateways()[0].ike] == spis
+            assert [row.spi_i for row in ends[0].manager.overview.gateways()[0].ike] == spis
         else:
-            assert [row.spi_i for row in ends[0].manager.gateways()[0].ike] != spis
+            assert [row.spi_i for row in ends[0].manager.overview.gateways()[0].ike] != spis
             assert in_force(ends[0]) == in_force(ends[1]) == [True]
     assert held == [of(side) for side in after]
     assert ends[0].reasons == ends[1].reasons == []
@@ -98,7 +98,7 @@ def test_a_change_at_one_end_alone_loses_nothing_and_says_why(kind: str, first: 
     traffic.run(30)
     assert traffic.lost == []
     agree(*ends, routes=1)
-    gateway = ends[first].manager.gateways()[0]
+    gateway = ends[first].manager.overview.gateways()[0]
     assert in_force(ends[first]) == [False] and "credential" in (gateway.last_error or "")
     ends[1 - first].manager.reload(after[1 - first], network.now)
     traffic.run(60)

@@ -75,9 +75,9 @@ def test_others_go_on_and_what_is_new_is_served(monkeypatch):
     network.ends[OTHER].manager.initiate("peer", network.now)
     network.run(0.2)
     assert bugs == ["peer"]
-    assert [row.state for row in middle.manager.gateways()] == ["down", "established"]
+    assert [row.state for row in middle.manager.overview.gateways()] == ["down", "established"]
     network.run(5)  # whose IKE SA is lost hears so, and comes again
-    assert [row.state for row in middle.manager.gateways()] == ["established", "established"]
+    assert [row.state for row in middle.manager.overview.gateways()] == ["established", "established"]
 
 
 def test_a_gateway_that_cannot_be_tried_is_tried_again(monkeypatch):

@@ -68,7 +68,7 @@ def test_the_tunnel_is_up_within_five_seconds_of_the_kill(version, killed, other
     assert after < 5
     network.run(15)
     agree(one, two, routes=1)
-    assert len(one.manager.gateways()[0].ike) == len(two.manager.gateways()[0].ike) == 1
+    assert len(one.manager.overview.gateways()[0].ike) == len(two.manager.overview.gateways()[0].ike) == 1
 
 
 def test_a_token_proves_at_once_that_the_peer_lost_the_ike_sa():
@@ -164,7 +164,7 @@ def test_an_ike_sa_that_lives_is_never_said_to_be_unknown():
     """Whatever is wrong with the message: a token of ours for it would be its end (RFC 6290 §9.2)."""
     network, _one = _up(virtual_network)
     two = network.ends[BRANCH]
-    ike = two.manager.gateways()[0].ike[0]
+    ike = two.manager.overview.gateways()[0].ike[0]
     protected = b"\x2e\x20"
     for spis, flags in itertools.product([(ike.spi_i, ike.spi_r), (ike.spi_r, ike.spi_i), (b"elsewher", ike.spi_r)],
                                          (0x00, 0x08)):
@@ -186,7 +186,7 @@ def _tokens(end, local, remote, spi_i, spi_r):
 def test_another_end_with_the_same_key_cannot_be_asked_for_our_token():
     """Nor can we at another address of ours."""
     network, one = _up(virtual_network)
-    ike = one.manager.gateways()[0].ike[0]
+    ike = one.manager.overview.gateways()[0].ike[0]
     token = one.manager._sessions.established("peer")[0].crash_token
     assert len(token) == 32
     spis = ike.spi_i, ike.spi_r

@@ -21,7 +21,7 @@ HOUR = 1_700_000_000.0
 
 def explanation(end: End, name: str = "peer") -> dict[str, Any]:
     """As it comes over the control socket; the virtual clock's second 1000 is `HOUR`."""
-    return json.loads(json.dumps(end.manager.explain(name, lambda moment: moment - 1000 + HOUR)))
+    return json.loads(json.dumps(end.manager.overview.explain(name, lambda moment: moment - 1000 + HOUR)))
 
 
 def last(end: End) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def test_which_credential_check_failed_and_no_key():
     _network, one, other = after({}, {"psk": OTHER_PSK})
     assert last(other)["credential"] == "the proof is not that of our pre-shared key"
     assert last(one)["credential"] is None
-    said = json.dumps([explanation(one), explanation(other)]) + repr(one.manager.explain("peer", float))
+    said = json.dumps([explanation(one), explanation(other)]) + repr(one.manager.overview.explain("peer", float))
     assert PSK not in said and OTHER_PSK not in said
 
 
@@ -124,12 +124,13 @@ def test_what_failed_is_forgotten_once_it_works():
 def test_a_peer_that_is_no_gateway_is_explained_by_its_address():
     elsewhere = {"endpoints": [{"local": {"address": "198.51.100.2"}, "remote": {"address": "203.0.113.9"}}]}
     _network, _one, other = after({}, {"gateway": elsewhere}, seconds=0.5)
-    [found] = other.manager.explain_address(ip_address("192.0.2.2"), float)
+    [found] = other.manager.overview.explain_address(ip_address("192.0.2.2"), float)
     assert found["gateway"] is None and found["summary"] == other.reasons[0]
     assert found["negotiations"][0]["phase1"]["theirs"] == [
         {"label": "proposal 1", "offers": "AES-256, PRF SHA2-256, SHA2-256, group 31"}]
-    assert other.manager.explain_address(ip_address("192.0.2.77"), float) == []
-    assert [row["gateway"] for row in other.manager.explain_address(ip_address("203.0.113.9"), float)] == ["peer"]
+    assert other.manager.overview.explain_address(ip_address("192.0.2.77"), float) == []
+    (met,) = other.manager.overview.explain_address(ip_address("203.0.113.9"), float)
+    assert met["gateway"] == "peer"
 
 
 def test_only_so_many_strangers_are_remembered():

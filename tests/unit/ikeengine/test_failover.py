@@ -44,7 +44,7 @@ def two_ends(version: int = 2, further: tuple[dict[str, Any], ...] = endpoints(S
 
 def in_use(end: End) -> list[tuple[str, str]]:
     """The endpoints of its IKE SAs, and of its child SAs: all the same."""
-    ike = {(str(row.local.address), str(row.remote.address)) for row in end.manager.gateways()[0].ike}
+    ike = {(str(row.local.address), str(row.remote.address)) for row in end.manager.overview.gateways()[0].ike}
     children = {(str(child.local.address), str(child.remote.address)) for child in end.inbound.values()}
     assert not children or children == ike
     return sorted(ike)
@@ -168,7 +168,7 @@ def test_a_round_of_all_pairs_is_followed_by_a_pause_that_grows(version):
     begun = [time for time, later in pairwise(began) if later - time > 15]
     pauses = [later - time for time, later in pairwise(begun)]
     assert 5 <= len(pauses) <= 12 and all(60 * 0.75 <= pause <= 2 * (60 * 1.25 + 50) for pause in pauses[-2:])
-    assert one.manager.gateways()[0].state != "established"
+    assert one.manager.overview.gateways()[0].state != "established"
     for ends in (FIRST, SECOND):
         network.mend(*ends)
     network.run(180)
@@ -235,12 +235,12 @@ def test_looking_whether_the_first_pair_is_there_again_disturbs_nobody(version):
     network, one, other = two_ends(version)
     network.cut(*FIRST)
     network.run(60)
-    before = (set(one.inbound), len(one.events), one.manager.gateways()[0].last_error)
+    before = (set(one.inbound), len(one.events), one.manager.overview.gateways()[0].last_error)
     stream = Stream(network)
     stream.flow(70)
     network.run(network.latency)
     assert not stream.lost
-    assert (set(one.inbound), len(one.events), one.manager.gateways()[0].last_error) == before
+    assert (set(one.inbound), len(one.events), one.manager.overview.gateways()[0].last_error) == before
     probes = [time for time, datagram in network.sent if str(datagram.local.address) == HQ and time > network.now - 70]
     assert 3 <= len(probes) <= 12
     agree(one, other, routes=1)
@@ -332,13 +332,13 @@ def test_identifiers_may_differ_from_pair_to_pair(version):
                 for place, address, site in (("local", local, "hq"), ("remote", remote, "branch"))}
 
     network, one, other = two_ends(version, further=(ends(*SECOND, 2), ends(*THIRD, 3)))
-    assert one.manager.gateways()[0].ike[0].remote_identity == BRANCH
+    assert one.manager.overview.gateways()[0].ike[0].remote_identity == BRANCH
     for number, dead in ((2, FIRST), (3, SECOND)):
         network.cut(*dead)
         network.run(10)
-        assert one.manager.gateways()[0].ike[0].local_identity == f"hq{number}.example"
-        assert other.manager.gateways()[0].ike[0].remote_identity == f"hq{number}.example"
-        assert one.manager.gateways()[0].ike[0].remote_identity == f"branch{number}.example"
+        assert one.manager.overview.gateways()[0].ike[0].local_identity == f"hq{number}.example"
+        assert other.manager.overview.gateways()[0].ike[0].remote_identity == f"hq{number}.example"
+        assert one.manager.overview.gateways()[0].ike[0].remote_identity == f"branch{number}.example"
         agree(one, other, routes=1)
 
 
@@ -393,7 +393,7 @@ def test_the_only_pair_waits_for_its_address(version):
     network.absent.add(HQ)
     network.start()
     network.run(30)
-    assert "this host does not have it" in one.manager.gateways()[0].last_error
+    assert "this host does not have it" in one.manager.overview.gateways()[0].last_error
     assert not network.sent
     network.absent.clear()
     network.run(60)
@@ -401,7 +401,7 @@ def test_the_only_pair_waits_for_its_address(version):
 
 
 def pairs_explained(end: End) -> list[dict[str, Any]]:
-    return end.manager.explain("peer", float)["declared"]["endpoints"]  # type: ignore[no-any-return]
+    return end.manager.overview.explain("peer", float)["declared"]["endpoints"]  # type: ignore[no-any-return]
 
 
 def test_explain_marks_the_pair_in_use_and_says_why_each_failed(version):
@@ -412,7 +412,7 @@ def test_explain_marks_the_pair_in_use_and_says_why_each_failed(version):
     first, second = pairs_explained(one)
     assert (first["in_use"], second["in_use"], second["last_failure"]) == (False, True, None)
     assert f"the peer {BRANCH}" in first["last_failure"] and "is silent" in first["last_failure"]
-    page = "\n".join(explained.lines(one.manager.explain("peer", float), network.now))
+    page = "\n".join(explained.lines(one.manager.overview.explain("peer", float), network.now))
     assert page.index("is silent") < page.index(f"{SECOND[1]} (ip-address), in use")
     assert "192.0.2.2 (ip-address), in use" not in page
 

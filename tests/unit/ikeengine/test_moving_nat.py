@@ -59,7 +59,7 @@ def test_a_mapping_that_moves_mid_flow_is_followed_by_the_next_packet(version, p
     flow(network, 3, out, into)
     assert out.sent - len(out.arrived) <= 2 and outage(into, moved_at) < 0.05
     (child,) = one.inbound.values()
-    (ike,) = one.manager.gateways()[0].ike
+    (ike,) = one.manager.overview.gateways()[0].ike
     assert child.remote.address == nat.public and child.remote == ike.remote
     assert one.count(ChildRemoved) == other.count(ChildRemoved) == 0
 
@@ -151,7 +151,7 @@ def test_another_router_is_noticed_and_shown_to_the_peer_without_traffic(version
     nat.move(OTHER)
     network.roam(other, PRIVATE)
     network.run(0.1)
-    (child,), (ike,) = one.inbound.values(), one.manager.gateways()[0].ike
+    (child,), (ike,) = one.inbound.values(), one.manager.overview.gateways()[0].ike
     assert child.remote == ike.remote and child.remote.address == nat.public
 
 

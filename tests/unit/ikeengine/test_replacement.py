@@ -28,7 +28,7 @@ def _up(version, seed=0, latency=0.01, **changes):
 
 
 def _suites(end):
-    return [row.suite for row in end.manager.gateways()[0].ike]
+    return [row.suite for row in end.manager.overview.gateways()[0].ike]
 
 
 @pytest.mark.parametrize("replaces", ["initiator", "responder"])
@@ -36,14 +36,14 @@ def _suites(end):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_ike_sa_and_its_child_sas_are_made_anew_without_loss(version, latency, replaces):
     network, one, other, traffic = _up(version, latency=latency)
-    before = set(one.inbound) | set(other.inbound), one.manager.gateways()[0].ike[0].spi_i
+    before = set(one.inbound) | set(other.inbound), one.manager.overview.gateways()[0].ike[0].spi_i
     traffic.run(0.1)
     assert (one if replaces == "initiator" else other).manager.replace("peer", network.now)
     traffic.run(12)
     assert (traffic.lost, traffic.sent > 10000) == ([], True)
     agree(one, other, routes=len(ROUTES))
     assert not before[0] & (set(one.inbound) | set(other.inbound))
-    assert [row.spi_i for row in one.manager.gateways()[0].ike] != [before[1]]
+    assert [row.spi_i for row in one.manager.overview.gateways()[0].ike] != [before[1]]
     assert len(_suites(one)) == len(_suites(other)) == 1
     assert one.reasons == other.reasons == []
     before = len(network.sent)
@@ -88,7 +88,7 @@ def test_what_is_declared_no_more_goes_a_minute_later_where_the_peer_does_not_fo
     one.manager.reload(version.hq(routes=ROUTES, transforms=(NEW,)), network.now)
     traffic.run(59)
     assert traffic.lost == []
-    assert "NO_PROPOSAL_CHOSEN" in one.manager.gateways()[0].last_error
+    assert "NO_PROPOSAL_CHOSEN" in one.manager.overview.gateways()[0].last_error
     network.run(2)
     assert not one.inbound and not other.inbound
     assert one.closings[-1] == "it is declared otherwise, and the peer takes no successor"
@@ -106,7 +106,7 @@ def test_a_replacement_that_fails_and_was_not_needed_leaves_all_as_it_was(versio
     one.manager.replace("peer", network.now)
     traffic.run(70)
     assert traffic.lost == [] and one.inbound == before
-    assert one.manager.gateways()[0].state == "established"
+    assert one.manager.overview.gateways()[0].state == "established"
     network.tamper = lambda datagram: datagram
     traffic.run(5)
     assert one.inbound == before  # it is not tried again
@@ -140,7 +140,7 @@ def test_a_peer_that_begins_one_ike_sa_after_another_holds_a_few_at_most(monkeyp
     manager = other.manager
     monkeypatch.setattr(manager, "is_first_contact", lambda _session: False)
     monkeypatch.setattr(manager._keep_up, "established", lambda *_given: None)  # it never closes any
-    peer = manager._peers["peer"]
+    peer = manager._declared.peers["peer"]
     most = 0
     for _number in range(120):
         session = manager._keep_up._begin_by(peer, peer.gateway.endpoints[0], (ip_address(BRANCH), ip_address(HQ)),

@@ -74,8 +74,8 @@ class Commands:
             gateways: list[Json] = []
             tunnels: list[Json] = []
             for number, gateway in enumerate(self._declared.side.gateways, 1):
-                gateways.append(writer.gateway(manager.gateway(gateway.name)))
-                tunnels += map(writer.tunnel, manager.tunnels_at(gateway.name))
+                gateways.append(writer.gateway(manager.overview.gateway(gateway.name)))
+                tunnels += map(writer.tunnel, manager.overview.tunnels_at(gateway.name))
                 if number % _AT_ONCE == 0:
                     await asyncio.sleep(0)
         return {
@@ -118,13 +118,13 @@ class Commands:
             return round(moment + since_epoch, 6)
 
         if any(item.name == name for item in self._declared.side.gateways):
-            return {"explanations": [manager.explain(str(name), unix)]}
+            return {"explanations": [manager.overview.explain(str(name), unix)]}
         try:
-            found = manager.explain_address(ip_address(str(name)), unix)
+            found = manager.overview.explain_address(ip_address(str(name)), unix)
         except ValueError:
             raise _unknown("gateway", name, [item.name for item in self._declared.side.gateways]) from None
         if not found:
-            strangers = ", ".join(str(row) for row in reversed(manager.strangers())) or "none"
+            strangers = ", ".join(str(row) for row in reversed(manager.overview.strangers())) or "none"
             raise CommandError("not_found", f"no gateway is declared with {name}, and nothing came from there lately; "
                                             f"other peers that no gateway is declared for: {strangers}")
         return {"explanations": found}
@@ -134,7 +134,7 @@ class Commands:
         timeout = _timeout(request)
 
         def is_up() -> bool:
-            states = {item.name: item.state for item in self._engine.manager.tunnels_at(gateway)}
+            states = {item.name: item.state for item in self._engine.manager.overview.tunnels_at(gateway)}
             if tunnel is not None:
                 return states[tunnel] == "up"
             return self._gateway_state(gateway) == "established" and all(state == "up" for state in states.values())
@@ -147,7 +147,7 @@ class Commands:
 
     async def _down(self, request: Json) -> Json:
         gateway, tunnel = self._named(request)
-        closed = [f"tunnel {item.name}" for item in self._engine.manager.tunnels_at(gateway)
+        closed = [f"tunnel {item.name}" for item in self._engine.manager.overview.tunnels_at(gateway)
                   if tunnel in (None, item.name) and any(route.children for route in item.routes)]
         if tunnel is None and self._gateway_state(gateway) != "down":
             closed.insert(0, f"gateway {gateway}")
@@ -257,14 +257,14 @@ class Commands:
         return str(gateway), None
 
     def _gateway_state(self, name: str) -> str:
-        return self._engine.manager.gateway(name).state
+        return self._engine.manager.overview.gateway(name).state
 
     def _generation(self, gateway: str, tunnel: str | None) -> set[bytes | int]:
         """What tells the SAs of now from their successors: IKE SPIs of a gateway, inbound SPIs of a tunnel."""
         manager = self._engine.manager
         if tunnel is None:
-            return {ike.spi_i for ike in manager.gateway(gateway).ike}
-        return {child.sa.spi_in for item in manager.tunnels_at(gateway) if item.name == tunnel
+            return {ike.spi_i for ike in manager.overview.gateway(gateway).ike}
+        return {child.sa.spi_in for item in manager.overview.tunnels_at(gateway) if item.name == tunnel
                 for route in item.routes for child in route.children}
 
     async def _until(self, holds: Callable[[], bool], begin: Callable[[], None], fails: Callable[[Event], None],

@@ -76,7 +76,7 @@ def _observe(left: Side, right: Side, dead: Collection[frozenset[str]], *, publi
     if not came_up:
         # What `ikectl up` would say at either end: there may have been nobody to ask, or no answer yet.
         for end in (one, other):
-            for gateway in end.manager.gateways():
+            for gateway in end.manager.overview.gateways():
                 end.manager.initiate(gateway.name, network.now)
         network.run(_SILENT)
     said = (sentence for end in (one, other) for sentence in [*end.reasons, *_narrowed(end)])
@@ -93,7 +93,7 @@ def _is_whole(one: End, other: End) -> bool:
     """Every declared route of both ends is in one SA pair, as exactly what is declared, and that is the peer's
     crosswise; and there is one IKE SA."""
     for end, peer in ((one, other), (other, one)):
-        declared = sorted((tunnel.name, str(route.declared)) for tunnel in end.manager.tunnels()
+        declared = sorted((tunnel.name, str(route.declared)) for tunnel in end.manager.overview.tunnels()
                           for route in tunnel.routes)
         installed = sorted((child.tunnel, str(row.negotiated)) for child in end.inbound.values()
                            for row in child.routes)
@@ -109,7 +109,8 @@ def _is_whole(one: End, other: End) -> bool:
                     or any(peer.sending.get(reqid) != theirs for reqid in theirs.reqids)
                     or any(row.negotiated != row.declared for row in child.routes)):
                 return False
-    return bool(one.inbound) and all(sum(len(row.ike) for row in end.manager.gateways()) == 1 for end in (one, other))
+    return bool(one.inbound) and all(sum(len(row.ike) for row in end.manager.overview.gateways()) == 1
+                                     for end in (one, other))
 
 
 def _carried(child: ChildSa) -> set[tuple[Selector, Selector]]:
@@ -123,11 +124,11 @@ _Order = Callable[[float], None]
 def _orders(end: End) -> Iterator[_Order]:
     """Rekey every child SA; rekey the IKE SA."""
     def children(now: float) -> None:
-        for tunnel in end.manager.tunnels():
+        for tunnel in end.manager.overview.tunnels():
             end.manager.rekey_child(tunnel.name, now)
 
     def ike(now: float) -> None:
-        for gateway in end.manager.gateways():
+        for gateway in end.manager.overview.gateways():
             if gateway.ike:
                 end.manager.rekey_ike(gateway.name, now)
 

@@ -52,4 +52,4 @@ def test_all_faults_at_once_with_rekeys_in_between(run, mode):
                            lambda e: e.manager.initiate("peer", network.now)))(end)
     network.run(500)
     agree(one, other, routes=3)
-    assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+    assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1

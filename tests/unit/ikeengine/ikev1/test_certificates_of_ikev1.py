@@ -60,7 +60,7 @@ def test_every_kind_of_key(key, mode):
 def test_every_kind_of_identifier(kind, mode):
     one, other = run(credential(own("hq"), ROOT), credential(own("branch"), ROOT), kind, mode=mode)
     agree(one, other, routes=1)
-    assert [end.manager.gateways()[0].ike[0].remote_identity for end in (other, one)] == list(NAMES[kind])
+    assert [end.manager.overview.gateways()[0].ike[0].remote_identity for end in (other, one)] == list(NAMES[kind])
 
 
 @MODES

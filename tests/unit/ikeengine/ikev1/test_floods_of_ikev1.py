@@ -73,7 +73,7 @@ def test_a_flood_in_aggressive_mode_costs_little_and_an_honest_peer_comes_in_aft
 def test_a_flood_does_not_put_off_our_own_tries():
     bench = bench_of(starts=True)
     flood(bench, 200)
-    assert bench.manager._peers["peer"].rounds == 0
+    assert bench.manager._declared.peers["peer"].rounds == 0
 
 
 def test_what_a_flood_brought_is_forgotten():

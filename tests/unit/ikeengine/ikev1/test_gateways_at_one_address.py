@@ -40,7 +40,7 @@ def test_the_peer_is_the_gateway_of_its_identifier_with_that_gateway_s_life(who)
         site("branch", BRANCH, HQ, {who: names[who][::-1]}, start="boot"))
     network.start()
     network.run(1)
-    assert {row.name: row.state for row in one.manager.gateways()} == {
+    assert {row.name: row.state for row in one.manager.overview.gateways()} == {
         row: "established" if row == who else "down" for row in LIVES}
     (session,) = one.manager._sessions.of(who)
     assert session.expires_at - session.established_at == LIVES[who]

@@ -41,7 +41,7 @@ def half_open(mode, **changes):
     network, one, other = pair(hq(gateway=mode), branch(gateway=mode, **changes))
     network.start()
     network.run(0.045 if mode["mode"] == "main" else 0.015)
-    assert not other.manager.gateways()[0].ike
+    assert not other.manager.overview.gateways()[0].ike
     return network, one, other
 
 
@@ -50,7 +50,7 @@ def test_a_gateway_taken_down_during_phase_1_does_not_come_up(mode):
     network, one, other = half_open(mode)
     other.manager.terminate("peer", network.now)
     network.run(5)
-    assert [row.state for row in other.manager.gateways()] == ["down"]
+    assert [row.state for row in other.manager.overview.gateways()] == ["down"]
     assert not one.inbound and not other.inbound
 
 

@@ -35,7 +35,7 @@ def order(network: VirtualNetwork, end: End, choice: random.Random) -> None:
         if what == "ike":
             manager.rekey_ike("peer", now)
         elif what == "child":
-            manager.rekey_child(choice.choice(manager.tunnels()).name, now)
+            manager.rekey_child(choice.choice(manager.overview.tunnels()).name, now)
         elif what in ("soft", "hard") and end.inbound:
             manager.expire(choice.choice(sorted(end.inbound)), now, hard=what == "hard")
         elif what == "down":
@@ -68,7 +68,7 @@ def test_they_agree_when_all_is_calm(seed):
         (session,) = end.manager._sessions.of("peer")
         assert list(end.manager._sessions) == [session]
         assert [child.state.value for child in session.children] == ["installed"] * 3
-        assert all(row.state == "up" for row in end.manager.tunnels())
+        assert all(row.state == "up" for row in end.manager.overview.tunnels())
     before = set(one.inbound)
     network.run(9 * 3600)
     agree(one, other, routes=3)

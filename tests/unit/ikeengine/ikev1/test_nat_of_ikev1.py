@@ -44,7 +44,7 @@ def test_both_ends_see_the_nat_and_go_on_at_port_4500(mode):
     agree(one, other, routes=1)
     (child,) = one.inbound.values()
     assert child.udp_encapsulated and child.remote == SocketAddress(PUBLIC, 4500)
-    assert one.manager.gateways()[0].ike[0].nat and other.manager.gateways()[0].ike[0].nat
+    assert one.manager.overview.gateways()[0].ike[0].nat and other.manager.overview.gateways()[0].ike[0].nat
     ports = [datagram.remote.port for _time, datagram in network.sent if len(datagram.data) > 1]
     assert ports == sorted(ports) and {500, 4500} == set(ports)
 

@@ -127,7 +127,7 @@ def test_both_ends_say_why(case):
     assert not one.inbound and not other.inbound
     assert one.reasons[0] == initiator_says
     assert other.reasons[0] == responder_says
-    explained = json.dumps([end.manager.explain("peer", float) for end in (one, other)])
+    explained = json.dumps([end.manager.overview.explain("peer", float) for end in (one, other)])
     assert one.reasons[-1] in explained.replace('\\"', '"')
     everything = repr(one.events) + repr(other.events) + explained
     assert PSK not in everything and OTHER_PSK not in everything
@@ -162,7 +162,7 @@ def test_the_other_version():
     ("phase 1 key group in Aggressive Mode", None, "message 1 of Aggressive Mode")])
 def test_how_far_it_came_and_with_what(case, as_initiator, as_responder):
     one, other = after(case)
-    (left,), (right,) = (end.manager.explain("peer", float)["negotiations"] for end in (one, other))
+    (left,), (right,) = (end.manager.overview.explain("peer", float)["negotiations"] for end in (one, other))
     assert (left["reached"], right["reached"]) == (as_initiator, as_responder)
     assert (left["ike_version"], left["outcome"], right["outcome"]) == (1, "failed", "failed")
     (offered,) = right["phase1"]["theirs"]
@@ -172,7 +172,7 @@ def test_how_far_it_came_and_with_what(case, as_initiator, as_responder):
 
 def test_quick_modes_are_explained_tunnel_by_tunnel():
     one, other = after("phase 2 encryption")
-    (left,), (right,) = (end.manager.explain("peer", float)["negotiations"] for end in (one, other))
+    (left,), (right,) = (end.manager.overview.explain("peer", float)["negotiations"] for end in (one, other))
     assert (left["outcome"], right["outcome"]) == ("established", "established")
     assert right["credential"] == "the peer's proof holds"
     (ours,), (theirs,) = left["children"], right["children"]

@@ -33,8 +33,8 @@ def test_one_end_initiates_and_both_hold_the_same_sa_pair(mode, messages):
     network, one, other = up(hq(gateway=mode), branch(gateway=mode))
     agree(one, other, routes=1)
     assert exchanges(network) == messages + [32] * 3
-    assert one.manager.tunnels()[0].state == other.manager.tunnels()[0].state == "up"
-    (ike,) = one.manager.gateways()[0].ike
+    assert one.manager.overview.tunnels()[0].state == other.manager.overview.tunnels()[0].state == "up"
+    (ike,) = one.manager.overview.gateways()[0].ike
     assert (ike.suite, ike.version) == ("AES-256/SHA2-256/group 14", 1)
     assert not one.manager.counters and not other.manager.counters
 
@@ -101,7 +101,7 @@ def test_both_ends_initiating_at_once_converge_to_one_isakmp_sa(mode, seed):
     network.start()
     network.run(SETTLED)
     agree(one, other, routes=2)
-    ike = [{(row.spi_i, row.spi_r) for row in end.manager.gateways()[0].ike} for end in (one, other)]
+    ike = [{(row.spi_i, row.spi_r) for row in end.manager.overview.gateways()[0].ike} for end in (one, other)]
     assert ike[0] == ike[1] and len(ike[0]) == 1
     assert not one.reasons and not other.reasons
 
@@ -120,7 +120,7 @@ def test_both_ends_rekeying_at_once_end_with_one_sa(seed):
         other.manager.rekey_ike("peer", network.now)
         network.run(SETTLED)
         agree(one, other, routes=1)
-        assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+        assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
         one.manager.rekey_ike("peer", network.now)
         other.manager.rekey_child("lan", network.now)
         network.run(SETTLED)
@@ -131,11 +131,11 @@ def test_a_new_isakmp_sa_takes_the_children_over_before_the_old_one_goes():
     network, one, other = up(hq(), branch())
     children = set(one.inbound)
     for end in (one, other):
-        before = one.manager.gateways()[0].ike[0].spi_i
+        before = one.manager.overview.gateways()[0].ike[0].spi_i
         end.manager.rekey_ike("peer", network.now)
         network.run(SETTLED)
         agree(one, other, routes=1)
-        (after,) = one.manager.gateways()[0].ike
+        (after,) = one.manager.overview.gateways()[0].ike
         assert after.spi_i != before and set(one.inbound) == children
         assert not any(isinstance(event, ChildRemoved) for event in one.events + other.events)
     assert one.closings == other.closings == ["rekeyed", "rekeyed"]
@@ -162,14 +162,14 @@ def test_delete_goes_both_ways():
     network, one, other = up(hq(), branch())
     other.manager.terminate("peer", network.now, tunnel="lan")
     network.run(1)
-    assert not one.inbound and not other.inbound and one.manager.gateways()[0].state == "established"
+    assert not one.inbound and not other.inbound and one.manager.overview.gateways()[0].state == "established"
     other.manager.initiate("peer", network.now, tunnel="lan")
     network.run(1)
     agree(one, other, routes=1)
     one.manager.terminate("peer", network.now)
     network.run(60)
     assert not one.inbound and not other.inbound
-    assert one.manager.gateways()[0].state == other.manager.gateways()[0].state == "down"
+    assert one.manager.overview.gateways()[0].state == other.manager.overview.gateways()[0].state == "down"
     assert other.closings == ["the peer closed it"]
     one.manager.initiate("peer", network.now)
     network.run(SETTLED)
@@ -273,7 +273,7 @@ def test_the_shorter_life_of_phase_1_counts_at_both_ends(mode, lives):
     sides = [{**TRANSFORM, "sa_life": life} for life in lives]
     network, one, other = up(hq(transforms=(sides[0],), gateway=mode), branch(transforms=(sides[1],), gateway=mode))
     for end in (one, other):
-        (ike,) = end.manager.gateways()[0].ike
+        (ike,) = end.manager.overview.gateways()[0].ike
         assert 0.75 * 3600 < ike.rekey_at - network.now < 3600
 
 
@@ -302,5 +302,5 @@ def test_identifiers(mode, identifiers):
     names = {"identifiers": identifiers} if identifiers else {}
     _network, one, other = up(hq(gateway=mode, **names), branch(gateway=mode, **names))
     agree(one, other, routes=1)
-    (ike,) = other.manager.gateways()[0].ike
+    (ike,) = other.manager.overview.gateways()[0].ike
     assert ike.remote_identity == (identifiers[0] if identifiers else HQ)

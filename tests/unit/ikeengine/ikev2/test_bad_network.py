@@ -47,7 +47,7 @@ def test_all_faults_at_once_with_rekeys_in_between(run):
                            lambda e: e.manager.initiate("peer", network.now)))(end)
     network.run(400)
     agree(one, other, routes=3)
-    assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+    assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
 
 
 @pytest.mark.parametrize("run", range(60))
@@ -75,7 +75,7 @@ def test_routes_that_share_sa_pairs_come_to_rest_whatever_the_network_does(run):
     for end, peer in ((one, other), (other, one)):
         assert len(end.sending) == len(given[0])
         assert all(child.spi_out in peer.inbound for child in end.sending.values())
-        assert {row.state for row in end.manager.tunnels()} == {"up"}
+        assert {row.state for row in end.manager.overview.tunnels()} == {"up"}
         carried = [set(child.routes) for child in end.inbound.values()]
         assert not any(mine <= theirs for mine, theirs in itertools.permutations(carried, 2))
     before = set(one.inbound)

@@ -79,7 +79,7 @@ def test_the_ends_need_not_have_the_same_kind_of_key_nor_authority():
 def test_every_kind_of_identifier(kind):
     one, other = run(credential(own("hq"), ROOT), credential(own("branch"), ROOT), kind)
     agree(one, other, routes=1)
-    assert [end.manager.gateways()[0].ike[0].remote_identity for end in (other, one)] == list(NAMES[kind])
+    assert [end.manager.overview.gateways()[0].ike[0].remote_identity for end in (other, one)] == list(NAMES[kind])
 
 
 def test_a_chain_is_sent_along():

@@ -17,14 +17,15 @@ TWO_ROUTES = (*ROUTES, ("10.1.1.0/24", "10.2.1.0/24"))
 
 def up(*, seed=0, **changes):
     network, one, other = pair(hq(start="traffic", **changes), branch(start="traffic", **changes), seed=seed)
-    one.manager.acquire(network._reqid("lan", network.ends[HQ].manager.tunnels()[0].routes[0].declared), network.now)
+    tunnel = one.manager.overview.tunnels()[0]
+    one.manager.acquire(network._reqid("lan", tunnel.routes[0].declared), network.now)
     network.run(5)
     return network, one, other
 
 
 def test_the_ike_sa_that_lost_a_crossing_is_deleted_though_the_answer_is_lost():
     network, one, other = up()
-    old, lost = one.manager.gateways()[0].ike[0].spi_i, []
+    old, lost = one.manager.overview.gateways()[0].ike[0].spi_i, []
 
     def lose_the_answer(datagram):
         header = decode_header(datagram.data)
@@ -47,7 +48,7 @@ def test_the_ike_sa_that_lost_a_crossing_is_deleted_though_the_answer_is_lost():
 def test_an_ike_sa_that_its_maker_never_knew_of_goes_by_itself(seed, unheard):
     """The DELETE of the old IKE SA came before the answer by which the new one would have been known."""
     network, one, other = up(seed=seed)
-    old, lost = one.manager.gateways()[0].ike[0].spi_i, []
+    old, lost = one.manager.overview.gateways()[0].ike[0].spi_i, []
 
     def lose_the_answer(datagram):
         header = decode_header(datagram.data)
@@ -100,10 +101,10 @@ def test_a_child_sa_that_the_peer_cannot_take_for_now_is_asked_for_again():
         end.manager.terminate("peer", network.now, "lan1")
     network.run(5)
     agree(one, other, routes=1)
-    one.manager._peers["peer"].held.clear()
+    one.manager._declared.peers["peer"].held.clear()
     one.manager.rekey_ike("peer", network.now)
     other.manager.initiate("peer", network.now, "lan1")
-    other.manager._peers["peer"].wanted = False
+    other.manager._declared.peers["peer"].wanted = False
     network.run(30)
     assert not one.reasons and not other.reasons
     agree(one, other, routes=2)

@@ -54,13 +54,13 @@ def network(head: Side, **offices: Side) -> VirtualNetwork:
 
 
 def states(made: VirtualNetwork) -> dict[str, str]:
-    return {row.name: row.state for row in made.ends[HQ].manager.tunnels()}
+    return {row.name: row.state for row in made.ends[HQ].manager.overview.tunnels()}
 
 
 def test_each_branch_is_found_by_its_identifier_with_its_own_key_and_any_of_the_shared_transforms():
     made = network(head(), one=office("one"), two=office("two", transform=SHARED[1]))
     assert states(made) == {"one": "up", "two": "up"}
-    gateways = {row.name: row.ike[0] for row in made.ends[HQ].manager.gateways()}
+    gateways = {row.name: row.ike[0] for row in made.ends[HQ].manager.overview.gateways()}
     assert {name: (str(ike.remote.address), ike.suite.rpartition("/")[2]) for name, ike in gateways.items()} == {
         "one": (BRANCHES["one"], "group 31"), "two": (BRANCHES["two"], "group 19")}
     assert not any(end.reasons for end in made.ends.values())
@@ -69,7 +69,7 @@ def test_each_branch_is_found_by_its_identifier_with_its_own_key_and_any_of_the_
 def test_a_gateway_whose_peer_has_a_dynamic_address_never_initiates_and_says_so():
     made = network(head())
     assert made.sent == [] and states(made) == {"one": "down", "two": "down"}
-    (one, _two) = made.ends[HQ].manager.gateways()
+    (one, _two) = made.ends[HQ].manager.overview.gateways()
     assert one.last_error == "gateway one: the remote address is dynamic, so the peer must initiate"
     made.ends[HQ].manager.initiate("one", made.now)
     made.run(1)
@@ -112,7 +112,7 @@ def test_a_branch_that_comes_from_another_address_takes_its_old_place():
     made.ends[moved] = made.end(office("one"), moved)
     made.ends[moved].manager.start(made.now)
     made.run(10)
-    (ike,) = next(row for row in made.ends[HQ].manager.gateways() if row.name == "one").ike
+    (ike,) = next(row for row in made.ends[HQ].manager.overview.gateways() if row.name == "one").ike
     assert str(ike.remote.address) == moved
     assert states(made)["one"] == "up" and len(made.ends[HQ].inbound) == 1 and not old & set(made.ends[HQ].inbound)
 

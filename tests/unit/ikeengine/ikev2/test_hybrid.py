@@ -60,7 +60,7 @@ def test_the_first_ike_sa(kem, encryption, largest):
     agree(one, other, routes=1)
     assert exchanges(network) == [ExchangeType.IKE_SA_INIT, ExchangeType.IKE_INTERMEDIATE, ExchangeType.IKE_AUTH]
     for end in (one, other):
-        assert end.manager.gateways()[0].ike[0].suite == f"{encryption}/SHA2-256/group 31/{kem}"
+        assert end.manager.overview.gateways()[0].ike[0].suite == f"{encryption}/SHA2-256/group 31/{kem}"
         assert end.reasons == []
         assert not end.manager.counters
 
@@ -82,12 +82,12 @@ def test_a_child_sa_is_rekeyed_with_both_key_exchanges(kem):
 def test_an_ike_sa_is_rekeyed_with_both_key_exchanges():
     network, one, other = up()
     for end in (one, other):
-        before, since = one.manager.gateways()[0].ike[0].spi_i, len(network.sent)
+        before, since = one.manager.overview.gateways()[0].ike[0].spi_i, len(network.sent)
         end.manager.rekey_ike("peer", network.now)
         network.run(1)
         agree(one, other, routes=1)
         assert exchanges(network, since)[:2] == [ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE]
-        (ike,), (theirs,) = one.manager.gateways()[0].ike, other.manager.gateways()[0].ike
+        (ike,), (theirs,) = one.manager.overview.gateways()[0].ike, other.manager.overview.gateways()[0].ike
         assert ike.spi_i == theirs.spi_i != before
         assert ike.suite == theirs.suite == "AES-256/SHA2-256/group 31/ML-KEM-768"
         one.manager.rekey_child("lan", network.now)
@@ -162,7 +162,7 @@ def test_a_peer_that_has_both_takes_what_is_offered_first():
         network.start()
         network.run(1)
         agree(one, other, routes=1)
-        assert one.manager.gateways()[0].ike[0].suite == f"AES-256/SHA2-256/{suite}"
+        assert one.manager.overview.gateways()[0].ike[0].suite == f"AES-256/SHA2-256/{suite}"
 
 
 def test_pfs_that_differs_in_it_shows_at_the_first_rekey():
@@ -275,13 +275,13 @@ def test_child_rekeys_that_cross_leave_one(seed):
 def test_ike_rekeys_that_cross_leave_one(seed):
     network, one, other = up(seed=seed)
     network.faults = Faults(reorder=0.5, drop=0.05 if seed % 2 else 0.0, until=network.now + 5)
-    before = one.manager.gateways()[0].ike[0].spi_i
+    before = one.manager.overview.gateways()[0].ike[0].spi_i
     one.manager.rekey_ike("peer", network.now)
     network.run(network.random.random() * 0.05)
     other.manager.rekey_ike("peer", network.now)
     network.run(60)
     agree(one, other, routes=1)
-    (ike,), (theirs,) = one.manager.gateways()[0].ike, other.manager.gateways()[0].ike
+    (ike,), (theirs,) = one.manager.overview.gateways()[0].ike, other.manager.overview.gateways()[0].ike
     assert ike.spi_i == theirs.spi_i != before
     one.manager.rekey_child("lan", network.now)
     network.run(1)
@@ -297,7 +297,7 @@ def test_a_child_s_rekey_that_crosses_the_ike_sa_s(seed):
     other.manager.rekey_ike("peer", network.now)
     network.run(60)
     agree(one, other, routes=1)
-    assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+    assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
 
 
 def test_a_follow_up_that_nobody_waits_for_is_told_so():

@@ -44,7 +44,7 @@ def test_a_gateway_taken_down_between_ike_sa_init_and_ike_auth_does_not_come_up(
     network.run(0.015)  # the answer to IKE_SA_INIT is on its way
     other.manager.terminate("peer", network.now)
     network.run(5)
-    assert [row.state for row in other.manager.gateways()] == ["down"]
+    assert [row.state for row in other.manager.overview.gateways()] == ["down"]
     assert not one.inbound and not other.inbound
 
 
@@ -57,7 +57,7 @@ def test_traffic_does_not_bring_up_a_gateway_that_was_taken_down():
     network.run(5)
     one.manager.acquire(child.reqid, network.now)
     network.run(5)
-    assert [row.state for row in one.manager.gateways()] == ["down"]
+    assert [row.state for row in one.manager.overview.gateways()] == ["down"]
     one.manager.initiate("peer", network.now)
     network.run(5)
     agree(one, other, routes=1)
@@ -112,7 +112,7 @@ def test_an_ike_sa_that_is_to_give_way_still_does_after_a_rekey(seed):
     one.manager.rekey_ike("peer", network.now)
     network.run(60)
     agree(one, other, routes=1)
-    assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+    assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
 
 
 @pytest.mark.parametrize("exchange", [ExchangeType.IKE_AUTH, ExchangeType.CREATE_CHILD_SA, ExchangeType.INFORMATIONAL])
@@ -168,7 +168,7 @@ def test_an_ike_sa_is_rekeyed_with_the_key_group_that_the_peer_insists_on():
     one.manager.rekey_ike("peer", network.now)
     network.run(1)
     assert one.count(IkeRekeyed) == other.count(IkeRekeyed) == 1 and not one.reasons
-    assert one.manager.gateways()[0].ike[0].suite.endswith("group 19")
+    assert one.manager.overview.gateways()[0].ike[0].suite.endswith("group 19")
     agree(one, other, routes=1)
 
 
@@ -231,7 +231,7 @@ def test_the_last_words_of_an_ike_sa_are_not_taken_for_a_request_under_way():
     one.manager.initiate("peer", network.now)
     network.run(99.95)
     one.manager._sessions.of("peer")[0].requests.add(Liveness(), network.now)
-    one.manager._peers["peer"].wanted = False
+    one.manager._declared.peers["peer"].wanted = False
     network.tamper = lambda datagram: None if str(datagram.local.address) == BRANCH else datagram
     network.run(0.3)
     assert not one.inbound and not other.inbound
@@ -274,7 +274,7 @@ def rekeyed_for_one_end_alone(seconds):
     network, one, other = pair(hq(), branch(start="answer"))
     network.start()
     network.run(1)
-    old, healed = one.manager.gateways()[0].ike[0].spi_i, network.now + seconds
+    old, healed = one.manager.overview.gateways()[0].ike[0].spi_i, network.now + seconds
 
     def tamper(datagram):
         header = decode_header(datagram.data)
@@ -300,7 +300,8 @@ def test_a_new_ike_sa_serves_though_only_one_end_knows_that_the_old_one_goes(sec
     network.run(120)
     agree(one, other, routes=1)
     for end in (one, other):
-        assert end.count(IkeRekeyed) == 1 and [ike.spi_i != old for ike in end.manager.gateways()[0].ike] == [True]
+        assert end.count(IkeRekeyed) == 1
+        assert [ike.spi_i != old for ike in end.manager.overview.gateways()[0].ike] == [True]
         end.manager.rekey_child("lan", network.now)
         network.run(6)
         agree(one, other, routes=1)

@@ -35,7 +35,7 @@ def met(left: dict, right: dict, **options):
 
 
 def suites(*ends) -> set[str]:
-    return {row.suite for end in ends for row in end.manager.gateways()[0].ike}
+    return {row.suite for end in ends for row in end.manager.overview.gateways()[0].ike}
 
 
 @pytest.mark.parametrize("required", [(True, True), (True, False), (False, True), (False, False)])
@@ -95,7 +95,7 @@ def test_an_end_that_requires_it_takes_no_peer_without(left, right, said):
     assert not one.inbound and not other.inbound
     sentence = next(row for row in one.reasons + other.reasons if said in row)
     assert "post-quantum pre-shared key: the peer" in sentence and "AUTHENTICATION_FAILED" in sentence
-    assert not one.manager.gateways()[0].ike or one.manager.gateways()[0].state != "established"
+    assert not one.manager.overview.gateways()[0].ike or one.manager.overview.gateways()[0].state != "established"
 
 
 def test_what_a_peer_names_drives_no_terminal(monkeypatch):
@@ -146,5 +146,5 @@ def test_a_bad_network(seed):
 def test_no_text_shows_the_key():
     _network, one, other = met(ppk(), ppk())
     for end in (one, other):
-        text = repr(end.events) + repr(end.manager.gateways()) + repr(end.manager.tunnels())
+        text = repr(end.events) + repr(end.manager.overview.gateways()) + repr(end.manager.overview.tunnels())
         assert KEY[2:] not in text and "5a" * 8 not in text

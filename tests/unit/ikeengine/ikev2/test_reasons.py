@@ -152,7 +152,8 @@ def test_both_ends_say_why(case):
     assert not one.inbound and not other.inbound
     assert one.reasons[0] == initiator_says
     assert other.reasons[0] == responder_says
-    everything = repr(one.events) + repr(other.events) + str(one.manager.gateways()) + str(other.manager.tunnels())
+    everything = (repr(one.events) + repr(other.events) + str(one.manager.overview.gateways())
+                  + str(other.manager.overview.tunnels()))
     assert PSK not in everything and OTHER_PSK not in everything
 
 
@@ -211,7 +212,7 @@ def test_the_peer_picks_its_group_from_those_offered():
     network.run(1)
     agree(one, other, routes=1)
     assert len(network.sent) == 6  # one round trip more than without the correction
-    assert one.manager.gateways()[0].ike[0].suite.endswith("group 31")
+    assert one.manager.overview.gateways()[0].ike[0].suite.endswith("group 31")
 
 
 def test_an_unknown_peer_is_refused_and_counted():

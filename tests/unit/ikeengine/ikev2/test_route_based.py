@@ -41,7 +41,7 @@ def test_its_sa_pair_is_for_everything_whatever_its_routes(routes):
     changes = {} if routes is None else {"routes": routes}
     network = run(routed(hq(), **changes), routed(branch(), **changes))
     assert carried(network) == [[["0.0.0.0/0 <-> 0.0.0.0/0"]]] * 2
-    assert [tunnel.state for end in network.ends.values() for tunnel in end.manager.tunnels()] == ["up", "up"]
+    assert [tunnel.state for end in network.ends.values() for tunnel in end.manager.overview.tunnels()] == ["up", "up"]
 
 
 def test_with_ipv6_one_sa_pair_is_for_both_families():
@@ -78,7 +78,7 @@ def test_an_ipv6_route_asks_for_ipv6_as_well():
 
 def test_ikev1_has_an_sa_pair_for_each_family():
     network = run(routed(hq(gateway=V1), BOTH_FAMILIES), routed(branch(gateway=V1), BOTH_FAMILIES))
-    assert network.ends[HQ].manager.gateways()[0].ike[0].version == IkeVersion.V1.value
+    assert network.ends[HQ].manager.overview.gateways()[0].ike[0].version == IkeVersion.V1.value
     assert carried(network) == [[["0.0.0.0/0 <-> 0.0.0.0/0"], ["::/0 <-> ::/0"]]] * 2
 
 

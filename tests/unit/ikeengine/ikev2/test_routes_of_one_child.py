@@ -49,7 +49,7 @@ def test_one_sa_pair_carries_all_routes_of_a_tunnel_that_wants_it_so():
     agree(one, other, routes=4, pairs=1)
     assert len(network.sent) == 4  # two round trips
     for end in (one, other):
-        (tunnel,) = end.manager.tunnels()
+        (tunnel,) = end.manager.overview.tunnels()
         assert tunnel.state == "up" and len({route.children[0].sa.spi_in for route in tunnel.routes}) == 1
         assert all(route.children[0].negotiated == (route.declared,) for route in tunnel.routes)
     rekeyed(network, one, other, routes=4, pairs=1)
@@ -73,7 +73,7 @@ def test_both_ends_at_once_come_to_rest_though_one_wants_a_pair_for_each_route(s
     network, one, other = joined(PRODUCT, start="boot", seed=seed)
     network.run(20)
     agree(one, other, routes=4, pairs=len(one.inbound))
-    assert len(one.manager.gateways()[0].ike) == 1
+    assert len(one.manager.overview.gateways()[0].ike) == 1
     before = len(network.sent)
     network.run(5)
     assert len(network.sent) == before

@@ -18,8 +18,8 @@ def test_one_end_initiates_and_both_hold_the_same_sa_pair():
     network.run(0.05)
     agree(one, other, routes=1)
     assert len(network.sent) == 4  # two round trips
-    assert one.manager.tunnels()[0].state == other.manager.tunnels()[0].state == "up"
-    assert one.manager.gateways()[0].ike[0].suite == "AES-256/SHA2-256/group 31"
+    assert one.manager.overview.tunnels()[0].state == other.manager.overview.tunnels()[0].state == "up"
+    assert one.manager.overview.gateways()[0].ike[0].suite == "AES-256/SHA2-256/group 31"
 
 
 @pytest.mark.parametrize("encryption", algorithms.ENCRYPTIONS, ids=lambda row: row.name)
@@ -66,7 +66,7 @@ def test_further_routes_get_child_sas_of_their_own():
     network.start()
     network.run(1)
     agree(one, other, routes=5)
-    assert {row.state for row in one.manager.tunnels()} == {"up"}
+    assert {row.state for row in one.manager.overview.tunnels()} == {"up"}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -76,7 +76,7 @@ def test_both_ends_initiating_at_once_converge_to_one_ike_sa(seed):
     network.start()
     network.run(12)
     agree(one, other, routes=2)
-    ike = [{(row.spi_i, row.spi_r) for row in end.manager.gateways()[0].ike} for end in (one, other)]
+    ike = [{(row.spi_i, row.spi_r) for row in end.manager.overview.gateways()[0].ike} for end in (one, other)]
     assert ike[0] == ike[1] and len(ike[0]) == 1
     before = len(network.sent)
     network.run(5)
@@ -93,7 +93,7 @@ def test_traffic_at_both_ends_at_once_brings_up_every_route(seed):
     network.traffic()
     network.run(12)
     agree(one, other, routes=2)
-    assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+    assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
     before = len(network.sent)
     network.run(5)
     assert len(network.sent) == before  # at rest
@@ -118,11 +118,11 @@ def test_rekeying_the_ike_sa_from_either_end_keeps_the_child_sas():
     network.run(1)
     children = set(one.inbound)
     for end in (one, other):
-        before = one.manager.gateways()[0].ike[0].spi_i
+        before = one.manager.overview.gateways()[0].ike[0].spi_i
         end.manager.rekey_ike("peer", network.now)
         network.run(1)
         agree(one, other, routes=1)
-        after = one.manager.gateways()[0].ike
+        after = one.manager.overview.gateways()[0].ike
         assert len(after) == 1 and after[0].spi_i != before
         assert set(one.inbound) == children
     one.manager.rekey_child("lan", network.now)
@@ -144,7 +144,7 @@ def test_both_ends_rekeying_at_once_end_with_one_sa(seed):
         other.manager.rekey_ike("peer", network.now)
         network.run(10)
         agree(one, other, routes=1)
-        assert len(one.manager.gateways()[0].ike) == len(other.manager.gateways()[0].ike) == 1
+        assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
         one.manager.rekey_ike("peer", network.now)
         other.manager.rekey_child("lan", network.now)
         network.run(20)
@@ -167,7 +167,7 @@ def test_down_stays_down_and_up_brings_it_back():
     one.manager.terminate("peer", network.now)
     network.run(300)
     assert not one.inbound and not other.inbound
-    assert one.manager.gateways()[0].state == other.manager.gateways()[0].state == "down"
+    assert one.manager.overview.gateways()[0].state == other.manager.overview.gateways()[0].state == "down"
     one.manager.initiate("peer", network.now)
     network.run(1)
     agree(one, other, routes=1)
@@ -270,7 +270,7 @@ def test_what_an_operator_took_down_stays_down_though_the_peer_asks():
     one.manager.terminate("peer", network.now, tunnel="lan")
     network.run(100)
     assert not one.inbound and not other.inbound
-    assert one.manager.gateways()[0].state == "established"
+    assert one.manager.overview.gateways()[0].state == "established"
     one.manager.initiate("peer", network.now, tunnel="lan")
     network.run(1)
     agree(one, other, routes=1)
@@ -303,4 +303,4 @@ def test_a_gateway_that_a_reload_took_away_is_forgotten_even_by_half_open_sas():
     assert other.manager.reload(nothing, network.now).removed == ("gateway peer", "tunnel lan")
     network.run(5)
     assert not one.inbound and not other.inbound
-    assert not other.manager.gateways()
+    assert not other.manager.overview.gateways()
