@@ -36,7 +36,7 @@ _RECEIVE_SIZE = 1 << 17
 #: Seconds. The kernel answers within the call; this only bounds a fault.
 _ANSWER_TIMEOUT = 5.0
 _EVENT_BUFFER = 1 << 20
-_SO_SNDBUFFORCE = 32  # absent from the socket module
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # absent from the socket module
 
 
 class NetlinkError(DataPlaneError):
@@ -174,7 +174,10 @@ class NetlinkEvents:
         self._parse = parse
         self._socket = _open(protocol)
         self._socket.setblocking(False)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _EVENT_BUFFER)
+        except PermissionError:  # then as much as net.core.rmem_max allows
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER)
         for group in groups:
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
         #: How often the kernel dropped messages because we read too slowly.
@@ -187,7 +190,8 @@ class NetlinkEvents:
         self._socket.close()
 
     def read(self) -> Iterator[tuple[int, nlmsg]]:
-        """Type and message of what waits. An overrun loses some; whoever listens has timers of its own."""
+        """Type and message of what waits. An overrun loses some: whoever listens has timers of its own, or looks at
+        ``overruns``."""
         while True:
             try:
                 octets = self._socket.recv(_RECEIVE_SIZE)

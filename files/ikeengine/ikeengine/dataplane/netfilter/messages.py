@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import struct
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from pyroute2.netlink import NLM_F_APPEND, NLM_F_CREATE
+from pyroute2.netlink import NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP
 
 from ...vpn.selectors import Address
 
@@ -22,12 +23,13 @@ NFNL_SUBSYS_NFTABLES = 10
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 16, 17
 NFNLGRP_NFTABLES = 7
 
-NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE = 0, 2
-NFT_MSG_NEWCHAIN = 3
-NFT_MSG_NEWRULE, NFT_MSG_DELRULE = 6, 8
-NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM = 9, 12, 14
+NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE = 0, 1, 2
+NFT_MSG_NEWCHAIN, NFT_MSG_GETCHAIN = 3, 4
+NFT_MSG_NEWRULE, NFT_MSG_GETRULE, NFT_MSG_DELRULE = 6, 7, 8
+NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 9, 12, 13, 14
 NFT_MSG_NEWOBJ, NFT_MSG_GETOBJ = 18, 19
 _MAKING = {NFT_MSG_NEWTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWOBJ}
+_LISTING = {NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSETELEM}
 
 #: linux/netfilter.h.
 NFPROTO = {4: 2, 6: 10}
@@ -38,6 +40,7 @@ _NFPROTO_INET = 1
 CMP_EQ, CMP_NEQ, CMP_LTE, CMP_GTE = 0, 1, 3, 5
 META_IIF, META_OIF, META_NFPROTO, META_L4PROTO = 4, 5, 15, 16
 
+_BEHIND_HEADERS = 20  # of netlink and of nfnetlink
 _REGISTER = 1
 _NESTED = 0x8000
 _SET_IS_MAP = 8
@@ -118,11 +121,32 @@ def counter(kind: int, table_name: str, name: str) -> Message:
     return _message(kind, _text(1, table_name), _text(2, name), _u32(3, _OBJECT_COUNTER), *content)
 
 
+def query(kind: int, *names: str) -> Message:
+    """Ask for a table, for all chains there are, for a table's rules, or for the elements of a table's map."""
+    return _message(kind, *(_text(number, name) for number, name in enumerate(names, start=1)),
+                    flags=NLM_F_DUMP if kind in _LISTING else 0)
+
+
 def parse(kind: int, octets: bytes) -> bytes | None:
-    """The attributes of an answer that has a counter in it, or of the news that a table is gone."""
-    if kind >> 8 != NFNL_SUBSYS_NFTABLES or kind & 0xFF not in (NFT_MSG_NEWOBJ, NFT_MSG_DELTABLE):
-        return None
-    return octets[20:]  # behind the headers of netlink and of nfnetlink
+    """The attributes of an answer."""
+    return octets[_BEHIND_HEADERS:] if kind >> 8 == NFNL_SUBSYS_NFTABLES and kind & 0xFF in _MAKING else None
+
+
+def parse_news(kind: int, octets: bytes) -> bytes | None:
+    """The attributes of the news that a table is gone."""
+    return octets[_BEHIND_HEADERS:] if kind == NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE else None
+
+
+def name(answer: bytes, number: int) -> str:
+    """The name in that attribute of a table, chain or rule."""
+    return _attributes(answer)[number].rstrip(b"\0").decode()
+
+
+def elements(answer: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a map."""
+    for _kind, each in _each(_attributes(answer).get(3, b"")):
+        found = _attributes(each)
+        yield _attributes(found[1])[1], _attributes(found[2])[1]
 
 
 def counted_packets(answer: bytes) -> int:
@@ -130,22 +154,24 @@ def counted_packets(answer: bytes) -> int:
     return int.from_bytes(_attributes(_attributes(answer)[4])[2], "big")
 
 
-def is_gone(kind: int, told: bytes, table_name: str) -> bool:
-    """Whether this is the news that a table of that name, of our family or another, was deleted."""
-    return kind & 0xFF == NFT_MSG_DELTABLE and _attributes(told).get(1) == table_name.encode() + b"\0"
+def is_gone(news: bytes, table_name: str) -> bool:
+    """Whether it is about a table of that name, of our family or another."""
+    return _attributes(news).get(1) == table_name.encode() + b"\0"
 
 
-def _attributes(octets: bytes) -> dict[int, bytes]:
-    """Values by type, at one level."""
-    found: dict[int, bytes] = {}
+def _each(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    """Types and values, at one level."""
     offset = 0
     while offset + 4 <= len(octets):
         length, kind = struct.unpack_from("=HH", octets, offset)
         if length < 4:
             break
-        found[kind & ~_NESTED] = octets[offset + 4:offset + length]
+        yield kind & ~_NESTED, octets[offset + 4:offset + length]
         offset += length + 3 & ~3
-    return found
+
+
+def _attributes(octets: bytes) -> dict[int, bytes]:
+    return dict(_each(octets))
 
 
 def mss_map(table_name: str, name: str, number: int) -> Message:
@@ -154,10 +180,15 @@ def mss_map(table_name: str, name: str, number: int) -> Message:
                     _u32(4, _TYPE_MARK), _u32(5, 4), _u32(6, _TYPE_SERVICE), _u32(7, 2), _u32(10, number))
 
 
+def mss_value(mss: int) -> bytes:
+    """What a map has for it."""
+    return struct.pack(">H", mss)
+
+
 def element(kind: int, table_name: str, map_name: str, key: int, mss: int) -> Message:
     """Add an element or delete it."""
     content = _nested(1, _nested(1, attribute(1, host_number(key))),
-                      _nested(2, attribute(1, struct.pack(">H", mss))))
+                      _nested(2, attribute(1, mss_value(mss))))
     return _message(kind, _text(1, table_name), _text(2, map_name), _nested(3, content))
 
 

@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ...vpn.model import Route
 from ...vpn.selectors import Selector
-from ..interface import Protection
+from ..interface import Departure, Protection
 from ..netlink import NETLINK_NETFILTER, NetlinkError, NetlinkEvents, NetlinkSocket
-from . import messages
+from . import messages, standing
 from .directions import Verdict, verdicts
 from .messages import (
     CMP_EQ,
@@ -51,6 +51,8 @@ _PRIORITY = -150
 _HEADERS = {4: 40, 6: 60}
 _MAPS = {4: "mss_ipv4", 6: "mss_ipv6"}
 _LEAST_MSS = 64
+#: Seconds until a table that could not be put up again is tried anew.
+_RETRY = 1.0
 
 WRONG_DIRECTION, CLEAR = "wrong_direction", "inbound_clear"
 
@@ -90,8 +92,11 @@ class InnerTable:
         self._claims: list[Protection] = []
         self._fitted: dict[int, int] = {}
         self._stands = False
+        self._written: dict[str, bytes] = {}  # what the kernel then had, by part
+        self._retries = False
         self._events: NetlinkEvents | None = None
         self._remove_reader: Callable[[int], object] = lambda fd: None
+        self._call_later: Callable[[float, Callable[[], None]], object] = lambda delay, call: None
 
     def hold(self, protections: Collection[Protection]) -> None:
         """Serve these protections and no others. The first time, what an earlier run left is replaced at once."""
@@ -102,8 +107,10 @@ class InnerTable:
         elif not self._stands:
             self._write(self._whole(wanted, claims))
             self._stands = True
+            self._note()
         elif (wanted, claims) != (self._verdicts, self._claims):
-            self._write(self._rules(wanted, claims))
+            self._change(self._rules(wanted, claims))
+            self._note()
         self._verdicts, self._claims = wanted, claims
 
     def fit(self, number: int, mtu: int | None) -> None:
@@ -112,8 +119,8 @@ class InnerTable:
         if before == mtu:
             return
         if self._stands and self._clamps:
-            self._write(self._elements(messages.NFT_MSG_DELSETELEM, number, before)
-                        + self._elements(messages.NFT_MSG_NEWSETELEM, number, mtu))
+            self._change(self._elements(messages.NFT_MSG_DELSETELEM, number, before)
+                         + self._elements(messages.NFT_MSG_NEWSETELEM, number, mtu))
         if mtu is None:
             del self._fitted[number]
         else:
@@ -130,26 +137,54 @@ class InnerTable:
                         found[name] = packets
         return found
 
-    def watch(self, add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object]
-              ) -> None:
+    def watch(self, add_reader: Callable[[int, Callable[[], None]], object], remove_reader: Callable[[int], object],
+              call_later: Callable[[float, Callable[[], None]], object]) -> None:
         """Put the table up again when somebody removes it, as firewalls do that flush the whole ruleset to load
-        theirs. The readers are the event loop's."""
-        self._events = NetlinkEvents(NETLINK_NETFILTER, (messages.NFNLGRP_NFTABLES,), messages.parse)
-        self._remove_reader = remove_reader
+        theirs. The three are the event loop's."""
+        self._events = NetlinkEvents(NETLINK_NETFILTER, (messages.NFNLGRP_NFTABLES,), messages.parse_news)
+        self._remove_reader, self._call_later = remove_reader, call_later
         add_reader(self._events.fileno(), self._look)
 
     def _look(self) -> None:
-        assert self._events is not None
-        gone = [kind for kind, told in self._events.read() if messages.is_gone(kind, told, self.name)]
-        if not gone or not self._stands:
+        if self._events is None:
             return
-        try:  # it may be there again: writing all of it begins with removing it
-            self._kernel.transact("looking for our table", [
-                messages.counter(messages.NFT_MSG_GETOBJ, self.name, WRONG_DIRECTION)])
-        except NetlinkError as error:
-            if error.errno == errno.ENOENT:
+        overruns = self._events.overruns
+        gone = [kind for kind, told in self._events.read() if messages.is_gone(told, self.name)]
+        if gone or self._events.overruns != overruns:  # what is lost may have been about ours
+            self._put_up_again()
+
+    def _put_up_again(self) -> None:
+        if self._events is None or not self._stands or self._retries:
+            return
+        try:  # where it is there it stays: writing all of it begins with removing it
+            if not standing.is_there(self._kernel, self.name):
                 _log.warning("somebody removed the nf_tables table %s: it is put up again", self.name)
-                self._write(self._whole(self._verdicts, self._claims))
+                self._write_anew()
+        except NetlinkError as error:
+            _log.error("the nf_tables table %s may be gone; in a second it is looked for again: %s", self.name, error)
+            self._retries = True
+            self._call_later(_RETRY, self._retry)
+
+    def _retry(self) -> None:
+        self._retries = False
+        self._put_up_again()
+
+    def audit(self) -> Iterator[Departure]:
+        """How what is there departs from what was written. Raises NetlinkError."""
+        if not self._stands:
+            return
+        found = standing.parts(self._kernel, self.name)
+        yield from standing.departures(self.name, self._written, found)
+        for version, name in _MAPS.items() if found and self._clamps else ():
+            wanted = {messages.host_number(number): messages.mss_value(_mss(mtu, version))
+                      for number, mtu in self._fitted.items()}
+            if standing.elements(self._kernel, self.name, name) != wanted:
+                yield Departure(f"nf_tables table {self.name}, map {name}", "as the daemon wrote it", "changed")
+
+    def restore(self) -> None:
+        """Write it anew where it departs, with counters at zero."""
+        if any(self.audit()):
+            self._write_anew()
 
     def remove(self) -> None:
         """Also what an earlier run left. That it is gone is no error."""
@@ -168,7 +203,28 @@ class InnerTable:
         if self._events is not None:
             self._remove_reader(self._events.fileno())
             self._events.close()
+            self._events = None
         self._kernel.close()
+
+    def _write_anew(self) -> None:
+        self._write(self._whole(self._verdicts, self._claims))
+        self._note()
+
+    def _change(self, content: list[Message]) -> None:
+        """Where what is to be changed is gone, all of it comes back first."""
+        try:
+            self._write(content)
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            self._write_anew()
+            self._write(content)
+
+    def _note(self) -> None:
+        """What the kernel has of it, now that it was written."""
+        self._written.clear()
+        with suppress(NetlinkError):  # then it departs, and is written anew
+            self._written |= standing.parts(self._kernel, self.name)
 
     def _write(self, content: list[Message]) -> None:
         self._kernel.transact(f"writing the nf_tables table {self.name}", [
@@ -206,8 +262,7 @@ class InnerTable:
     def _elements(self, kind: int, number: int, mtu: int | None) -> list[Message]:
         if mtu is None:
             return []
-        return [messages.element(kind, self.name, name, number, max(_LEAST_MSS, mtu - _HEADERS[version]))
-                for version, name in _MAPS.items()]
+        return [messages.element(kind, self.name, name, number, _mss(mtu, version)) for version, name in _MAPS.items()]
 
     def _rules(self, wanted: list[Verdict], claims: list[Protection]) -> list[Message]:
         """What depends on the routes, in the place of what was there."""
@@ -230,6 +285,10 @@ class InnerTable:
 
     def _rule(self, chain: str, *expressions: bytes) -> Message:
         return messages.rule(self.name, chain, *expressions)
+
+
+def _mss(mtu: int, version: int) -> int:
+    return max(_LEAST_MSS, mtu - _HEADERS[version])
 
 
 @lru_cache(maxsize=1 << 12)

@@ -116,7 +116,7 @@ class UserspaceDataPlane:
         self._guard.find_leftovers()
         self._add_reader(self._tun.fd, partial(self._read_device, self._tun, self._path))
         if self._table is not None:
-            self._table.watch(self._add_reader, self._remove_reader)
+            self._table.watch(self._add_reader, self._remove_reader, self._call_later)
         self._watch = PathMtuWatch(self._add_reader, self._remove_reader, self._call_later, self._fit_all)
         self._started = True
         return ()
@@ -286,6 +286,8 @@ class UserspaceDataPlane:
     def audit(self) -> list[Departure]:
         state = self._tun.state
         found = [] if state == "up" else [Departure(f"device {self._tun.name}", "up", state)]
+        if self._table is not None:
+            found += self._table.audit()
         return [*found, *self._guard.audit(self._guarded()), *self._links.audit()]
 
     def restore(self) -> None:
@@ -302,6 +304,8 @@ class UserspaceDataPlane:
             if (mtu := self._narrow.get(protection.reqid)) is not None:
                 self._guard.fit(protection, mtu)
         self._guard.clear_leftovers()
+        if self._table is not None:
+            self._table.restore()
 
     def _guarded(self) -> list[Protection]:
         """Those that the host's other traffic could meet."""

@@ -117,7 +117,7 @@ class XfrmDataPlane:
         self._events = NetlinkEvents(NETLINK_XFRM, _EVENT_GROUPS, messages.parse)
         self._add_reader(self._events.fileno(), self._read_events)
         if self._table is not None:
-            self._table.watch(self._add_reader, self._remove_reader)
+            self._table.watch(self._add_reader, self._remove_reader, self._call_later)
             self._watch = PathMtuWatch(self._add_reader, self._remove_reader, self._call_later, self._fit_all)
         return lost
 
@@ -258,6 +258,8 @@ class XfrmDataPlane:
         standing = {(messages.address_of(state["id_daddr"], state["family"]), state["id_spi"], state["id_proto"])
                     for state in self._kernel.dump("listing states", messages.build(messages.XFRM_MSG_GETSA))}
         found = [*self._devices.audit(), *self._policies.audit(wanted)]
+        if self._table is not None:
+            found += self._table.audit()
         for pair in self._pairs.values():
             child, number = pair.child, messages.IP_PROTOCOL[pair.child.protocol]
             for installed, address, spi, way in ((pair.inbound, child.local.address, child.spi_in, "inbound"),
@@ -272,6 +274,8 @@ class XfrmDataPlane:
         for key in self._claims:
             self._settle(key)
         self.clear_leftovers()
+        if self._table is not None:
+            self._table.restore()
 
     def stop(self, keep_protection: bool) -> None:
         for pair in list(self._pairs.values()):
