@@ -63,6 +63,7 @@ class Link:
     kind: str
     data: Mapping[int, bytes]
     is_up: bool
+    mtu: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +325,8 @@ def _link(message: nlmsg) -> Link:
             break
         data[number] = packed[offset + 4:offset + length]
         offset += (length + 3) & ~3
-    return Link(message.get_attr("IFLA_IFNAME"), message["index"], kind, data, bool(message["flags"] & _IFF_UP))
+    return Link(message.get_attr("IFLA_IFNAME"), message["index"], kind, data, bool(message["flags"] & _IFF_UP),
+                message.get_attr("IFLA_MTU") or 0)
 
 
 def _address(request: int, index: int, address: _Address) -> ifaddrmsg:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 from ..vpn.selectors import Address
+from .links import KERNEL_ROUTES, Links
 from .netlink import NETLINK_ROUTE, NetlinkEvents
 from .xfrm.sockets import bypass_socket
 
@@ -56,15 +57,17 @@ def path_mtu(local: Address, remote: Address) -> int | None:
 
 
 class PathMtuWatch:
-    """Tells of the addresses to which a path may have become narrower, and of None where any may, since a link of this
-    host has another MTU. Of the former it needs CAP_NET_RAW; without it tells nothing."""
+    """Tells of the addresses to which a path may have become narrower, all that came up together at once since anybody
+    can forge errors by the thousand, and of None where any may, since a link of this host has another MTU. Of the
+    former it needs CAP_NET_RAW; without it tells nothing."""
 
     def __init__(self, add_reader: Callable[[int, Callable[[], None]], object],
                  remove_reader: Callable[[int], object], call_later: Callable[[float, Callable[[], None]], object],
-                 on_change: Callable[[Address | None], None]) -> None:
-        """The first three are the event loop's."""
+                 on_change: Callable[[Collection[Address] | None], None]) -> None:
+        """The first three are the event loop's. Raises NetlinkError."""
         self._remove_reader, self._call_later, self._on_change = remove_reader, call_later, on_change
-        self._waiting: set[Address | None] = set()
+        self._waiting: set[Address] = set()
+        self._any, self._due = False, False
         self._sockets: list[socket.socket] = []
         self._closed = False
         for open_one, addressee in ((_icmp, _addressee_of_ipv4), (_icmpv6, _addressee_of_ipv6)):
@@ -73,7 +76,7 @@ class PathMtuWatch:
                 self._sockets.append(opened)
                 add_reader(opened.fileno(), partial(self._read, opened, addressee))
         self._links = NetlinkEvents(NETLINK_ROUTE, (_RTNLGRP_LINK,), _link)
-        self._mtus: dict[bytes, bytes] = {}
+        self._mtus = _mtus()
         add_reader(self._links.fileno(), self._read_links)
 
     def close(self) -> None:
@@ -96,30 +99,46 @@ class PathMtuWatch:
                 self._wait(remote)
 
     def _read_links(self) -> None:
+        overruns = self._links.overruns
         for _kind, (index, mtu) in self._links.read():
             if self._mtus.get(index) != mtu:
                 self._wait(None)
             self._mtus[index] = mtu
+        if self._links.overruns != overruns:
+            self._wait(None)
 
     def _wait(self, remote: Address | None) -> None:
-        if not self._waiting:
+        if remote is None:
+            self._any = True
+        else:
+            self._waiting.add(remote)
+        if not self._due:
+            self._due = True
             self._call_later(_DELAY, self._tell)
-        self._waiting.add(remote)
 
     def _tell(self) -> None:
-        waiting, self._waiting = self._waiting, set()
+        remotes = None if self._any else self._waiting
+        self._waiting, self._any, self._due = set(), False, False
         if not self._closed:
-            for remote in waiting:
-                self._on_change(remote)
+            self._on_change(remotes)
 
 
-def _link(kind: int, octets: bytes) -> tuple[bytes, bytes] | None:
-    """A device's index and its MTU, as the kernel has written them (struct ifinfomsg, IFLA_MTU)."""
+def _mtus() -> dict[int, int]:
+    """Of every link of this host, by its index. Raises NetlinkError."""
+    links = Links(KERNEL_ROUTES)
+    try:
+        return {each.index: each.mtu for each in links.listed()}
+    finally:
+        links.close()
+
+
+def _link(kind: int, octets: bytes) -> tuple[int, int] | None:
+    """A device's index and its MTU (struct ifinfomsg, IFLA_MTU)."""
     attributes = octets[32:]
     while kind == _RTM_NEWLINK and len(attributes) >= 4:
         length, attribute = struct.unpack_from("=HH", attributes)
         if attribute == _IFLA_MTU:
-            return octets[20:24], attributes[4:length]
+            return struct.unpack_from("=i", octets, 20)[0], struct.unpack_from("=I", attributes, 4)[0]
         attributes = attributes[max(4, length + 3 & ~3):]
     return None
 

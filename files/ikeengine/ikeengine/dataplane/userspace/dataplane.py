@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 
 from ...crypto.errors import UnsupportedAlgorithm
@@ -186,6 +186,7 @@ class UserspaceDataPlane:
                     protection.route, protection.local_only, protection.device):
                 if protection.device is None:
                     self._guard.protect(protection)
+                    self._fit_again(protection)
                 path.add_route(protection.reqid, protection.route)
                 if before is not None:
                     self._forget(before, path)
@@ -301,8 +302,7 @@ class UserspaceDataPlane:
             self._links.dress(own.device, own.tun.index)
         for protection in self._guarded():
             self._guard.put_up(protection)
-            if (mtu := self._narrow.get(protection.reqid)) is not None:
-                self._guard.fit(protection, mtu)
+            self._fit_again(protection)
         self._guard.clear_leftovers()
         if self._table is not None:
             self._table.restore()
@@ -371,19 +371,29 @@ class UserspaceDataPlane:
             if self._table is not None:
                 self._table.fit(self._tun.index, mtu)
 
-    def _fit_routes(self, pair: Pair) -> None:
+    def _fit_routes(self, pair: Pair, ask: Callable[[Address, Address], int | None] = path_mtu) -> None:
         """Where the path to the peer carries less than the device's MTU takes for granted, its routes say so."""
-        measured = path_mtu(pair.local.address, pair.remote.address) or PATH_MTU
+        measured = ask(pair.local.address, pair.remote.address) or PATH_MTU
         mtu = mtu_of(pair.child, measured) if measured < PATH_MTU else None
         for reqid in pair.child.reqids:
             if reqid in self._protections and self._narrow.get(reqid) != mtu:
                 self._guard.fit(self._protections[reqid], mtu)
                 self._narrow[reqid] = mtu
 
-    def _fit_all(self, remote: Address | None) -> None:
+    def _fit_again(self, protection: Protection) -> None:
+        """Its routes have just been put up, and are as wide as the device."""
+        if (mtu := self._narrow.get(protection.reqid)) is not None:
+            self._guard.fit(protection, mtu)
+
+    def _fit_all(self, remotes: Collection[Address] | None) -> None:
+        """The paths to these addresses, or to any, may carry less than before: each is asked for once."""
+        ask = cache(path_mtu)
         for pair in self._pairs.values():
-            if pair.outbound and pair.child.interface is None and remote in (None, pair.remote.address):
-                self._fit_routes(pair)
+            if pair.outbound and pair.child.interface is None and (remotes is None or pair.remote.address in remotes):
+                try:
+                    self._fit_routes(pair, ask)
+                except DataPlaneError as error:  # somebody took the device away, which mending brings back
+                    _log.warning("tunnel %s: its routes stay as wide as they are: %s", pair.child.tunnel, error)
 
     def _read_device(self, tun: TunDevice, path: PacketPath) -> None:
         outbound, read = path.outbound, tun.read

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, TypeAlias
 
 from pyroute2.netlink import nlmsg
@@ -381,23 +382,24 @@ class XfrmDataPlane:
             if error.errno != errno.ESRCH:
                 raise
 
-    def _fit(self, pair: _Pair) -> None:
+    def _fit(self, pair: _Pair, ask: Callable[[Address, Address], int | None] = path_mtu) -> None:
         """TCP that comes in by the pair is to send no more than what fits the way back. What goes out the kernel sees
         to itself, which knows its path."""
         if self._table is not None:
             self._fitted[pair.child.reqid] = pair
-            path = path_mtu(pair.child.local.address, pair.child.remote.address)
+            path = ask(pair.child.local.address, pair.child.remote.address)
             self._table_fit(pair.child, mtu_of(pair.child, path or PATH_MTU))
 
     def _table_fit(self, child: ChildSa, mtu: int | None) -> None:
         if self._table is not None:
             self._table.fit(states.kernel_reqid(child.reqid), mtu)
 
-    def _fit_all(self, remote: Address | None) -> None:
-        """The path to that address, or to any, may carry less than before."""
+    def _fit_all(self, remotes: Collection[Address] | None) -> None:
+        """The paths to these addresses, or to any, may carry less than before: each is asked for once."""
+        ask = cache(path_mtu)
         for pair in self._fitted.values():
-            if remote in (None, pair.child.remote.address):
-                self._fit(pair)
+            if remotes is None or pair.child.remote.address in remotes:
+                self._fit(pair, ask)
 
     def _hold(self) -> None:
         """What nf_tables does is for the protections of this moment."""
