@@ -30,5 +30,6 @@ for package in $missing; do
     case $package in
     openssh-server) systemctl disable --quiet ssh.service ;;
     charon-systemd) systemctl disable --quiet strongswan.service ;;
+    bird2) systemctl disable --quiet bird.service ;;
     esac
 done

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.tandem.vpn.plugins.module_utils.control import ControlError
 
 from .bed import DEVICE, METRIC, Bed, End, script
+from .routing_daemons import routing_daemons_learn_their_routes_over_it
 
 Case = Callable[[Bed], None]
 
@@ -266,7 +267,8 @@ def a_flush_leaves_nothing(bed: Bed) -> None:
 
 CASES: tuple[Case, ...] = (
     what_is_declared_is_there, both_families_pass_through_one_sa_pair, a_packet_as_large_as_the_device_takes_passes,
-    the_hosts_other_traffic_does_not_go_there, multicast_of_routing_protocols_passes, without_an_sa_nothing_leaves,
+    the_hosts_other_traffic_does_not_go_there, multicast_of_routing_protocols_passes,
+    routing_daemons_learn_their_routes_over_it, without_an_sa_nothing_leaves,
     a_rekey_loses_no_packet, other_addresses_and_metric_leave_device_and_sa_alone, another_name_is_another_device,
     a_device_of_another_program_is_left_alone, what_somebody_changes_by_hand_is_told_and_mended,
     a_policy_based_tunnel_beside_it_keeps_its_own_traffic,
