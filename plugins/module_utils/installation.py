@@ -290,7 +290,13 @@ def _remove(changes, run_command):
     _stop(changes)
     launcher = next(iter(LAUNCHERS))
     if launcher.exists() and CURRENT.exists() and not changes.check_mode:
-        run_command([str(launcher), "--flush"])  # what a daemon that was killed could not take with it
+        # What a daemon left that was killed, or stopped by its unit: without it nobody knows how to take it away.
+        status, _out, error = run_command([str(launcher), "--flush"])
+        if status:
+            raise InstallationError(
+                f"{launcher} --flush failed, so what blocks and routes traffic on this host may still stand, and the "
+                f"daemon stays installed: {error.strip() or f'exit status {status}'}. Mend that and run this again; or "
+                f"delete {launcher}, run this again, and restart the host, which forgets all of it")
     for name, value in _forwarding_before().items():
         if changes.note(name, _knob(name).read_text().strip(), value):
             _knob(name).write_text(value)

@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--check", action="store_true", help="only read the declaration and say what is wrong with it")
     action.add_argument("--flush", action="store_true",
-                        help="only remove every policy, SA, route and device that an earlier run left")
+                        help="only remove every policy, SA, route, table and device that an earlier run left")
     action.add_argument("--abilities", action="store_true",
                         help="only print, as JSON, what this host's kernel and userspace can do")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")

@@ -128,3 +128,30 @@ def run(value, plane):
 run("0", "userspace"), run("1", "userspace"), run("0", "kernel"), run("1", "kernel")
 print(json.dumps(seen))""")
     assert values == ["0", "0", "1", "1", "0", "0", "0", "1"]
+
+
+def test_a_flush_takes_all_of_it_away_without_a_tun_device() -> None:
+    before, after = told("""
+from pathlib import Path
+from ikeengine.daemon import service
+from ikeengine.daemon.declared import Options
+from ikeengine.dataplane.userspace import tun
+planes.start(planes.plan(side(interface="vpn0", transit=("userspace", "10.1.0.0/24", "10.2.0.0/24"),
+                              lan=("userspace", "10.3.0.0/24", "10.4.0.0/24"),
+                              other=("kernel", "10.5.0.0/24", "10.6.0.0/24"))), nothing)
+planes.stop(keep_protection=True)
+shell("ip route add unreachable 10.9.0.0/24 metric 1 proto 207")
+def left():
+    return [shell(f"ip {what}; ip -6 {what}") if what != "nft" else shell("nft list ruleset")
+            for what in ("rule", "route show table all", "xfrm policy", "link", "nft")]
+before = left()
+tun.DEVICE = "/dev/no/tun"
+nowhere = Path("/nonexistent")
+service.flush(Options(nowhere, nowhere, nowhere, None, None, None))
+print(json.dumps([before, left()]))""")
+    for what, text in zip(("10.3.0.0/24", "unreachable 10.2.0.0/24", "10.6.0.0/24", "lo", "ikeengine-kernel"), before,
+                          strict=True):
+        assert what in text
+    rules, routes, policies, _links, tables = after
+    assert "10.3." not in rules and "unreachable" not in routes and "10.4." not in routes
+    assert policies == tables == ""

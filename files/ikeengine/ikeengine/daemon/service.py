@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..dataplane import leftovers
 from ..dataplane.interface import DataPlaneError
 from ..dataplane.userspace.tun import DEVICE
 from ..ike.context import Settings
@@ -21,7 +22,7 @@ from ..sa_manager import IkeSaManager
 from .address_watch import watch
 from .commands import Commands
 from .control import ControlServer, answers, trail
-from .declared import CannotStart, Declared, Options, parse, read
+from .declared import CannotStart, Declared, Options, read
 from .engine import Engine
 from .host import Host
 from .key_export import CannotExport, KeyExport
@@ -54,13 +55,11 @@ def serve(options: Options) -> None:
 
 
 def flush(options: Options) -> None:
-    """Remove every policy, SA, route and device that an earlier run left. Raises CannotStart."""
+    """Remove every policy, SA, route, table and device that an earlier run left. Raises CannotStart."""
     if answers(options.control):
         raise CannotStart(f"an ikeengine runs and answers at {options.control}: ikectl flush does it there")
-    try:
-        asyncio.run(_flush())
-    except (PortTaken, DataPlaneError) as error:
-        raise CannotStart(str(error)) from None
+    if errors := leftovers.clear():
+        raise CannotStart("; ".join(map(str, errors)))
 
 
 def _key_export(options: Options, log: Log) -> KeyExport | None:
@@ -126,14 +125,6 @@ def abilities() -> dict[str, object]:
         return {"dataplanes": abilities_as_json(host.abilities())}
 
     return asyncio.run(ask())
-
-
-async def _flush() -> None:
-    host = Host(UdpSockets(), asyncio.get_running_loop())
-    planes = DataPlanes(host.choose, host.makers, host.foreign)
-    planes.start(planes.plan(parse({}, {}).side), lambda event: None)
-    for error in planes.stop(keep_protection=False):
-        raise error
 
 
 def _set_heap_apart() -> None:

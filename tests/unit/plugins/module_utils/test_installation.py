@@ -44,3 +44,23 @@ def test_what_the_host_can_do_is_tried_out_but_in_check_mode(host):
     assert (done["abilities"], commands) == ({}, [])
     done, commands = host(check_mode=False)
     assert (done["abilities"], [argv[-1] for argv in commands]) == ({"kernel": {}}, ["--abilities"])
+
+
+@pytest.mark.parametrize(("status", "stays"), [(1, True), (0, False)])
+def test_absent_keeps_the_daemon_that_could_not_take_away_what_it_left(host, tmp_path, monkeypatch, status, stays):
+    """Rules and policies that block outlive it, and only it knows them."""
+    root = tmp_path / "opt"
+    root.mkdir()
+    monkeypatch.setattr(installation, "LEFT_BEHIND", (root,))
+    monkeypatch.setattr(installation, "UNIT", tmp_path / "unit")
+
+    def run_command(argv, **_options):
+        return (status, "", "ikeengine: the kernel refuses\n") if argv[-1] == "--flush" else (0, "", "")
+
+    wanted = WANTED | {"state": "absent"}
+    if stays:
+        with pytest.raises(installation.InstallationError, match=r"--flush failed.*: the kernel refuses\. Mend"):
+            installation.converge(wanted, False, run_command)
+    else:
+        assert installation.converge(wanted, False, run_command)["changed"]
+    assert root.exists() is stays and next(iter(installation.LAUNCHERS)).exists() is stays

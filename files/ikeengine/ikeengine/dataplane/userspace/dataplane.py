@@ -85,7 +85,8 @@ class UserspaceDataPlane:
         self._tun = TunDevice(device, smallest_mtu(PATH_MTU))
         try:
             self._table = netfilter.table(self.name, device_traffic(self._tun.index))
-            self._guard = Guard(device, self._tun.index)
+            self._guard = Guard(self._tun.index)
+            self._guard.exempt(device)
             self._links = Links(USERSPACE_ROUTES)
         except DataPlaneError:
             self._tun.close()

@@ -90,8 +90,8 @@ def _entries(protection: Protection) -> Iterator[_Entry]:
 class Guard:
     """Rules, routes and policies of all userspace tunnels of this host."""
 
-    def __init__(self, device: str, ifindex: int) -> None:
-        """Raises DataPlaneError."""
+    def __init__(self, ifindex: int) -> None:
+        """``ifindex`` is the TUN device's, 0 where it is not there any more. Raises DataPlaneError."""
         self._ifindex = ifindex
         self._routing = NetlinkSocket(NETLINK_ROUTE, _parse)
         self._tables: dict[Network, int] = {}
@@ -105,7 +105,6 @@ class Guard:
         with suppress(NetlinkError):
             self._xfrm = NetlinkSocket(NETLINK_XFRM, messages.parse)
             self._policy_table = PolicyTable(self._xfrm, of_kernel=False)
-        self.exempt(device)
 
     def exempt(self, device: str) -> None:
         """Let what comes by the device, which has just been made, pass by the policies that block."""

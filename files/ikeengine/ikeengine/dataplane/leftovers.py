@@ -1,0 +1,73 @@
+# Copyright: The tandem.vpn authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking away what a daemon left that runs no more, also where the data plane that put it there can be made no more:
+without a TUN device, say."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from .interface import DataPlaneError
+from .links import KERNEL_ROUTES, USERSPACE_ROUTES, Links
+from .netfilter.probe import Netfilter
+from .netfilter.table import InnerTable, kernel_traffic
+from .netlink import NetlinkError
+from .userspace.guard import Guard
+from .xfrm.dataplane import XfrmDataPlane
+
+#: The kernel is built without that kind of netlink, so there is nothing of it either.
+_NOT_THERE = errno.EPROTONOSUPPORT
+
+
+def clear() -> list[DataPlaneError]:
+    """Take away states, policies, rules, routes, devices and tables. Returns what went wrong; the rest is gone."""
+    errors: list[DataPlaneError] = []
+    steps: tuple[Callable[[], None], ...] = (_of_the_kernel, _of_userspace, _routes, _tables)
+    for step in steps:
+        try:
+            step()
+        except DataPlaneError as error:
+            if not isinstance(error, NetlinkError) or error.errno != _NOT_THERE:
+                errors.append(error)
+    return errors
+
+
+def _of_the_kernel() -> None:
+    """States, policies that have a template, devices."""
+    plane = XfrmDataPlane(_nothing, _nothing, _nothing, Netfilter(False, False, ()))
+    plane.start(_nothing)
+    plane.stop(keep_protection=False)
+
+
+def _of_userspace() -> None:
+    """Rules, their tables, policies that block; its devices went with it."""
+    guard = Guard(0)
+    try:
+        guard.find_leftovers()
+        guard.clear_leftovers()
+    finally:
+        guard.close()
+
+
+def _routes() -> None:
+    """Those into devices, and those behind them."""
+    for owner in (USERSPACE_ROUTES, KERNEL_ROUTES):
+        links = Links(owner)
+        try:
+            links.clear_leftovers()
+        finally:
+            links.close()
+
+
+def _tables() -> None:
+    for plane in ("userspace", "kernel"):
+        table = InnerTable(plane, kernel_traffic())
+        try:
+            table.remove()
+        finally:
+            table.close()
+
+
+def _nothing(*_: object) -> None: ...
