@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
+from .ike.rate import Whereabouts
 from .peer import Peer
 from .reload import keeps
-from .vpn.model import Gateway, IkeVersion, Route, Side, Tunnel
+from .vpn.model import Gateway, Route, Side, Tunnel
 from .vpn.selectors import Address
 
 
@@ -45,16 +47,19 @@ class Declared:
         """Those that are declared to be at that address."""
         return self._by_remote.get(remote, ())
 
-    def at(self, remote: Address) -> Sequence[Peer]:
-        """Those that may be at that address."""
-        return list({peer.gateway.name: peer for address in (remote, None)
-                     for peer in self._by_remote.get(address, ())}.values())
+    def whereabouts(self, remote: Address) -> Whereabouts:
+        """Who may be at that address."""
+        if remote in self._by_remote:
+            return Whereabouts.DECLARED
+        return Whereabouts.ANYWHERE if None in self._by_remote else Whereabouts.NOBODY
 
-    def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
-        """The gateways of that version that a peer at these addresses may be."""
-        return [peer.gateway for peer in self.at(remote)
-                if not peer.refused and peer.gateway.version is version
-                and peer.gateway.pairs_between(local, remote)]
+    def may_be(self, local: Address, remote: Address) -> Iterator[Gateway]:
+        """The gateways that a peer at these addresses may be, those first that are declared there."""
+        expected = self.expected_at(remote)
+        names = {peer.gateway.name for peer in expected}
+        anywhere = (peer for peer in self._by_remote.get(None, ()) if peer.gateway.name not in names)
+        return (peer.gateway for peer in chain(expected, anywhere)
+                if not peer.refused and peer.gateway.pairs_between(local, remote))
 
     def open_tunnels(self, gateway: str) -> Sequence[Tunnel]:
         """Those that nobody took down."""

@@ -19,7 +19,7 @@ from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
 from .ike.context import Settings
 from .ike.events import ChildInbound, ChildRemoved, Event, Failed
-from .ike.rate import Rate
+from .ike.rate import AnswerRate, Rate, Whereabouts
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
 from .ike.state import BEGINNING, IKE_PORT, State
@@ -80,7 +80,8 @@ class IkeSaManager:
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
         self._sessions = Sessions()
         self._timers: Timers[IkeSession | Peer | Greetings] = Timers()
-        self._hint_rate = Rate(self.settings.unknown_spi_answers)
+        self._hints_taken = Rate(self.settings.unknown_spi_answers)
+        self._hints_said = AnswerRate(self.settings.unknown_spi_answers)
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._senders = Senders(self._sessions)
@@ -118,10 +119,9 @@ class IkeSaManager:
                 if remote is not None and local is not None:
                     paths[SocketAddress(local, IKE_PORT), SocketAddress(remote, IKE_PORT)] = peer.gateway.version
         for local_end, remote_end in lost:
-            versions = [version for version in IkeVersion
-                        if self.candidates(local_end.address, remote_end.address, version)]
-            if versions:
-                paths[local_end, remote_end] = versions[-1]
+            gateway = next(self._declared.may_be(local_end.address, remote_end.address), None)
+            if gateway is not None:
+                paths[local_end, remote_end] = gateway.version
         return paths
 
     def receive(self, datagram: Datagram, now: float) -> None:
@@ -153,36 +153,44 @@ class IkeSaManager:
     def receive_unknown(self, spi: bytes, local: SocketAddress, remote: SocketAddress, now: float) -> None:
         """A packet came whose SPI, 4 octets, is no SA's. Where we have no IKE SA with the peer it has one that we lost:
         it hears INVALID_SPI, at a bounded rate (RFC 7296 §1.5)."""
-        version = next((row for row in IkeVersion if self.candidates(local.address, remote.address, row)), None)
-        if version is not None and not self._knows(remote) and self._hint_rate.allows(now):
-            self.send(Datagram(local, remote, hints.invalid_spi(version, spi, self._random)))
+        if self._knows(remote) or not self._hints_said.allows(self.whereabouts(remote.address), now):
+            return
+        gateway = next(self._declared.may_be(local.address, remote.address), None)
+        if gateway is not None:
+            self.send(Datagram(local, remote, hints.invalid_spi(gateway.version, spi, self._random)))
 
     def _knows(self, remote: SocketAddress) -> bool:
         """Whether there is an IKE SA with a peer at that address."""
-        return any(session.remote.address == remote.address and session.state is State.ESTABLISHED
-                   for peer in self._declared.at(remote.address) for session in self._sessions.of(peer.gateway.name))
+        return any(session.state is State.ESTABLISHED for session in self._sessions.at(remote.address))
 
     def _take_hint(self, header: Header, datagram: Datagram, now: float) -> None:
         """The peer, or whoever says to be it, has no SA of that SPI: ask it whether it lives. One that we try to reach,
         and that was not there, is there now."""
         remote = datagram.remote.address
+        sessions = [row for row in self._sessions.at(remote) if row.takes_hint(now)]
+        waiting = [row for row in self._declared.expected_at(remote)
+                   if row.wanted and now >= row.hinted_at + self.settings.doubt_pause
+                   and all(session.remote.address != remote for session in self._sessions.of(row.gateway.name))]
+        if not (sessions or waiting):
+            self.count("needless_hint")  # of a stranger, or one more
+            return
         try:
             spi = hints.spi_in(header, datagram.data)
         except WireError:
             self.count("malformed")
             return
-        if not self._hint_rate.allows(now):
-            self.count("too_many_hints")
+        if spi != hints.NO_SPI:
+            sessions = [row for row in sessions if any(child.sa.spi_out.to_bytes(4, "big") == spi
+                                                       for child in row.children)]
+        if not (sessions or waiting) or not self._hints_taken.allows(now):
+            self.count("too_many_hints" if sessions or waiting else "needless_hint")
             return
-        for peer in self._declared.at(remote):
-            sessions = [row for row in self._sessions.of(peer.gateway.name) if row.remote.address == remote]
-            for session in sessions:
-                if spi == hints.NO_SPI or any(child.sa.spi_out.to_bytes(4, "big") == spi for child in session.children):
-                    session.doubt(now)
-                    self._touch(session)
-            if not sessions and peer.wanted and now >= peer.hinted_at + self.settings.doubt_pause:
-                peer.hinted_at = now
-                self._keep_up.hear_of(peer, remote, now)
+        for session in sessions:
+            session.doubt(now)
+            self._touch(session)
+        for peer in waiting:
+            peer.hinted_at = now
+            self._keep_up.hear_of(peer, remote, now)
 
     def _answer_for_closed(self, header: Header, datagram: Datagram) -> bool:
         """The peer did not get the last answer of an IKE SA that has closed since."""
@@ -351,6 +359,7 @@ class IkeSaManager:
                     for other in self._sessions.of(session.name):
                         if (other.local, other.remote) == before:
                             other.move(local, remote)
+                    self._touch(session)
                 return
 
     def ways(self) -> set[Address]:
@@ -496,8 +505,12 @@ class IkeSaManager:
     def offer_spi(self, spi: bytes, offered: bool) -> None:
         (self._sessions.offered.add if offered else self._sessions.offered.discard)(spi)
 
-    def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
-        return self._declared.candidates(local, remote, version)
+    def whereabouts(self, remote: Address) -> Whereabouts:
+        return self._declared.whereabouts(remote)
+
+    def candidates(self, local: Address, remote: Address, version: IkeVersion,
+                   at_most: int | None = None) -> Sequence[Gateway]:
+        return list(islice((row for row in self._declared.may_be(local, remote) if row.version is version), at_most))
 
     def tunnels_of(self, gateway: str) -> Sequence[Tunnel]:
         return self._declared.open_tunnels(gateway)
@@ -641,7 +654,9 @@ class IkeSaManager:
                                        pair=pair)
 
     def _touch(self, session: IkeSession) -> None:
-        """Note when the session wants its timer. What changed that may have changed it for others with the peer."""
+        """Note when the session wants its timer, and where its peer is. What changed that may have changed it for
+        others with the peer."""
         self._timers.note(session, session.next_timer())
-        for other in self._sessions.of(session.name):
-            self._timers.note(other, other.next_timer())
+        for row in self._sessions.of(session.name):
+            self._timers.note(row, row.next_timer())
+            self._sessions.follow(row)

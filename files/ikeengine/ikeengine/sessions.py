@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from .ike.children import Child
 from .ike.session import IkeSession
 from .ike.state import BEGINNING, State
+from .vpn.selectors import Address
 from .wire.header import Header
 
 #: Closed IKE SAs whose last answer is kept for a peer that did not get it.
@@ -25,6 +26,7 @@ class Sessions:
         #: Our SPIs of rekeys under way, of which the peer may make use before its answer is here.
         self.offered: set[bytes] = set()
         self._of_gateway: dict[str, list[IkeSession]] = {}
+        self._at: dict[Address, list[IkeSession]] = {}  # of those that a gateway has
         self._last_exchanges: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
 
     def __len__(self) -> int:
@@ -45,6 +47,22 @@ class Sessions:
         sessions = self._of_gateway.setdefault(session.name, [])
         if session not in sessions:
             sessions.append(session)
+            self._place(session, session.remote.address)
+
+    def follow(self, session: IkeSession) -> None:
+        """Its peer may be at another address now."""
+        if session.noted_address not in (None, session.remote.address):
+            self._place(session, session.remote.address)
+
+    def _place(self, session: IkeSession, address: Address | None) -> None:
+        if session.noted_address is not None:
+            there = self._at[session.noted_address]
+            there.remove(session)
+            if not there:
+                del self._at[session.noted_address]
+        session.noted_address = address
+        if address is not None:
+            self._at.setdefault(address, []).append(session)
 
     def remove(self, session: IkeSession) -> None:
         """It has closed."""
@@ -56,6 +74,7 @@ class Sessions:
         sessions = self._of_gateway.get(session.name, [])
         if session in sessions:
             sessions.remove(session)
+            self._place(session, None)
 
     def meant(self, header: Header) -> IkeSession | None:
         for spi in (header.spi_r, header.spi_i):
@@ -78,6 +97,10 @@ class Sessions:
 
     def of(self, gateway: str) -> Sequence[IkeSession]:
         return self._of_gateway.get(gateway, ())
+
+    def at(self, remote: Address) -> Sequence[IkeSession]:
+        """Those of gateways whose peer is at that address."""
+        return self._at.get(remote, ())
 
     def established(self, gateway: str) -> list[IkeSession]:
         return [row for row in self.of(gateway) if row.state is State.ESTABLISHED]

@@ -16,6 +16,7 @@ from ..vpn.selectors import Address
 from ..wire.header import Header
 from .account import Account
 from .events import Event
+from .rate import Whereabouts
 
 if TYPE_CHECKING:
     from .children import Child
@@ -133,8 +134,12 @@ class Context(Interface):
     def received(self, child: ChildSa) -> int:
         """How many packets have come by that child SA."""
 
-    def candidates(self, local: Address, remote: Address, version: IkeVersion) -> Sequence[Gateway]:
-        """The gateways of that version that a peer at these addresses may be."""
+    def whereabouts(self, remote: Address) -> Whereabouts:
+        """Who may be at that address; it costs nothing, however many gateways there are."""
+
+    def candidates(self, local: Address, remote: Address, version: IkeVersion,
+                   at_most: int | None = None) -> Sequence[Gateway]:
+        """The gateways of that version that a peer at these addresses may be, ``at_most`` so many of them."""
 
     def has_spi(self, header: Header) -> bool:
         """Whether an IKE SA of ours, of whatever peer, has one of the header's SPIs for its own, or has offered

@@ -5,6 +5,19 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
+
+class Whereabouts(Enum):
+    """Who may be at an address, as far as is declared."""
+
+    #: A gateway is declared there.
+    DECLARED = auto()
+    #: None is, but one may be anywhere.
+    ANYWHERE = auto()
+    #: Nobody whom we know.
+    NOBODY = auto()
+
 
 class Rate:
     """``most`` at once, and that many a second."""
@@ -23,3 +36,18 @@ class Rate:
             return False
         self._left -= 1
         return True
+
+
+class AnswerRate:
+    """How often those who may be peers are answered what anybody can send: ``most`` at once, and that many a second.
+    Who is at a declared address has a rate apart, which nobody uses up from elsewhere."""
+
+    __slots__ = ("_rates",)
+
+    def __init__(self, most: int) -> None:
+        self._rates = {who: Rate(most) for who in (Whereabouts.DECLARED, Whereabouts.ANYWHERE)}
+
+    def allows(self, who: Whereabouts, now: float) -> bool:
+        """Whether one more is answered; that counts it."""
+        rate = self._rates.get(who)
+        return rate is not None and rate.allows(now)

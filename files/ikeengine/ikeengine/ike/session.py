@@ -95,6 +95,7 @@ class IkeSession(ABC):
         #: Takes it from those that are half-open, if it is one.
         self.no_longer_half_open: Callable[[], None] | None = None
         self.noted_timer: float | None = None
+        self.noted_address: Address | None = None
 
     # ---------------------------------------------------------------------------------------------- what it is
 
@@ -460,6 +461,10 @@ class IkeSession(ABC):
             self.context.emit(ChildRemoved(child.sa, reason))
 
     # ---------------------------------------------------------------------------------------------- time
+
+    def takes_hint(self, now: float) -> bool:
+        """Whether it has not been doubted for so long that it may be again."""
+        return now >= self._doubted_at + self.context.settings.doubt_pause
 
     def doubt(self, now: float) -> None:
         """Something that proves nothing says that the peer has lost it: ask whether it lives, at once and not for long

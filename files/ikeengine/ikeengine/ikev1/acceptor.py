@@ -16,7 +16,7 @@ from collections.abc import Callable
 from ..crypto.errors import CryptoError
 from ..ike.context import Context
 from ..ike.half_open import HalfOpen
-from ..ike.rate import Rate
+from ..ike.rate import AnswerRate
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI
@@ -48,7 +48,7 @@ class Acceptor:
         self.half_open = {mode: HalfOpen() for mode in _MODES.values()}
         self._context = context
         self._adopt = adopt
-        self._rate = Rate(context.settings.unknown_spi_answers)
+        self._rate = AnswerRate(context.settings.unknown_spi_answers)
 
     def receive(self, header: Header, datagram: Datagram, now: float) -> None:
         """``header`` is the datagram's. Whatever its octets, nothing is raised."""
@@ -74,8 +74,8 @@ class Acceptor:
         context = self._context
         if (not header.flags & HeaderFlag.ENCRYPTION or NO_SPI in (header.spi_i, header.spi_r)
                 or context.has_spi(header)
-                or not context.candidates(datagram.local.address, datagram.remote.address, IkeVersion.V1)
-                or not self._rate.allows(now)):
+                or not self._rate.allows(context.whereabouts(datagram.remote.address), now)
+                or not context.candidates(datagram.local.address, datagram.remote.address, IkeVersion.V1, 1)):
             return
         context.send(Datagram(datagram.local, datagram.remote, encode_message(
             cookie_i=header.spi_i, cookie_r=header.spi_r, exchange=ExchangeType.INFORMATIONAL,

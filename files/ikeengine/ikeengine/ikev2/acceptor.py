@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ..ike.context import Context
 from ..ike.half_open import HalfOpen
-from ..ike.rate import Rate
+from ..ike.rate import AnswerRate
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI
@@ -37,7 +37,7 @@ class Acceptor:
         self._context = context
         self._adopt = adopt
         self._cookies = Cookies(context.random, context.settings.cookie_secret_lifetime)
-        self._rate = Rate(context.settings.unknown_spi_answers)
+        self._rate = AnswerRate(context.settings.unknown_spi_answers)
 
     def receive(self, header: Header, datagram: Datagram, now: float) -> None:
         """``header`` is the datagram's. Whatever its octets, nothing is raised."""
@@ -59,7 +59,8 @@ class Acceptor:
         """Tell a peer that its IKE SA is not known here, by our tokens if it can be one of ours (RFC 7296 §2.21.4, RFC
         6290 §4.5). Nobody hears it of an IKE SA that we have, whatever else is wrong with the message (§9.2)."""
         if (header.is_response or header.next_payload not in _PROTECTED or NO_SPI in (header.spi_i, header.spi_r)
-                or self._context.has_spi(header) or not self._rate.allows(now)):
+                or self._context.has_spi(header)
+                or not self._rate.allows(self._context.whereabouts(datagram.remote.address), now)):
             return
         answer = crash_detection.unknown(self._context, header, datagram)
         if answer is not None:

@@ -86,17 +86,18 @@ def is_proven(session: Ikev2Session, payloads: Sequence[Payload]) -> bool:
 def unknown(context: Context, header: Header, datagram: Datagram) -> bytes | None:
     """What answers a request of an IKE SA that we do not know (RFC 7296 §2.21.4), with our tokens for it (RFC 6290
     §4.5); None where nobody of that address is declared. The caller knows that no IKE SA of ours has either SPI."""
-    gateways = context.candidates(datagram.local.address, datagram.remote.address, IkeVersion.V2)
+    gateways = context.candidates(datagram.local.address, datagram.remote.address, IkeVersion.V2, _MOST_SENT + 1)
     if not gateways:
         return None
     keys = [(secret.octets, pair) for gateway in gateways for secret in _secrets(gateway.credential)
             for pair in gateway.pairs_between(datagram.local.address, datagram.remote.address)]
     tokens = [Notify(NotifyType.QUICK_CRASH_DETECTION,
-                     _token(key, pair, datagram.local.address, header.spi_i, header.spi_r)) for key, pair in keys]
+                     _token(key, pair, datagram.local.address, header.spi_i, header.spi_r))
+              for key, pair in (keys if len(keys) <= _MOST_SENT else ())]
     flags = HeaderFlag.RESPONSE | (0 if header.is_initiator else HeaderFlag.INITIATOR)
     return encode_message(spi_i=header.spi_i, spi_r=header.spi_r, exchange=header.exchange, flags=flags,
                           message_id=header.message_id,
-                          payloads=[Notify(NotifyType.INVALID_IKE_SPI), *(tokens if len(tokens) <= _MOST_SENT else ())])
+                          payloads=[Notify(NotifyType.INVALID_IKE_SPI), *tokens])
 
 
 class TellToken(Task):
