@@ -29,9 +29,5 @@ class ActionModule(ActionBase):
         found = rotation.plan(read, declared or {}, observed)
         for sentence in found.waiting:
             self._display.warning(sentence)
-        result |= {"changed": False, "steps": found.steps, "proving": found.proving,
-                   "waiting": found.waiting}
-        if found.unproved:
-            result |= {"failed": True, "msg": "Not every new credential is proved, so the old ones are taken still:\n"
-                       + "\n".join(f"- {sentence}" for sentence in found.unproved)}
-        return result
+        return result | {"changed": False, "steps": found.steps, "proving": found.proving, "waiting": found.waiting,
+                         "unproved": found.unproved}

@@ -11,13 +11,6 @@ class ModuleDocFragment:
 options: {}
 requirements:
   - Python 3.11 or later on the host
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
-  diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-  idempotent:
-    description: When run twice in a row outside check mode with the same arguments, the second run indicates no change.
 """
 
     CONVERGING = r"""
@@ -32,4 +25,26 @@ attributes:
   idempotent:
     support: full
     description: A second run with the same options changes nothing.
+"""
+
+    LOOKING = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in any mode.
+  diff_mode:
+    support: N/A
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: Changes nothing.
+"""
+
+    CONTROLLER = r"""
+options: {}
+attributes:
+  action:
+    support: full
+    description: Runs on the controller.
 """

@@ -18,8 +18,9 @@ from .credentials import with_key
 from .store import LISTS, MEND, Declared, Store, StoreError, differences
 from .vpn import algorithms, declaration, rules
 from .vpn.declaration import DeclarationError
+from .vpn.model import Gateway
 from .vpn.reading import Fields, Misfits, choice, nearest
-from .vpn.rotation import Step, stage, towards
+from .vpn.rotation import Step, stage, towards, waits_for_peer
 
 _MOST_NAMED = 10
 
@@ -45,7 +46,8 @@ def converge(edit: Edit | None, *, check_mode: bool, rebuild: bool = False, site
     that changes takes no step beyond the one named for its gateway, by default to accept both. Returns ``changed``,
     ``diff``, ``daemon`` (``reloaded``, ``unchanged`` or ``not running``), ``warnings`` and, where the files change,
     ``before`` and ``after``, both without keys; with ``rotation`` also that, the stage of each gateway whose credential
-    is not yet what the edit wants. Raises ConfigureError.
+    is not yet what the edit wants, and ``at_once``, those of them that a peer of somebody else's need not be waited for
+    (`waits_for_peer`). Raises ConfigureError.
     """
     store = store or Store()
     try:
@@ -60,9 +62,9 @@ def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str
     before, warnings = _stored(store, rebuild)
     after, weak = (Declared(), []) if edit is None else _edited(before, edit, site_name)
     _hold_to_gateways(rotation or {}, after)
-    stages: dict[str, str] = {}
+    stages, at_once = dict[str, str](), list[str]()
     if rotation is not None and before not in (Declared(), after) and not _are_in_force(before, after, socket):
-        after, stages = _in_steps(before, after, rotation)
+        after, stages, at_once = _in_steps(before, after, rotation)
     old, new = ({}, {}) if before == after else differences(before, after, store.digest_key)
     exposed = store.exposed()
     changed = before != after or bool(warnings or exposed)
@@ -87,7 +89,7 @@ def _converge(edit: Edit | None, check_mode: bool, rebuild: bool, site_name: str
     new |= {what: row["expected"] for what, row in mended.items()}
     return {"changed": changed or daemon == "reloaded" or bool(mended), "daemon": daemon,
             "warnings": warnings + weak + unmended,
-            **({} if rotation is None else {"rotation": stages}),
+            **({} if rotation is None else {"rotation": stages, "at_once": at_once}),
             **({"before": gathered(before), "after": gathered(after)} if changed else {}),
             "diff": {"before": old, "after": new, "before_header": str(store.declaration),
                      "after_header": str(store.declaration)}}
@@ -276,16 +278,17 @@ def _hold_to_gateways(rotation: Mapping[str, Step], declared: Declared) -> None:
                                     f"Write {' or '.join(known[:_MOST_NAMED])}" if known else "Leave it out"))
 
 
-def _in_steps(before: Declared, after: Declared, rotation: Mapping[str, Step]) -> tuple[Declared, dict[str, str]]:
-    """What is to be declared with each credential that changes as far as its gateway may go, and how far that is.
-    Raises ConfigureError."""
+def _in_steps(before: Declared, after: Declared,
+              rotation: Mapping[str, Step]) -> tuple[Declared, dict[str, str], list[str]]:
+    """What is to be declared with each credential that changes as far as its gateway may go, how far that is, and which
+    of them could change at once. Raises ConfigureError."""
     wanted = declaration.read(after.declaration, secrets=after.secrets)
     try:
         held = {gateway.name: gateway.credential
                 for gateway in declaration.read(before.declaration, secrets=before.secrets).gateways}
     except DeclarationError as error:
         raise ConfigureError(str(error), [finding.as_dict() for finding in error.findings]) from None
-    gateways, stages = [], {}
+    gateways, stages, at_once = list[Gateway](), dict[str, str](), list[str]()
     for gateway in wanted.gateways:
         credential = gateway.credential
         if gateway.name in held:
@@ -296,8 +299,9 @@ def _in_steps(before: Declared, after: Declared, rotation: Mapping[str, Step]) -
                                  "together before it changes again")
         if credential != gateway.credential:
             stages[gateway.name] = stage(credential, gateway.credential).value
+            at_once += [] if waits_for_peer(held[gateway.name], gateway.credential) else [gateway.name]
         gateways.append(dataclasses.replace(gateway, credential=credential))
-    return Declared(*declaration.write(dataclasses.replace(wanted, gateways=tuple(gateways)))), stages
+    return Declared(*declaration.write(dataclasses.replace(wanted, gateways=tuple(gateways)))), stages, at_once
 
 
 def _are_in_force(before: Declared, after: Declared, socket: str) -> bool:

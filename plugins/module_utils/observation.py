@@ -25,17 +25,39 @@ _NETLINK_XFRM = 6  # linux/netlink.h
 def observe(wait_for: str, timeout: float, gateways: Collection[str] = ()) -> dict[str, Any]:
     """Look once, or until what ``wait_for`` names is there, of these ``gateways`` where it is about some, at most
     ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
+    deadline, declared = time.monotonic() + timeout, _declared()
     while True:
         live, reason = _live()
-        ready = _ready(wait_for, live, gateways)
+        ready = _ready(wait_for, live, declared, gateways)
         if ready or time.monotonic() >= deadline:
             break
         time.sleep(_POLL)
     departures = _departures(live, reason)
-    return {"declared": _declared(), "live": live, "reason": reason, "ready": ready, "departures": departures,
+    return {"declared": declared, "live": live, "reason": reason, "ready": ready, "departures": departures,
             "drift": [row["message"] for row in departures],
             "abilities": _abilities(live), "explained": _explained(live)}
+
+
+def unproved(live: Mapping[str, Any], declared: Mapping[str, Any], gateway: str) -> str:
+    """Why the two ends have not shown that they take each other by what the gateway declares, or nothing.
+
+    One that the host keeps up has to be up for that. Where the peer or traffic begins, what is down has shown nothing,
+    and nobody knows when it will: there nothing is asked.
+    """
+    found = next((row for row in live["gateways"] if row["name"] == gateway), {"ike": [], "last_error": None})
+    if found["ike"] and all(ike["credential_in_force"] for ike in found["ike"]):
+        return ""
+    if found["ike"]:
+        return f"is up by the old credential still: {found['last_error'] or 'its daemon names no error'}"
+    if _is_kept_up(declared, gateway):
+        return f"is down, so that nothing is shown: {found['last_error'] or 'its daemon names no error'}"
+    return ""
+
+
+def _is_kept_up(declared: Mapping[str, Any], gateway: str) -> bool:
+    """Whether the host begins at boot, and has something to begin for."""
+    return (any(row["name"] == gateway and row["start"] == "boot" for row in declared.get("gateways", ()))
+            and any(row["gateway"] == gateway for row in declared.get("tunnels", ())))
 
 
 def _explained(live: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,10 +77,9 @@ def _live() -> tuple[dict[str, Any], str]:
         return {}, str(error)
 
 
-def _ready(wait_for: str, live: Mapping[str, Any], gateways: Collection[str]) -> bool:
+def _ready(wait_for: str, live: Mapping[str, Any], declared: Mapping[str, Any], gateways: Collection[str]) -> bool:
     if wait_for == "credentials":
-        return bool(live) and all(ike["credential_in_force"] for gateway in live["gateways"]
-                                  if gateway["name"] in gateways for ike in gateway["ike"])
+        return bool(live) and not any(unproved(live, declared, gateway) for gateway in gateways)
     if wait_for == "tunnels":
         return bool(live) and all(tunnel["state"] == "up" for tunnel in live["tunnels"])
     return wait_for == "nothing" or bool(live)

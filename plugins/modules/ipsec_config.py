@@ -181,6 +181,13 @@ rotation:
   returned: when O(rotation) is given
   type: dict
   sample: {branch: accepts}
+at_once:
+  description: Those of RV(rotation) that need not wait where somebody else configures the peer. They only drop what
+    they accept, or what changes is theirs to show, or cannot be accepted both ways.
+  returned: when O(rotation) is given
+  type: list
+  elements: str
+  version_added: 0.4.0
 findings:
   description: The declaration's errors, where it has any.
   returned: failure

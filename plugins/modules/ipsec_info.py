@@ -16,21 +16,12 @@ description:
   - Works where the daemon is down or absent; RV(live) is then empty.
 extends_documentation_fragment:
   - tandem.vpn.attributes
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing in any mode.
-  diff_mode:
-    support: N/A
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
+  - tandem.vpn.attributes.looking
 options:
   wait_for:
     description: Wait for the daemon to answer, for every declared tunnel to be up, or until O(gateways) have nothing
-      up but what both ends have shown their declared credentials for. A wait that ends without success is no failure;
-      see RV(ready).
+      up but what both ends have shown their declared credentials for, and are up where they start at boot. A wait that
+      ends without success is no failure; see RV(ready).
     type: str
     choices: [nothing, daemon, tunnels, credentials]
     default: nothing

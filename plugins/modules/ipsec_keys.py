@@ -21,6 +21,7 @@ description:
   - Links for which the fleet gives a key, and links with certificates, need none here.
 extends_documentation_fragment:
   - tandem.vpn.attributes
+  - tandem.vpn.attributes.controller
 attributes:
   check_mode:
     support: full
@@ -31,9 +32,6 @@ attributes:
   idempotent:
     support: partial
     description: A key that is there is changed only where O(renew) names it, and then each time.
-  action:
-    support: full
-    description: Runs on the controller.
 options:
   hosts:
     description: Hosts and groups of the inventory whose fleets count. A group stands for its hosts. Without it, the

@@ -19,19 +19,8 @@ description:
     that explains its last negotiations.
 extends_documentation_fragment:
   - tandem.vpn.attributes
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing in any mode.
-  diff_mode:
-    support: N/A
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
-  action:
-    support: full
-    description: Runs on the controller.
+  - tandem.vpn.attributes.looking
+  - tandem.vpn.attributes.controller
 options:
   observed:
     description: The name of the variable that M(tandem.vpn.ipsec_info) was registered in on every host.

@@ -18,6 +18,7 @@ description:
   - Everything happens on the controller; no host is touched or even reached.
 extends_documentation_fragment:
   - tandem.vpn.attributes
+  - tandem.vpn.attributes.controller
 attributes:
   check_mode:
     support: full
@@ -28,9 +29,6 @@ attributes:
   idempotent:
     support: full
     description: Writes a file only where it differs.
-  action:
-    support: full
-    description: Runs on the controller.
 options:
   site:
     description: A host of the inventory, or a site of C(ipsec_fleet) that is none. Without it, the task's host.

@@ -17,33 +17,26 @@ description:
     before the other has taken the one before.
   - How far each end is says O(declared). What it may do next is what M(tandem.vpn.ipsec_config) takes as its
     C(rotation).
-  - An end whose peer is not in the play stays where it accepts both, and a warning says so. That of a peer that
-    somebody else configures goes on in the run after that peer has changed.
+  - An end whose peer is not in the play stays where it accepts both, and a warning says so.
+  - So does that of a peer that somebody else configures, until a later run finds that the peer has proved itself by the
+    new key. What it accepts already and only drops goes at once, and so do its own certificate, another method and a
+    post-quantum key, since there is nothing that it could accept meanwhile. Authorities that are new are accepted
+    beside the old ones in one run, and the next drops those that are not declared.
   - The role P(tandem.vpn.ipsec_gateway#role) does all of it.
 extends_documentation_fragment:
   - tandem.vpn.attributes
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing in any mode.
-  diff_mode:
-    support: N/A
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
-  action:
-    support: full
-    description: Runs on the controller.
+  - tandem.vpn.attributes.looking
+  - tandem.vpn.attributes.controller
 options:
   declared:
     description: The name of the variable that M(tandem.vpn.ipsec_config) was registered in on every host.
     type: str
     required: true
   observed:
-    description: The name of the variable that M(tandem.vpn.ipsec_info) was registered in since. An end drops what is
-      old only when both ends have shown the new credential; where one could not, the task fails with the reasons of
-      both. Without it no end goes further than to show its new one.
+    description: The name of the variable that M(tandem.vpn.ipsec_info) was registered in since. Ends drop what is old
+      only when both have shown the new credential, which RV(unproved) says of the others. A gateway that its host
+      starts at boot has to be up for that; one that only traffic or the peer starts, and that is down, drops the old
+      one unseen. Without this option no end of two that change goes further than to show its new one.
     type: str
 """
 
@@ -78,6 +71,18 @@ EXAMPLES = r"""
     declared: declared
     observed: seen
   run_once: true
+  register: allowed
+
+- name: Drop it where the new one is proved
+  tandem.vpn.ipsec_config:
+    gateways: "{{ ipsec_gateways }}"
+    rotation: "{{ allowed.steps[inventory_hostname] | default({}) }}"
+
+- name: Fail where it is not
+  ansible.builtin.assert:
+    that: allowed.unproved == []
+    fail_msg: "{{ allowed.unproved }}"
+  run_once: true
 """
 
 RETURN = r"""
@@ -94,6 +99,12 @@ proving:
   sample: {hq: [branch], branch: [hq]}
 waiting:
   description: A sentence for each end that cannot go on in this play.
+  returned: always
+  type: list
+  elements: str
+unproved:
+  description: A sentence for each end whose new credential both ends show and is not proved. Both stay where they take
+    the old one, too, while others go on.
   returned: always
   type: list
   elements: str

@@ -19,6 +19,7 @@ description:
   - Reports say the same to people, to pipelines and to a merge request.
 extends_documentation_fragment:
   - tandem.vpn.attributes
+  - tandem.vpn.attributes.controller
 attributes:
   check_mode:
     support: full
@@ -29,9 +30,6 @@ attributes:
   idempotent:
     support: full
     description: A report that holds the same already is left alone.
-  action:
-    support: full
-    description: Runs on the controller.
 options:
   sides:
     description: Declarations by host. Without it they come from the C(ipsec_*) variables of O(hosts).

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..module_utils.observation import unproved
 from ..module_utils.vpn.model import Side
 from ..module_utils.vpn.pairing import pair
 from ..module_utils.vpn.rotation import Stage, Step
@@ -31,14 +32,18 @@ class Steps:
 
 def plan(sides: Mapping[str, Side], declared: Mapping[str, Mapping[str, Any]],
          observed: Mapping[str, Mapping[str, Any]] | None = None) -> Steps:
-    """``declared`` is what ipsec_config returned of each host in the play. Without ``observed`` no end goes beyond the
-    switch; with it, which is what ipsec_info returned since, who has switched and proved it drops what is old."""
+    """``declared`` is what ipsec_config returned of each host in the play. Without ``observed`` no end of two that
+    change goes beyond the switch; with it, which is what ipsec_info returned since, who has switched and proved it
+    drops what is old."""
     found, ends = Steps(), _far_ends(sides)
     for host, gateway, stage in _changing(declared):
         step, far = Step.ACCEPT, ends.get((host, gateway))
         if far is None or not sides[far[0]].managed:
-            step = _beside_others(far, observed is not None and _has_changed(observed.get(host, {}), gateway))
-            if step is Step.ACCEPT:
+            if observed is None:
+                step = Step.FINISH if gateway in declared[host].get("at_once", ()) else step
+            elif _has_changed(observed.get(host, {}), gateway):
+                step = Step.FINISH
+            else:
                 found.waiting.append(f"{host}: gateway {gateway} takes the new credential beside the old one, until "
                                      "its peer is set to it, which is for whoever configures that; run this again then")
         else:
@@ -87,11 +92,6 @@ def _stage(result: Mapping[str, Any] | None, gateway: str) -> Stage | None:
     return Stage(result["rotation"].get(gateway, Stage.DONE.value))
 
 
-def _beside_others(far: End | None, has_changed: bool) -> Step:
-    """Of an end whose peer somebody else configures, or nobody has declared: it follows when that has changed."""
-    return Step.FINISH if has_changed else Step.ACCEPT
-
-
 def _has_changed(observed: Mapping[str, Any], gateway: str) -> bool:
     """Whether the peer has proved itself by what is only accepted beside the old one."""
     associations = [ike for row in (observed.get("live") or {}).get("gateways", ()) if row["name"] == gateway
@@ -100,12 +100,9 @@ def _has_changed(observed: Mapping[str, Any], gateway: str) -> bool:
 
 
 def _unproved(host: str, gateway: str, observed: Mapping[str, Any]) -> str:
-    """Why the credential that the end has switched to is not proved, or nothing. Of what is down nothing is."""
+    """Why the credential that the end has switched to is not proved, or nothing."""
     live = observed.get("live")
     if not live:
         return f"{host}: gateway {gateway}: {observed.get('reason') or 'the host was not observed'}"
-    (found,) = [row for row in live["gateways"] if row["name"] == gateway] or [{"ike": [], "last_error": None}]
-    if all(ike["credential_in_force"] for ike in found["ike"]):
-        return ""
-    return (f"{host}: gateway {gateway} is up by the old credential still: "
-            f"{found['last_error'] or 'its daemon names no error'}")
+    why = unproved(live, observed.get("declared") or {}, gateway)
+    return f"{host}: gateway {gateway} {why}" if why else ""

@@ -129,8 +129,8 @@ def make_keys(hostvars: Any, hosts: Iterable[str], loader: DataLoader, *, renew:
     if unknown := sorted(others - known):
         raise AnsibleError(f"renew names {', '.join(unknown)}: " + (
             f"no such pair has a key that is made here. {instead(unknown[0], sorted(known))}." if known else
-            f"no host that was asked has a fleet whose keys are made here. Define {FLEET} with that link, or change the "
-            "key where it is declared, at both ends."))
+            f"no host that was asked has a fleet whose keys are made here. Define {FLEET} with that link, or change "
+            "the key where it is declared, at both ends."))
     outcomes = {keyring: keyring.make(names, renew=others, check_mode=check_mode) for keyring, names in wanted.items()}
     return {"changed": any(changed for _made, changed in outcomes.values()),
             "made": sorted({name for made, _changed in outcomes.values() for name in made}),

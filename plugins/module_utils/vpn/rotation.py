@@ -61,6 +61,17 @@ def towards(held: Credential, wanted: Credential, step: Step) -> Credential:
     return replace(shows, method=method, also_accepted=tuple(key for key in keys if key != shows.secret))
 
 
+def waits_for_peer(held: Credential, wanted: Credential) -> bool:
+    """Whether an end that holds the one, and whose peer somebody else configures, can still make good use of the time
+    until the peer has changed: by accepting both. What it accepts already and only drops, what is its own to show, and
+    what cannot be accepted both ways changes at once."""
+    if _of_certificates(held) is not _of_certificates(wanted) or held.ppk != wanted.ppk:
+        return False
+    if _of_certificates(wanted):
+        return not set(wanted.ca) <= set(held.ca)
+    return held.secret != wanted.secret
+
+
 def _accepts(held: Credential, wanted: Credential) -> bool:
     """Whether it takes all that the peer may show once the change is over. Between a key and a certificate nothing is
     accepted both ways, so the switch is all there is, and what is up serves until both ends have made it."""

@@ -120,3 +120,46 @@ def test_certificates_of_another_authority_take_the_place_of_a_key_and_of_each_o
     assert (ping.lost, proved(bed)) == (0, [True, True])
     again = converged.play()
     assert (again.returncode, changed(again)) == (0, {"hq": 0, "branch": 0}), again.stdout
+
+
+def test_what_is_not_proved_in_time_fails_the_play_and_the_old_key_is_taken_still(converged: Site, bed: Bed):
+    old, new = kept(bed, "hq")["psk"], f"{MARKER}-newer"
+    converged.edit(keyed(new))
+    blackhole = ["blackhole", "192.0.2.2/32"]
+    bed.namespaces["router"].run(["ip", "route", "add", *blackhole])
+    try:
+        done = converged.play("-e", "ipsec_gateway_rotation_timeout=3")
+    finally:
+        bed.namespaces["router"].run(["ip", "route", "del", *blackhole])
+    said = " ".join(re.sub(r"\\n|[\"']", " ", done.stdout).split())
+    assert done.returncode != 0
+    assert "Not every new credential is proved, so these old ones are taken still:" in said
+    for end in ("hq: gateway branch", "branch: gateway hq"):
+        assert f"- {end} is up by the old credential still: " in said
+    assert kept(bed, "hq") == kept(bed, "branch") == {"method": "psk", "psk": new, "also_accepted": [old]}
+    again = converged.play()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert kept(bed, "hq") == kept(bed, "branch") == {"method": "psk", "psk": new}
+
+
+def test_beside_a_peer_of_others_an_end_drops_and_renews_what_is_its_own(converged: Site, bed: Bed):
+    def played(credential: dict[str, Any]) -> dict[str, Any]:
+        def edit(hq: dict[str, Any], branch: dict[str, Any]) -> None:
+            hq["ipsec_gateways"][0]["credential"] = credential
+            branch["ipsec_site"]["managed"] = False
+            branch["ipsec_gateways"][0]["credential"] = {"method": "certificate"} if "ca" in credential else credential
+
+        converged.edit(edit)
+        done = converged.play("--limit", "hq")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return kept(bed, "hq")
+
+    key = kept(bed, "hq")
+    assert played({**key, "also_accepted": [f"{MARKER}-leaked"]}) == {**key, "also_accepted": [f"{MARKER}-leaked"]}
+    with pinging(bed) as ping:
+        assert played(key) == key
+        certificate = certificates.credential(OWN["hq"][0], ROOTS[0])
+        assert played(certificate) == {"method": "certificate", "private_key": certificate["private_key"]}
+        renewed = certificates.credential(certificates.issue("CN=hq", ROOTS[0], alternative=["192.0.2.2"]), ROOTS[0])
+        assert played(renewed) == {"method": "certificate", "private_key": renewed["private_key"]}
+    assert (ping.lost, ping.answered > 500) == (0, True)

@@ -558,6 +558,17 @@ def test_a_key_that_changes_goes_as_far_as_its_gateway_may(run, store, declared)
     assert held() == old
 
 
+def test_what_need_not_wait_for_a_peer_of_others_is_said(run, declared):
+    declared["gateways"][0]["credential"]["also_accepted"] = ["another key of good length"]
+    run(override(declared))
+    declared["gateways"][0]["credential"]["also_accepted"] = []
+    done = run(override(declared), rotation={})
+    assert (done["rotation"], done["at_once"]) == ({"branch": "switched"}, ["branch"])
+    declared["gateways"][0]["credential"]["psk"] = "a new key of good length"
+    done = run(override(declared), rotation={})
+    assert (done["rotation"], done["at_once"]) == ({"branch": "accepts"}, [])
+
+
 def test_a_key_that_was_only_edited_in_the_file_is_no_step_of_a_change(run, store, declared, daemon):
     """No peer has seen it: the daemon has the wanted one all the time."""
     run(override(declared))

@@ -70,3 +70,17 @@ def test_files_that_cannot_be_read_are_said_to_be_that(look):
 def test_what_the_host_can_do_is_seen_without_loading_anything_into_the_kernel(monkeypatch):
     monkeypatch.setattr("socket.socket", lambda *arguments: pytest.fail("a socket of a family loads its module"))
     assert observation._abilities({})["source"] == "files"
+
+
+@pytest.mark.parametrize(("start", "ike", "said"), [
+    ("boot", [True], ""), ("boot", [True, False], "is up by the old credential still: refused"),
+    ("boot", [], "is down, so that nothing is shown: refused"), ("traffic", [], ""), ("answer", [], ""),
+    ("answer", [False], "is up by the old credential still: refused")])
+def test_the_credential_of_what_is_kept_up_is_proved_when_it_is_up(start, ike, said):
+    live = {"gateways": [{"name": "branch", "ike": [{"credential_in_force": row} for row in ike],
+                          "last_error": "refused"}]}
+    declared = {"gateways": [{"name": "branch", "start": start}], "tunnels": [{"name": "lan", "gateway": "branch"}]}
+    assert observation.unproved(live, declared, "branch") == said
+    assert observation._ready("credentials", live, declared, ["branch"]) is not bool(said)
+    assert observation._ready("credentials", live, declared, []) is True
+    assert observation.unproved(live, declared | {"tunnels": []}, "branch") == ("" if not ike else said)

@@ -9,7 +9,7 @@ from itertools import permutations, product
 
 import pytest
 from ikeengine.vpn.model import Credential, CredentialMethod, Ppk, Secret
-from ikeengine.vpn.rotation import Stage, Step, stage, towards
+from ikeengine.vpn.rotation import Stage, Step, stage, towards, waits_for_peer
 
 OLD, NEW, THIRD, HEX = (Secret(text) for text in (b"old", b"new", b"third", b"\xff\x00"))
 PSK, HEX_PSK, CERTIFICATE = CredentialMethod
@@ -86,3 +86,20 @@ def test_revocation_lists_of_both_authorities_hold_while_both_are_trusted():
     held, wanted = certified("hq", "a", "a", crl=("of a",)), certified("hq", "b", "b", crl=("of b",))
     assert towards(held, wanted, Step.ACCEPT).crl == ("of b", "of a")
     assert towards(held, wanted, Step.FINISH).crl == ("of b",)
+
+
+@pytest.mark.parametrize(("held", "wanted", "waits"), [
+    (key(OLD), key(NEW), True),
+    (key(OLD, NEW), key(NEW), True),  # until the peer has shown the new one
+    (key(OLD, NEW), key(OLD), False),
+    (key(OLD, NEW), key(OLD, THIRD), False),
+    (certified("hq", "a", "a"), certified("hq", "a", "b"), True),
+    (certified("hq", "a", "a"), certified("hq", "b", "b"), True),
+    (certified("hq", "a", "b", "a"), certified("hq", "b", "b"), False),
+    (certified("hq", "a", "a"), certified("hq", "renewed", "a", crl=("1",)), False),
+    (key(OLD), certified("hq", "a", "a"), False),
+    (certified("hq", "a", "a"), key(NEW), False),
+    (key(OLD), Credential(PSK, NEW, ppk=Ppk("1", True, Secret(b"k"))), False),
+])
+def test_a_peer_of_others_is_waited_for_where_both_can_be_accepted_until_it_has_changed(held, wanted, waits):
+    assert waits_for_peer(held, wanted) is waits
