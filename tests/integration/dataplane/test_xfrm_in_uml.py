@@ -14,7 +14,7 @@ from tests.testbed.uml import run_in_uml
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("tests", ["uml_xfrm", "uml_routes"])
+@pytest.mark.parametrize("tests", ["uml_xfrm", "uml_routes", "uml_devices"])
 def test_xfrm_data_plane_on_a_kernel_with_esp(tests):
     ended = run_in_uml("modprobe -a ipv6 esp6\n"
                        f"{sys.executable} -m pytest -q --tb=short --durations=8 -p no:cacheprovider "

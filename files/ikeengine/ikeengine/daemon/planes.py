@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
+from itertools import groupby
+from operator import itemgetter
 
 from ..dataplane.choice import Choice
 from ..dataplane.device import Device
@@ -170,8 +172,9 @@ class DataPlanes:
         """Put up what ``plan`` has and the plan in force has not. Raises DataPlaneError, and then nothing changed."""
         undo: list[Callable[[], None]] = []
         try:
-            for name, device in sorted(plan.placed_devices() - self._plan.placed_devices(), key=str):
-                self._provide(name, device, undo)
+            undo.append(partial(self._take_devices_back, plan))
+            for step in self._changes_of_devices(self._plan, plan):
+                step()
             standing = {(name, each.reqid): each for name, each in self._plan.placed()}
             for name, protections in _by_plane(plan.placed() - self._plan.placed()):
                 plane = self._plane(name)
@@ -187,17 +190,28 @@ class DataPlanes:
                     step()
             raise
 
-    def _provide(self, name: str, device: Device, undo: list[Callable[[], None]]) -> None:
-        """What has its name on another plane goes first, and in the plane what has its number."""
-        plane = self._plane(name)
-        for owner, standing in self._plan.placed_devices():
-            if owner != name and standing.name == device.name:
-                self._live[owner].withdraw(standing)
-            if device.name == standing.name or device.number == standing.number:
-                undo.append(partial(self._live[owner].provide, standing))
-        if device.name not in self._plan.devices:
-            undo.append(partial(plane.withdraw, device))
-        plane.provide(device)
+    def _changes_of_devices(self, before: Plan, after: Plan) -> Iterator[Callable[[], None]]:
+        """What is routed into the devices to come is refused before anything goes; then goes what has the name of one
+        of them on another plane. What else is not in ``after`` stays, and so does its traffic."""
+        there = before.placed_devices()
+        coming = sorted(after.placed_devices() - there, key=str)
+        for name, devices in groupby(coming, key=itemgetter(0)):
+            yield partial(self._plane(name).block, *(device for _name, device in devices))
+        for name, device in coming:
+            for owner, standing in there:
+                if owner != name and standing.name == device.name and owner in self._live:
+                    yield partial(self._live[owner].withdraw, standing)
+            yield partial(self._plane(name).provide, device)
+
+    def _take_devices_back(self, plan: Plan) -> None:
+        """Those of the plan in force again, after as much of ``plan`` as was done."""
+        for step in self._changes_of_devices(plan, self._plan):
+            with suppress(DataPlaneError):
+                step()
+        for name, device in plan.placed_devices():
+            if device.name not in self._plan.devices and name in self._live:
+                with suppress(DataPlaneError):
+                    self._live[name].withdraw(device)
 
     def adopt(self, plan: Plan) -> Plan:
         """``plan`` is in force from now on; gives the one before it, whose remains ``unprotect`` takes down."""

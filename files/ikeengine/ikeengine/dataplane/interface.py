@@ -123,9 +123,14 @@ class DataPlane(Interface):
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         """An inbound SPI that nothing on this host uses, at least 256 (RFC 4303 §2.1)."""
 
+    def block(self, *devices: Device) -> None:
+        """Have what is to be routed into these devices refused, from now until they are provided or withdrawn: whatever
+        has their names, numbers or routes now may go before they are there."""
+
     def provide(self, device: Device) -> None:
         """Have a route-based tunnel's device as it is described: made, taken over from an earlier run, or changed in
-        place. Without an SA what is routed there is dropped."""
+        place. Without an SA what is routed there is dropped. Of two that are for the same networks, the one that was
+        provided last has them."""
 
     def withdraw(self, device: Device) -> None:
         """Take it away with its addresses and routes; the protections of it went before."""

@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, nla, nlmsg
@@ -38,7 +39,9 @@ _USUAL_METRIC = {4: 0, 6: 1024}
 _LAST_METRIC = 2**32 - 1
 #: What marks the routes and rules of the two data planes (rtm_protocol: 192 and above are nobody's in rtnetlink.h).
 USERSPACE_ROUTES, KERNEL_ROUTES = 206, 207
+_Place: TypeAlias = tuple[Network, int]
 _Address: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+_NO_DEVICE = {errno.ENODEV, errno.ENETDOWN}
 _GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
 
 
@@ -74,12 +77,18 @@ class _Way:
     metric: int
     index: int
 
+    @property
+    def place(self) -> _Place:
+        """Where the kernel has one route of ours at most."""
+        return self.network, self.metric
+
 
 class Links:
     """What lies in this network namespace under our devices' names.
 
     Behind each route into a device stands an ``unreachable`` one, so that nothing is sent elsewhere, in clear, when the
-    device is not there. ``protocol`` marks these routes (rtm_protocol).
+    device is not there: neither before it is made nor while it gives way to another. ``protocol`` marks these routes
+    (rtm_protocol).
     """
 
     def __init__(self, protocol: int) -> None:
@@ -87,8 +96,10 @@ class Links:
         self._protocol = protocol
         self._routing = NetlinkSocket(NETLINK_ROUTE, _parse)
         self._dressed: dict[str, tuple[Device, int]] = {}
-        #: Ours that stand, also of an earlier run.
+        self._expected: dict[str, Device] = {}
+        #: Ours that stand, and those of an earlier run until they are wanted again or cleared away.
         self._ways: set[_Way] = set()
+        self._leftovers: set[_Way] = set()
         self._listed = False
 
     def close(self) -> None:
@@ -129,6 +140,15 @@ class Links:
         """One that is gone is no error."""
         self._unless_gone(f"deleting {link.name}", _link_message(_RTM_DELLINK, index=link.index))
 
+    def block(self, devices: Iterable[Device]) -> None:
+        """Have what is to be routed into these refused until they are dressed, whatever else goes meanwhile.
+
+        Raises NetlinkError, and DataPlaneError where another program has such a route.
+        """
+        self._expected |= {device.name: device for device in devices}
+        self.look_again()  # the other data plane may have put its routes in the place of ours
+        self._set_routes()
+
     def dress(self, device: Device, index: int) -> None:
         """Give it its MTU, its addresses and its routes, and take those that it is not to have; it is up then.
 
@@ -138,17 +158,25 @@ class Links:
         up["flags"] = up["change"] = _IFF_UP | _IFF_MULTICAST
         self._routing.change(f"setting {device.name} up", up)
         self._set_addresses(device, index)
-        self._dressed[device.name] = device, index
+        self._expected.pop(device.name, None)
+        self._dressed.pop(device.name, None)
+        self._dressed[device.name] = device, index  # the last one, which has the route where two want it
         self._set_routes()
 
     def undress(self, name: str) -> None:
-        """Its routes go. Raises NetlinkError."""
-        if self._dressed.pop(name, None) is not None:
-            self._set_routes()
+        """Its routes go; those of one that is expected stay, also under that name. Raises NetlinkError."""
+        self._dressed.pop(name, None)
+        self._set_routes()
+
+    def forget(self, name: str) -> None:
+        """Its routes go, and it is not expected any more. Raises NetlinkError."""
+        self._expected.pop(name, None)
+        self.undress(name)
 
     def clear_leftovers(self) -> None:
         """Routes of an earlier run that nobody wants again."""
-        self._set_routes()
+        self._list()
+        self._delete_all(self._leftovers)
 
     def audit(self) -> Iterator[Departure]:
         """How what is there departs from how it was dressed. Raises NetlinkError."""
@@ -164,14 +192,13 @@ class Links:
             for text in device.addresses:
                 if ipaddress.ip_interface(text) not in there:
                     yield Departure(f"address {text} of {device.name}", "there", "not there")
-        for way, device in self._wanted():
+        for way, device in self._wanted().items():
             if way not in routes:
                 kind = "unreachable" if not way.index else f"into {device.name}"
                 yield Departure(f"route to {way.network}, {kind}", "there", "not there")
 
     def look_again(self) -> None:
         """Somebody may have taken routes away: the next change looks for what stands."""
-        self._ways.clear()
         self._listed = False
 
     def _set_addresses(self, device: Device, index: int) -> None:
@@ -202,43 +229,57 @@ class Links:
                 for row in self._routing.dump("listing addresses", query) if row["index"] == index]
 
     def _set_routes(self) -> None:
-        """Those of all devices that are dressed, and no others; what is new comes first."""
-        if not self._listed:
-            self._ways |= self._standing({self._protocol})
-            self._listed = True
-        alive = {index for _device, index in self._dressed.values()}
-        wanted = dict(self._wanted())
-        needless = self._ways - wanted.keys()
+        """Those of all devices, and no others but leftovers. What is new comes first, in one step where it takes the
+        place of another of ours, so that there is no moment without any."""
+        self._list()
+        wanted = self._wanted()
+        self._ways |= wanted.keys() & self._leftovers
+        self._leftovers -= wanted.keys()
         for way in sorted(wanted.keys() - self._ways, key=str):
-            in_its_place = {each for each in needless if (each.network, each.metric) == (way.network, way.metric)}
-            self._delete_all(in_its_place, alive)
-            needless -= in_its_place
-            self._add(way, wanted[way])
+            in_its_place = {each for each in self._ways | self._leftovers if each.place == way.place}
+            try:
+                self._add(way, wanted[way], replaces=bool(in_its_place))
+            except NetlinkError as error:
+                if error.errno not in _NO_DEVICE:
+                    raise
+                continue  # somebody deleted it or set it down, of which the audit tells
             self._ways.add(way)
-        self._delete_all(needless, alive)
+            self._ways -= in_its_place
+            self._leftovers -= in_its_place
+        self._delete_all(self._ways - wanted.keys())
 
-    def _delete_all(self, ways: Iterable[_Way], alive: Container[int]) -> None:
+    def _list(self) -> None:
+        if not self._listed:
+            standing = self._standing({self._protocol})
+            self._ways &= standing
+            self._leftovers = standing - self._ways
+            self._listed = True
+
+    def _delete_all(self, ways: Iterable[_Way]) -> None:
         for way in sorted(ways, key=str):
-            if way.index == 0 or way.index in alive:  # else it went with its device
-                self._unless_gone(f"deleting the route to {way.network}", self._route(_RTM_DELROUTE, way))
+            self._unless_gone(f"deleting the route to {way.network}", self._route(_RTM_DELROUTE, way))
             self._ways.discard(way)
+            self._leftovers.discard(way)
 
-    def _wanted(self) -> Iterable[tuple[_Way, Device]]:
+    def _wanted(self) -> dict[_Way, Device]:
+        """Where two devices want one place, as when one takes over from the other, it is the later one's."""
+        into: dict[_Place, tuple[int, Device]] = {}
         last: dict[Network, tuple[int, Device]] = {}
-        for device, index in self._dressed.values():
+        for device, index in (*self._dressed.values(), *((device, None) for device in self._expected.values())):
             for network in device.remotes:
                 metric = device.metric or _USUAL_METRIC[network.version]
-                yield _Way(network, metric, index), device
-                if network not in last or metric > last[network][0]:
-                    last[network] = metric, device
-        for network, (metric, device) in last.items():
-            if metric < _LAST_METRIC:
-                yield _Way(network, metric + 1, 0), device
+                if index is not None:
+                    into[network, metric] = index, device
+                last[network] = max(last.get(network, (metric, device)), (metric, device), key=itemgetter(0))
+        behind = {_Way(network, metric + 1, 0): device for network, (metric, device) in last.items()
+                  if metric < _LAST_METRIC}
+        return {_Way(*place, index): device for place, (index, device) in into.items()} | behind
 
-    def _add(self, way: _Way, device: Device) -> None:
+    def _add(self, way: _Way, device: Device, replaces: bool) -> None:
         what = f"tunnel {device.tunnel}: routing {way.network} into {device.name} with metric {way.metric}"
+        message = self._route(_RTM_NEWROUTE, way)
         try:
-            self._routing.change(what, self._route(_RTM_NEWROUTE, way), NLM_F_CREATE | NLM_F_EXCL)
+            self._routing.change(what, message, NLM_F_CREATE | (NLM_F_REPLACE if replaces else NLM_F_EXCL))
         except NetlinkError as error:
             if error.errno != errno.EEXIST:
                 raise
@@ -250,7 +291,7 @@ class Links:
 
     def _is_left_by_the_other(self, way: _Way) -> bool:
         """Whether a tunnel of the other data plane had that route; there is no moment without either."""
-        return any((each.network, each.metric) == (way.network, way.metric)
+        return any(each.place == way.place
                    for each in self._standing({USERSPACE_ROUTES, KERNEL_ROUTES} - {self._protocol}))
 
     def _standing(self, owners: Container[int]) -> set[_Way]:

@@ -91,6 +91,8 @@ class NotingPlane:
         self.next_spi += 1
         return self.next_spi
 
+    def block(self, *devices: Device) -> None: ...
+
     def provide(self, device: Device) -> None:
         self._note("provide", device.name)
         self.devices = {name: row for name, row in self.devices.items() if row.number != device.number}

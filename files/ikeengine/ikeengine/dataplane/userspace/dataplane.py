@@ -128,11 +128,14 @@ class UserspaceDataPlane:
         if not self._protections:
             self._hold()
 
+    def block(self, *devices: Device) -> None:
+        self._links.block(devices)
+
     def provide(self, device: Device) -> None:
-        for standing in [own.device for own in self._own.values()]:
-            if standing.number == device.number and standing.name != device.name:
-                self.withdraw(standing)  # it has another name now
         known = self._own.get(device.name)
+        if known is not None and known.device.number != device.number:
+            self._close(self._own.pop(device.name))  # another tunnel's, whose SAs are not for what comes now
+            known = None
         tun, path = (known.tun, known.path) if known is not None else self._open(device)
         self._own[device.name] = _Own(device, tun, path)
         self._links.dress(device, tun.index)
@@ -145,6 +148,9 @@ class UserspaceDataPlane:
             self._links.delete(standing)  # the kernel's of an earlier run
         tun = TunDevice(device.name, device.mtu)
         path = self._new_path(tun)
+        for each in self._protections.values():
+            if (each.tunnel, each.device) == (device.tunnel, device.name):
+                path.add_route(each.reqid, each.route)
         self._add_reader(tun.fd, partial(self._read_device, tun, path))
         return tun, path
 
@@ -152,7 +158,7 @@ class UserspaceDataPlane:
         own = self._own.pop(device.name, None)
         if own is not None:
             self._close(own)
-            self._links.undress(device.name)
+        self._links.forget(device.name)
 
     def _close(self, own: _Own) -> None:
         """Nothing is written to the device any more: its number may soon be another file's."""
@@ -305,6 +311,7 @@ class UserspaceDataPlane:
             self._guard.put_up(protection)
             self._fit_again(protection)
         self._guard.clear_leftovers()
+        self._links.clear_leftovers()
         if self._table is not None:
             self._table.restore()
 

@@ -130,9 +130,12 @@ class XfrmDataPlane:
             self._hold()
         self._devices.clear_leftovers()
 
+    def block(self, *devices: Device) -> None:
+        self._devices.block(devices)
+
     def provide(self, device: Device) -> None:
         for protection in self._protections.values():
-            if protection.device == device.name:
+            if (protection.tunnel, protection.device) == (device.tunnel, device.name):
                 local, remote, _reqid = self._wanted_lead(protection)
                 device = replace(device, local=local, remote=remote)
         self._devices.provide(device)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -74,6 +74,9 @@ class KernelDevices:
         number = kernel_reqid(self._devices[name].number)
         return Binding(if_id=number) if self._kind == XFRM else Binding(mark=number)
 
+    def block(self, devices: Iterable[Device]) -> None:
+        self._links.block(devices)
+
     def provide(self, device: Device) -> None:
         if self._kind is None:
             raise DataPlaneError(f"tunnel {device.tunnel}: this kernel has neither xfrm interfaces nor VTI")
@@ -97,7 +100,7 @@ class KernelDevices:
             standing = self._links.find(name)
             if standing is not None and is_ours(standing):
                 self._links.delete(standing)
-            self._links.undress(name)
+        self._links.forget(name)
 
     def withdraw_all(self) -> None:
         for name in list(self._devices):
