@@ -154,10 +154,11 @@ class End:
         return {(row["dst"], None if row.get("type") == "unreachable" else row["dev"], row.get("metric", 0))
                 for row in rows if row["dst"].startswith((f"10.{self.other}.", f"fd00:{self.other}:"))}
 
-    def ping(self, target: str, count: int = 3, patience: int = 10) -> int:
+    def ping(self, target: str, count: int = 3, patience: int = 10, source: str | None = None) -> int:
         """How many are answered within so many seconds; all carry MARKER."""
+        options = ["-I", source] if source is not None else []
         printed = self.namespace.run(["ping", "-n", "-q", "-c", str(count), "-i", "0.1", "-W", str(patience),
-                                      "-p", MARKER.hex(), target], check=False).stdout
+                                      "-p", MARKER.hex(), *options, target], check=False).stdout
         return int(printed.split(" received")[0].rsplit(" ", 1)[1]) if " received" in printed else 0
 
     def _answers(self) -> bool:

@@ -244,6 +244,33 @@ def a_policy_based_tunnel_beside_it_keeps_its_own_traffic(bed: Bed) -> None:
         end.namespace.ip(f"address delete 10.10{end.number}.0.1/32 dev lo")
 
 
+def a_direction_is_about_the_interface_and_no_other_way_to_the_same_networks(bed: Bed) -> None:
+    if bed.kind == "vti":
+        return  # the kernel that has these has no nf_tables
+    one, other = bed.ends
+    for end, direction in ((one, "local-to-remote"), (other, "remote-to-local")):
+        declared = end.declaration()
+        for route in declared["tunnels"][0]["routes"]:
+            route["direction"] = direction
+        end.declare(declared)
+    bed.settle()
+    targets = ("10.2.0.1", "10.1.0.1"), ("fd00:2::1", "fd00:1::1")
+    for far, near in targets:
+        assert (one.ping(far, 2, source=near), other.ping(near, 2, 1, source=far)) == (2, 0)
+    ways = [f"route {{}} {network}{end.other}{length} via {gateway}{end.other} metric 5"
+            for end in bed.ends for network, length, gateway in (("10.", ".0.0/24", "192.0.2."),
+                                                                 ("fd00:", "::/64", "fd00:9::"))]
+    for end, its in ((one, ways[:2]), (other, ways[2:])):
+        end.namespace.ip(*(way.format("add") for way in its))
+    try:
+        for far, near in targets:
+            assert (one.ping(far, 2, source=near), other.ping(near, 2, source=far)) == (2, 2)
+    finally:
+        for end, its in ((one, ways[:2]), (other, ways[2:])):
+            end.namespace.ip(*(way.format("delete") for way in its))
+            end.declare(end.declaration())
+
+
 def what_is_declared_no_more_is_gone(bed: Bed) -> None:
     for end in bed.ends:
         declared = end.declaration()
@@ -272,5 +299,6 @@ CASES: tuple[Case, ...] = (
     a_rekey_loses_no_packet, other_addresses_and_metric_leave_device_and_sa_alone, another_name_is_another_device,
     a_device_of_another_program_is_left_alone, what_somebody_changes_by_hand_is_told_and_mended,
     a_policy_based_tunnel_beside_it_keeps_its_own_traffic,
+    a_direction_is_about_the_interface_and_no_other_way_to_the_same_networks,
     a_crash_leaks_nothing_and_the_next_run_takes_over, what_a_crash_left_and_nobody_declares_goes,
     a_stop_keeps_what_blocks_and_a_start_loses_nothing, what_is_declared_no_more_is_gone, a_flush_leaves_nothing)

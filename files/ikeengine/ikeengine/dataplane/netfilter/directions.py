@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,16 +16,28 @@ from ..interface import Protection
 
 
 class Verdict(NamedTuple):
-    """What becomes of packets from ``source`` to ``destination`` that answer to nothing."""
+    """What becomes of packets from ``source`` to ``destination`` that answer to nothing; by which device they come or
+    leave, where it is about these alone."""
 
     source: Selector
     destination: Selector
     drop: bool
+    comes_by: str | None = None
+    leaves_by: str | None = None
 
 
 def verdicts(protections: Iterable[Protection]) -> list[Verdict]:
+    """Those of each route-based tunnel's device, then those of all other tunnels. What no verdict fits goes on."""
+    of_device: dict[str | None, list[Protection]] = defaultdict(list)
+    for each in protections:
+        of_device[each.device].append(each)
+    others = of_device.pop(None, [])
+    return [verdict for device, its in (*of_device.items(), (None, others)) for verdict in _verdicts(its, device)]
+
+
+def _verdicts(protections: Iterable[Protection], device: str | None) -> list[Verdict]:
     """The narrowest routes first, since they have the traffic of those around them; routes that are open both ways
-    stand there only inside of one that is not. What no verdict fits goes on."""
+    stand there only inside of one that is not."""
     ordered = sorted(((route, each.local_only) for each in protections for route in each.directed), key=_breadth)
     directed = [route for route, _near in ordered if route.direction is not Direction.BOTH]
     if not directed:
@@ -35,7 +48,7 @@ def verdicts(protections: Iterable[Protection]) -> list[Verdict]:
     for route, local_only in ordered:
         inside = any(_is_inside(route, wider) for wider in around)
         if inside or route.direction is not Direction.BOTH:
-            found += _of(route, local_only, inside)
+            found += _of(route, local_only, inside, device)
     return list(dict.fromkeys(found))
 
 
@@ -46,15 +59,14 @@ def _wide(routes: list[Route]) -> set[tuple[Selector, Selector]]:
             for nested in overlaps([each for each in named if each.route.local.version == version]).nested}
 
 
-def _of(route: Route, local_only: Iterable[Selector], inside: bool) -> Iterator[Verdict]:
+def _of(route: Route, local_only: Iterable[Selector], inside: bool, device: str | None) -> Iterator[Verdict]:
     for near in local_only:
         yield Verdict(route.local, near, False)
         yield Verdict(near, route.local, False)
-    for way, source, destination in ((Direction.LOCAL_TO_REMOTE, route.local, route.remote),
-                                     (Direction.REMOTE_TO_LOCAL, route.remote, route.local)):
-        drop = route.direction not in (Direction.BOTH, way)
-        if drop or inside:
-            yield Verdict(source, destination, drop)
+    if route.direction is Direction.REMOTE_TO_LOCAL or inside:
+        yield Verdict(route.local, route.remote, route.direction is Direction.REMOTE_TO_LOCAL, leaves_by=device)
+    if route.direction is Direction.LOCAL_TO_REMOTE or inside:
+        yield Verdict(route.remote, route.local, route.direction is Direction.LOCAL_TO_REMOTE, comes_by=device)
 
 
 def _breadth(named: tuple[Route, object]) -> tuple[int, int]:

@@ -38,11 +38,12 @@ NF_DROP, NFT_JUMP, NFT_RETURN = 0, -3, -5
 _NFPROTO_INET = 1
 
 CMP_EQ, CMP_NEQ, CMP_LTE, CMP_GTE = 0, 1, 3, 5
-META_IIF, META_OIF, META_NFPROTO, META_L4PROTO = 4, 5, 15, 16
+META_IIF, META_OIF, META_IIFNAME, META_OIFNAME, META_NFPROTO, META_L4PROTO = 4, 5, 6, 7, 15, 16
 
 _BEHIND_HEADERS = 20  # of netlink and of nfnetlink
 _REGISTER = 1
 _NESTED = 0x8000
+_NAME_SIZE = 16
 _SET_IS_MAP = 8
 _OBJECT_COUNTER = 1
 _IPPROTO_TCP = 6
@@ -207,6 +208,11 @@ def meta(key: int) -> bytes:
 def family(version: int) -> bytes:
     """Only packets of that IP version."""
     return meta(META_NFPROTO) + compare(CMP_EQ, bytes((NFPROTO[version],)))
+
+
+def device_named(key: int, name: str) -> bytes:
+    """Only packets whose device by that key, META_IIFNAME or META_OIFNAME, has that name."""
+    return meta(key) + compare(CMP_EQ, name.encode().ljust(_NAME_SIZE, b"\0"))
 
 
 def _payload(base: int, offset: int, size: int) -> bytes:

@@ -6,7 +6,8 @@ or not.
 
 ``directions`` drops what would open a connection from the wrong side of a tunnel route and counts it. A packet from
 there passes only where connection tracking knows it as an answer, so that what was open before a route got its
-direction ends, too. Connections are tracked only where a route has a direction.
+direction ends, too. Connections are tracked only where a route has a direction. That of a route-based tunnel is about
+what comes out of its device and what is routed into it, by the device's name.
 
 ``clamp_outbound`` and ``clamp_inbound`` lower the MSS that TCP announces in tunnels to what fits (RFC 4459 §3.2), in
 both directions, since many senders never hear that a packet was too big. Outbound the kernel knows what fits the path
@@ -33,7 +34,9 @@ from .directions import Verdict, verdicts
 from .messages import (
     CMP_EQ,
     META_IIF,
+    META_IIFNAME,
     META_OIF,
+    META_OIFNAME,
     NF_DROP,
     NF_INET_FORWARD,
     NF_INET_LOCAL_IN,
@@ -269,9 +272,11 @@ class InnerTable:
         content = [messages.flush(self.name, chain) for chain in ("directions", "clear")]
         if wanted:
             content.append(self._rule("directions", messages.answers(), messages.verdict(NFT_RETURN)))
-        for source, destination, drop in wanted:
+        for source, destination, drop, comes_by, leaves_by in wanted:
+            devices = [messages.device_named(key, name)
+                       for key, name in ((META_IIFNAME, comes_by), (META_OIFNAME, leaves_by)) if name is not None]
             end = _dropped(WRONG_DIRECTION) if drop else messages.verdict(NFT_RETURN)
-            content.append(self._rule("directions", *_between(source, destination), end))
+            content.append(self._rule("directions", *devices, *_between(source, destination), end))
         if claims and self._traffic.device:
             elsewhere = messages.compare(CMP_EQ, messages.host_number(self._traffic.device))
             content.append(self._rule("clear", messages.meta(META_IIF), elsewhere, messages.verdict(NFT_RETURN)))

@@ -21,16 +21,18 @@ def route(local: str, remote: str, direction: str = "both") -> Route:
 
 
 def protection(local: str, remote: str, direction: str = "both", *local_only: str, routed: tuple[Route, ...] = (),
-               ) -> Protection:
+               device: str | None = None) -> Protection:
     return Protection("lan", route(local, remote, direction), 1, Protocol.ESP, ip_address("192.0.2.1"),
-                      ip_address("198.51.100.1"), tuple(map(Selector.parse, local_only)), routed)
+                      ip_address("198.51.100.1"), tuple(map(Selector.parse, local_only)), routed, device)
 
 
-def may_open(protections: list[Protection], source: str, destination: str) -> bool:
+def may_open(protections: list[Protection], source: str, destination: str, *, comes_by: str = "eth0",
+             leaves_by: str = "eth1") -> bool:
     """As the chain has it: the first that fits decides, and what none fits goes on."""
     ends = Selector.parse(source), Selector.parse(destination)
     return next((not row.drop for row in verdicts(protections)
-                 if row.source.contains(ends[0]) and row.destination.contains(ends[1])), True)
+                 if row.source.contains(ends[0]) and row.destination.contains(ends[1])
+                 and row.comes_by in (None, comes_by) and row.leaves_by in (None, leaves_by)), True)
 
 
 def test_where_no_route_has_a_direction_nothing_is_looked_at():
@@ -65,5 +67,27 @@ def test_while_a_route_changes_its_direction_the_stricter_of_the_two_holds():
 
 def test_the_routes_of_a_virtual_interface_have_their_own_directions():
     routed = (route(HQ, BRANCH, "local-to-remote"), route(HQ, "10.3.0.0/24"))
-    routes = [protection("0.0.0.0/0", "0.0.0.0/0", routed=routed)]
-    assert not may_open(routes, "10.2.0.2", "10.1.0.2") and may_open(routes, "10.3.0.2", "10.1.0.2")
+    routes = [protection("0.0.0.0/0", "0.0.0.0/0", routed=routed, device="vpn0")]
+    assert not may_open(routes, "10.2.0.2", "10.1.0.2", comes_by="vpn0")
+    assert may_open(routes, "10.3.0.2", "10.1.0.2", comes_by="vpn0")
+
+
+@pytest.mark.parametrize("direction", ["local-to-remote", "remote-to-local"])
+def test_a_direction_of_an_interfaces_route_is_about_what_goes_through_the_interface(direction: str):
+    """Another way may lead to the same networks, and the route may be one to everywhere."""
+    routes = [protection("0.0.0.0/0", "0.0.0.0/0", routed=(route(HQ, "0.0.0.0/0", direction),), device="vpn0"),
+              protection("0.0.0.0/0", "0.0.0.0/0", routed=(route(HQ, "10.2.0.0/24"),), device="vpn1")]
+    for source, destination in (("10.2.0.2", "10.1.0.2"), ("10.1.0.2", "10.2.0.2"), ("10.1.0.2", "10.1.0.3")):
+        for by in ({}, {"comes_by": "vpn1"}, {"leaves_by": "vpn1"}):
+            assert may_open(routes, source, destination, **by)
+    assert may_open(routes, "10.1.0.2", "10.2.0.2", leaves_by="vpn0") is (direction == "local-to-remote")
+    assert may_open(routes, "10.2.0.2", "10.1.0.2", comes_by="vpn0") is (direction == "remote-to-local")
+
+
+def test_what_comes_by_an_interface_has_its_own_direction_beside_a_wide_route():
+    routes = [protection(HQ, "0.0.0.0/0", "local-to-remote", "10.2.0.0/24"),
+              protection("0.0.0.0/0", "0.0.0.0/0", routed=(route(HQ, BRANCH, "remote-to-local"),), device="vpn0")]
+    for order in (routes, routes[::-1]):
+        assert may_open(order, "10.2.0.2", "10.1.0.2", comes_by="vpn0")
+        assert not may_open(order, "10.1.0.2", "10.2.0.2", leaves_by="vpn0")
+        assert not may_open(order, "10.3.0.2", "10.1.0.2")
