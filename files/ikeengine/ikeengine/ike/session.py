@@ -147,6 +147,10 @@ class IkeSession(ABC):
         return next((child for child in self.children
                      if child.sa.spi_out == spi and child.sa.protocol.value == protocol), None)
 
+    def children_by_spi_out(self) -> dict[tuple[int, bytes], Child]:
+        """The child SAs by protocol (its number) and by the SPI, 4 octets, on which the peer receives."""
+        return {(child.sa.protocol.value, child.sa.spi_out.to_bytes(4, "big")): child for child in self.children}
+
     @property
     def serves(self) -> bool:
         """It is up, and meant to stay so."""

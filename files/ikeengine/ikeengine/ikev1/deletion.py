@@ -55,8 +55,6 @@ class Deletions:
                     del self._said[spi]
 
 
-def confirm(session: Ikev1Session, row: Delete, now: float) -> None:
-    """Tell one of ours that it was heard."""
-    if session.abilities.ours:
-        for spi in row.spis:
-            session.inform([Notify(NotifyType.DELETED, spi, row.protocol)], now)
+def confirmations(session: Ikev1Session, row: Delete) -> list[Notify]:
+    """What tells one of ours that it was heard."""
+    return [Notify(NotifyType.DELETED, spi, row.protocol) for spi in row.spis] if session.abilities.ours else []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..crypto.errors import IntegrityError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from .received import Received
     from .session import Ikev1Session
 
+_MOST_ANSWERS = 32
+"""Of one message: honest peers ask one thing at a time."""
+
 
 def receive(session: Ikev1Session, received: Received, now: float) -> None:
     """After Phase 1. Raises IntegrityError and WireError."""
@@ -35,10 +39,15 @@ def receive(session: Ikev1Session, received: Received, now: float) -> None:
     received.require_encryption()
     chain = _authentic(session, received)
     session.heard(received.datagram, now)
-    for notification in all_of(chain.payloads, Notify):
+    notifications, deletes = all_of(chain.payloads, Notify), all_of(chain.payloads, Delete)
+    answers = [each for row in notifications for each in liveness.answer(session, row)]
+    answers += [each for row in deletes if row.protocol != ProtocolId.ISAKMP
+                for each in deletion.confirmations(session, row)]
+    if answers:
+        session.inform(answers[:_MOST_ANSWERS], now)
+    for notification in notifications:
         _take_notification(session, notification, now)
-    for row in all_of(chain.payloads, Delete):
-        _take_delete(session, row, now)
+    _take_deletes(session, deletes, now)
 
 
 def _authentic(session: Ikev1Session, received: Received) -> Chain:
@@ -52,7 +61,7 @@ def _authentic(session: Ikev1Session, received: Received) -> Chain:
 
 
 def _take_notification(session: Ikev1Session, row: Notify, now: float) -> None:
-    if liveness.take(session, row, now):
+    if liveness.is_about(row):
         return
     if row.notify_type == NotifyType.DELETED:
         session.holder.deletions.heard(row)
@@ -79,17 +88,17 @@ def _refused(session: Ikev1Session, row: Notify) -> Initiated | None:
     return waiting[0] if waiting else None
 
 
-def _take_delete(session: Ikev1Session, row: Delete, now: float) -> None:
-    if row.protocol == ProtocolId.ISAKMP:
-        if session.spi_i + session.spi_r in row.spis:
-            session.close_for_peer(now)
-        return
-    deletion.confirm(session, row, now)
+def _take_deletes(session: Ikev1Session, rows: Sequence[Delete], now: float) -> None:
+    """Of child SAs first: what the ISAKMP SA holds when it goes may be handed on."""
     holder = session.holder
-    for spi in row.spis:
-        child = holder.child_by_spi_out(row.protocol, spi)
-        if child is not None:
-            holder.closed_by_peer(child, now)
+    children = holder.children_by_spi_out()
+    for row in rows:
+        for spi in row.spis:
+            child = children.pop((row.protocol, spi), None)
+            if child is not None:
+                holder.closed_by_peer(child, now)
+    if any(row.protocol == ProtocolId.ISAKMP and session.spi_i + session.spi_r in row.spis for row in rows):
+        session.close_for_peer(now)
 
 
 def receive_early(session: Ikev1Session, received: Received, now: float) -> None:

@@ -96,11 +96,12 @@ class Liveness:
                                spi=session.spi_i + session.spi_r)], now)
 
 
-def take(session: Ikev1Session, row: Notify, now: float) -> bool:
-    """Answer a question of the peer's; whether the notification was one, or an answer to ours, which `heard` has
-    already counted."""
+def is_about(row: Notify) -> bool:
+    """Whether it is a question, or an answer to ours, which `heard` has already counted."""
+    return row.notify_type in _ANSWERS or row.notify_type in _ANSWERS.values()
+
+
+def answer(session: Ikev1Session, row: Notify) -> list[Notify]:
+    """To a question of the peer's, if it is one."""
     kind = _ANSWERS.get(row.notify_type)
-    if kind is not None:
-        session.inform([Notify(kind, row.data, spi=session.spi_i + session.spi_r)], now)
-        return True
-    return row.notify_type in _ANSWERS.values()
+    return [] if kind is None else [Notify(kind, row.data, spi=session.spi_i + session.spi_r)]

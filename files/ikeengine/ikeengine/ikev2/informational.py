@@ -90,13 +90,18 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
     """The peer's DELETEs, its token for a new IKE SA, or its question whether we live."""
     crash_detection.keep(session, payloads)
     answer: dict[int, list[bytes]] = {}
+    children = session.holder.children_by_spi_out()
     for row in all_of(payloads, Delete):
         if row.protocol == ProtocolId.IKE:
             # Where it rekeyed as well, it did not wait for our own rekey, which it never saw.
             session.close_after_answer("rekeyed" if session.is_replaced or session.rival else "the peer closed it")
             return []
         for octets in row.spis:
-            spi = _deleted(session.holder, row.protocol, octets, now)
+            child = children.pop((row.protocol, octets), None)
+            if child is None:
+                _deleted_ahead(session.holder, octets)
+                continue
+            spi = _deleted(session.holder, child, now)
             if spi is not None:
                 answer.setdefault(row.protocol, []).append(spi)
     if notify(payloads, NotifyType.AUTHENTICATION_FAILED) is not None:
@@ -105,15 +110,15 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
             *mobike.respond(session, payloads, now)]
 
 
-def _deleted(session: Ikev2Session, protocol: int, octets: bytes, now: float) -> bytes | None:
-    """Remove the child SA that the peer receives on that SPI; answer with ours, unless we are deleting it as well
-    (RFC 7296 §1.4.1)."""
-    child = session.child_by_spi_out(protocol, octets)
-    if child is None:
-        current = session.requests.current
-        if current is not None and current.exchange in (ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE):
-            session.deleted_ahead.append(int.from_bytes(octets, "big"))
-        return None
+def _deleted_ahead(session: Ikev2Session, octets: bytes) -> None:
+    """It may be the SPI of what the peer has just made, of which its answer will tell us."""
+    current = session.requests.current
+    if current is not None and current.exchange in (ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE):
+        session.deleted_ahead.append(int.from_bytes(octets, "big"))
+
+
+def _deleted(session: Ikev2Session, child: Child, now: float) -> bytes | None:
+    """Remove the child SA; answer with our SPI, unless we are deleting it as well (RFC 7296 §1.4.1)."""
     ours = None if child.state is ChildState.DELETING else child.sa.spi_in.to_bytes(4, "big")
     replacement = child.replacement
     if replacement is not None and replacement.state is not ChildState.GONE:
