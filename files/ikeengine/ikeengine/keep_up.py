@@ -52,8 +52,7 @@ class KeepUp:
                 peer.last_error = peer.last_error or str(begun)
                 return begun
             session = begun
-        for tunnel, route in missing:
-            session.ask_for(tunnel, route, now)
+        session.ask_for(missing, now)
         self._touch(session)
         return None
 
@@ -172,9 +171,8 @@ class KeepUp:
             ends = self._ends(peer, pair)
             if not isinstance(ends, Reason):
                 found = self._begin_by(peer, pair, ends, now, probe=True)
-                for tunnel in self._context.tunnels_of(name):
-                    for route in tunnel.secured:
-                        found.ask_for(tunnel, route, now)
+                found.ask_for([(tunnel, route) for tunnel in self._context.tunnels_of(name)
+                               for route in tunnel.secured], now)
                 self._touch(found)
                 return
         self._plan_probe(peer, now)

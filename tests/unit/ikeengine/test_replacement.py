@@ -8,6 +8,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+from ikeengine.ikev1.session import Ikev1Session
+from ikeengine.ikev2.session import Ikev2Session
 
 from tests.support import ikev1, virtual_network
 from tests.support.traffic import Traffic
@@ -135,6 +137,19 @@ def test_tunnels_that_go_over_to_userspace_get_an_ike_sa_for_esp_in_udp(version,
     assert one.reasons == other.reasons == []
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_many_routes_are_asked_for_in_one_go(version, monkeypatch):
+    """What is under way is looked through once, not once for each route."""
+    kind = {ikev1: Ikev1Session, virtual_network: Ikev2Session}[version]
+    network, one, _other, _traffic = _up(version)
+    looked, plain = [], kind.asked_for
+    monkeypatch.setattr(kind, "asked_for", lambda session: looked.append(session) or plain(session))
+    one.manager.replace("peer", network.now)
+    assert len(looked) == 1
+    assert {name for session in one.manager._sessions.beginning("peer") for name in plain(session)} == {
+        ("lan", route) for route in one.manager.tunnels_of("peer")[0].secured}
+
+
 def test_a_peer_that_begins_one_ike_sa_after_another_holds_a_few_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     network, one, other = pair(virtual_network.hq(start="answer"), virtual_network.branch(start="answer"))
     manager = other.manager
@@ -146,7 +161,7 @@ def test_a_peer_that_begins_one_ike_sa_after_another_holds_a_few_at_most(monkeyp
         session = manager._keep_up._begin_by(peer, peer.gateway.endpoints[0], (ip_address(BRANCH), ip_address(HQ)),
                                              network.now, probe=True)
         (tunnel,) = manager.tunnels_of("peer")
-        session.ask_for(tunnel, tunnel.secured[0], network.now)
+        session.ask_for([(tunnel, tunnel.secured[0])], network.now)
         network._collect()
         network.run(0.5)
         most = max(most, len(one.manager._sessions.established("peer")))

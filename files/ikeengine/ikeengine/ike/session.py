@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -201,8 +201,9 @@ class IkeSession(ABC):
         """As initiator: send the first message."""
 
     @abstractmethod
-    def ask_for(self, tunnel: Tunnel, route: Route, now: float) -> None:
-        """Bring up a child SA for the route, once the IKE SA is up; one that is under way already is no second time."""
+    def ask_for(self, wanted: Iterable[tuple[Tunnel, Route]], now: float) -> None:
+        """Bring up a child SA for each of the routes, once the IKE SA is up; one that is under way already is no second
+        time."""
 
     @abstractmethod
     def asked_for(self) -> set[tuple[str, Route]]:
@@ -412,8 +413,10 @@ class IkeSession(ABC):
         if not all(self.context.is_wanted(child.tunnel, route) for route in child.sa.declared):
             self.delete_child(child, "it is not wanted any more", now)
             return
+        reqids = set(child.sa.reqids)
         twins = [row for row in self.children if row is not child and row.is_live and row.replacement is not child
-                 and row.sa.tunnel == child.sa.tunnel and _one_needless(set(row.sa.routes), set(child.sa.routes))]
+                 and not reqids.isdisjoint(row.sa.reqids)
+                 and _one_needless(set(row.sa.routes), set(child.sa.routes))]
         if child not in self.children:
             self.children.append(child)
         child.superseded = self.superseded

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from ..ike.children import ChildState
@@ -47,9 +48,9 @@ class Exchanges:
         wishes = (*self._wishes, *(row.wish for row in self.under_way(Initiated)))
         return {(wish.tunnel.name, wish.route) for wish in wishes if wish.rekeyed is None}
 
-    def add(self, wish: Wish, now: float) -> None:
-        """Begin it when its turn comes."""
-        self._wishes.append(wish)
+    def add(self, wishes: Iterable[Wish], now: float) -> None:
+        """Begin each when its turn comes."""
+        self._wishes.extend(wishes)
         self.proceed(now)
 
     def keep(self, exchange: QuickMode) -> None:
@@ -79,8 +80,8 @@ class Exchanges:
     def proceed(self, now: float) -> None:
         """Begin what waits."""
         session = self._session
-        while (self._wishes and session.state is State.ESTABLISHED
-               and len(self.under_way(Initiated)) < self._most_initiated):
+        begun = len(self.under_way(Initiated))
+        while self._wishes and session.state is State.ESTABLISHED and begun < self._most_initiated:
             wish = self._wishes.popleft()
             if not self._is_still_wished(wish):
                 continue
@@ -92,6 +93,7 @@ class Exchanges:
                 session.fail(refusal.reason, tunnel=wish.tunnel.name)
                 session.context.child_lost(session, now)
                 continue
+            begun += 1
             self.keep(exchange)
             exchange.begin(session, now)
 

@@ -9,7 +9,7 @@ two peers rather than to an ISAKMP SA: where there are two of these, the one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ..crypto.errors import CryptoError, IntegrityError
 from ..ike.children import Child, ChildState, rekey_fraction
@@ -147,9 +147,9 @@ class Ikev1Session(IkeSession):
         except (Refusal, CryptoError) as error:
             self.close(str(error), now, failed=True)
 
-    def ask_for(self, tunnel: Tunnel, route: Route, now: float) -> None:
-        if (tunnel.name, route) not in self.asked_for():
-            self.exchanges.add(Wish(tunnel, route), now)
+    def ask_for(self, wanted: Iterable[tuple[Tunnel, Route]], now: float) -> None:
+        asked = self.asked_for()
+        self.exchanges.add([Wish(tunnel, route) for tunnel, route in wanted if (tunnel.name, route) not in asked], now)
 
     def asked_for(self) -> set[tuple[str, Route]]:
         return self.exchanges.asked_for()
@@ -168,7 +168,7 @@ class Ikev1Session(IkeSession):
     def rekey_child(self, child: Child, now: float) -> None:
         if child.state is ChildState.INSTALLED:
             child.state = ChildState.REKEYING
-            self.exchanges.add(Wish(child.tunnel, child.sa.declared[0], child), now)
+            self.exchanges.add([Wish(child.tunnel, child.sa.declared[0], child)], now)
 
     def probe(self, now: float) -> None:
         if self.liveness is not None and self.abilities.dead_peer_detection:

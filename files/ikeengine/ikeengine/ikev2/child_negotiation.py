@@ -118,10 +118,10 @@ class ChildOffer:
 
     def ask_singly(self, session: Ikev2Session, granted: Sequence[Route], now: float) -> None:
         """Ask for each of the routes by itself that the peer did not grant together."""
-        for route in self.routes:
-            if route not in granted:
-                session.single_pairs.add(self.tunnel.name)
-                session.ask_for(self.tunnel, route, now)
+        rest = [(self.tunnel, route) for route in self.routes if route not in granted]
+        if rest:
+            session.single_pairs.add(self.tunnel.name)
+            session.ask_for(rest, now)
 
     def is_refused_together(self, notify: int) -> bool:
         """Whether a refusal may be for want of routes that come one by one (RFC 7296 §2.9). A peer that has not one of

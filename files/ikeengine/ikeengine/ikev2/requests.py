@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -73,7 +74,10 @@ class Requests:
 
     def add(self, task: Task, now: float) -> None:
         """Run the task when those before it have ended."""
-        self._queue.append(task)
+        self.add_all((task,), now)
+
+    def add_all(self, tasks: Iterable[Task], now: float) -> None:
+        self._queue.extend(tasks)
         self.proceed(now)
 
     def postpone(self, task: Task, time: float) -> None:

@@ -9,7 +9,7 @@ What each exchange says and means is in a file of its own; this one only carries
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..crypto.errors import CryptoError, InvalidKeyExchange
@@ -176,9 +176,10 @@ class Ikev2Session(IkeSession):
     def begin(self, now: float) -> None:
         self.requests.add(IkeSaInit(), now)
 
-    def ask_for(self, tunnel: Tunnel, route: Route, now: float) -> None:
-        if (tunnel.name, route) not in self.asked_for():
-            self.requests.add(CreateChild(tunnel, (route,)), now)
+    def ask_for(self, wanted: Iterable[tuple[Tunnel, Route]], now: float) -> None:
+        asked = self.asked_for()
+        self.requests.add_all([CreateChild(tunnel, (route,)) for tunnel, route in wanted
+                               if (tunnel.name, route) not in asked], now)
 
     def asked_for(self) -> set[tuple[str, Route]]:
         return {(task.tunnel.name, route) for task in self.requests.all() if isinstance(task, CreateChild)
