@@ -186,7 +186,7 @@ class IkeSaManager:
             self.count("too_many_hints" if sessions or waiting else "needless_hint")
             return
         for session in sessions:
-            session.doubt(now)
+            session.hear_hint(now)
             self._touch(session)
         for peer in waiting:
             peer.hinted_at = now

@@ -16,9 +16,15 @@ from ikeengine.sa_manager import IkeSaManager
 from ikeengine.security_association import Datagram, SocketAddress
 from ikeengine.vpn import declaration
 from ikeengine.vpn.model import IkeVersion, Side
+from ikeengine.wire.constants import ExchangeType, HeaderFlag, NotifyType
+from ikeengine.wire.message import encode_message
+from ikeengine.wire.notify import Notify
+from ikeengine.wire.v1 import constants as v1
+from ikeengine.wire.v1 import message as v1_message
+from ikeengine.wire.v1.notify import Notify as V1Notify
 
 from tests.support import ikev1, virtual_network
-from tests.support.virtual_network import BRANCH, HQ, PROPOSAL, PSK, TRANSFORM, VirtualNetwork, pair
+from tests.support.virtual_network import BRANCH, HQ, PROPOSAL, PSK, TRANSFORM, End, VirtualNetwork, pair
 
 VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
 
@@ -149,3 +155,89 @@ def test_the_peer_is_found_by_the_address_that_it_has_gone_to() -> None:
     other.manager.terminate("peer", network.now)
     network.run(60)
     assert not one.manager._sessions._at and not other.manager._sessions._at
+
+
+# ---------------------------------------------------------------------------------------------- patience
+
+def _deaf(network: VirtualNetwork, end: End, seconds: float, *, packets: bool) -> None:
+    """No IKE passes for so long; ``packets`` of child SAs do."""
+    network.tamper = lambda _datagram: None
+    until = network.now + seconds
+    while network.now < until:
+        for spi in end.inbound if packets else ():
+            network.packets[spi] += 1
+        network.run(0.1)
+    network.tamper = lambda datagram: datagram
+
+
+DETECTION = [pytest.param({}, id="as by default"), pytest.param({"dead_peer_detection": {"enabled": False}}, id="none")]
+
+
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_a_made_up_hint_does_not_cut_short_what_is_only_beginning(kind: Any) -> None:
+    """The peer is 0.9 seconds away."""
+    network, one, _other = pair(kind.hq(), kind.branch(start="answer"), latency=0.9)
+    network.start()
+    for _second in range(20):
+        one.manager.receive(_hint(BRANCH, _version(kind)), network.now)
+        network.run(1)
+    assert one.sending and not one.reasons
+
+
+@pytest.mark.parametrize("detection", DETECTION)
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_a_made_up_hint_does_not_make_us_less_patient_than_is_declared(kind: Any, detection: dict[str, Any]) -> None:
+    network, one, _other = pair(kind.hq(gateway=detection), kind.branch(start="answer", gateway=detection))
+    network.start()
+    network.run(5)
+    for _time in range(3):
+        one.manager.receive(_hint(BRANCH, _version(kind)), network.now)
+        _deaf(network, one, 8, packets=False)
+        network.run(12)
+    assert not one.closings and one.sending
+
+
+def test_a_peer_that_died_is_missed_no_sooner_for_it_than_is_declared() -> None:
+    for hinted in (False, True):
+        network, one, _other = pair(virtual_network.hq(), virtual_network.branch(start="answer"))
+        network.start()
+        network.run(5)
+        del network.ends[BRANCH]
+        if hinted:
+            one.manager.receive(_hint(BRANCH), network.now)
+        silent_since = network.now - 5
+        while not one.closings:
+            network.run(0.1)
+        print(f"hinted: {hinted}, missed after {network.now - silent_since:.1f} s")
+        assert network.now - silent_since >= 20
+
+
+def _notice(end: End, kind: Any) -> Datagram:
+    """The peer, or somebody who saw the IKE SA's SPIs, says that it is unknown."""
+    ike = end.manager.overview.gateways()[0].ike[0]
+    if kind is ikev1:
+        data = v1_message.encode_message(
+            cookie_i=ike.spi_i, cookie_r=ike.spi_r, exchange=v1.ExchangeType.INFORMATIONAL, message_id=7,
+            payloads=[V1Notify(v1.NotifyType.INVALID_COOKIE, spi=ike.spi_i + ike.spi_r)])
+    else:
+        data = encode_message(spi_i=ike.spi_i, spi_r=ike.spi_r, exchange=ExchangeType.INFORMATIONAL,
+                              flags=HeaderFlag.RESPONSE, message_id=2, payloads=[Notify(NotifyType.INVALID_IKE_SPI)])
+    return Datagram(SocketAddress(ip_address(HQ), 500), SocketAddress(ip_address(BRANCH), 500), data)
+
+
+@pytest.mark.parametrize("rekeys", [False, True])
+@pytest.mark.parametrize("detection", DETECTION)
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_packets_show_that_the_peer_has_what_somebody_says_it_lost(kind: Any, detection: dict[str, Any],
+                                                                    rekeys: bool) -> None:
+    network, one, _other = pair(kind.hq(gateway=detection), kind.branch(start="answer", gateway=detection))
+    network.start()
+    network.run(5)
+    if rekeys:
+        network.tamper = lambda _datagram: None
+        one.manager.rekey_child("lan", network.now)
+        network.run(0)
+    one.manager.receive(_notice(one, kind), network.now)
+    _deaf(network, one, 4, packets=True)
+    network.run(20)
+    assert not one.closings and one.sending

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .context import Context
 
 _NAT_KEEP_ALIVE = b"\xff"  # RFC 3948 §2.3
+#: Seconds for which a peer that leaves a question unanswered is silent where none are declared.
+_IDLE = 30.0
 
 
 class IkeSession(ABC):
@@ -82,7 +84,7 @@ class IkeSession(ABC):
         self._last_heard = LastHeard(now)
         #: Something says that the peer has lost it, and nothing that the peer has it.
         self.doubted = False
-        self._doubted_at = -math.inf
+        self._doubted_at = self._hinted_at = -math.inf
         self._sent_at = now
         #: Another is to be made in its place, beside it.
         self.superseded = False
@@ -470,17 +472,27 @@ class IkeSession(ABC):
     # ---------------------------------------------------------------------------------------------- time
 
     def takes_hint(self, now: float) -> bool:
-        """Whether it has not been doubted for so long that it may be again."""
-        return now >= self._doubted_at + self.context.settings.doubt_pause
+        """Whether the last one is so long ago that another is heard: whoever can make one up makes us ask."""
+        return now >= self._hinted_at + self.context.settings.doubt_pause
+
+    def hear_hint(self, now: float) -> None:
+        """Somebody says who need not know anything of it that the peer has lost it: ask at once whether it lives (RFC
+        7296 §2.21.4). A peer that has will say so in its answer; silence is borne for as long as ever."""
+        self._hinted_at = now
+        self._ask_at_once(now)
 
     def doubt(self, now: float) -> None:
-        """Something that proves nothing says that the peer has lost it: ask whether it lives, at once and not for long
-        (RFC 7296 §2.4, §2.21.4); seldom, since whoever can make that up makes us ask."""
+        """Somebody says who knows its SPIs, but proves nothing, that the peer has lost it: ask whether it lives, at
+        once and not for long (RFC 7296 §2.4, §2.21.4); seldom, for the same reason."""
         settings = self.context.settings
         if now >= self._doubted_at + settings.doubt_pause:
             self._doubted_at, self.doubted = now, True
             self._last_heard.doubt(self.holder.children, self.context.received)
             self._ask_soon(now)
+
+    @abstractmethod
+    def _ask_at_once(self, now: float) -> None:
+        """Send what is under way once more, and be as patient; if nothing is, ask whether the peer lives."""
 
     @abstractmethod
     def _ask_soon(self, now: float) -> None:
@@ -494,10 +506,12 @@ class IkeSession(ABC):
         return self._last_heard.due(detection.idle)
 
     def is_silent(self, now: float) -> bool:
-        """Whether neither messages nor packets have come for as long as is declared."""
+        """Whether neither messages nor packets have come for as long as is declared, and since it was doubted."""
         detection = self.gateway.dead_peer_detection if self.gateway else None
-        return detection is None or self._last_heard.is_silent(self.holder.children, self.context.received,
-                                                               detection.idle, now)
+        silent = self._last_heard.is_silent(self.holder.children, self.context.received,
+                                            detection.idle if detection else _IDLE, now)
+        self.doubted = self.doubted and silent
+        return silent
 
     def _keep_alive_due(self) -> float | None:
         """When the NAT before us wants to see something of us."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .session import Ikev1Session
 
 _SEQUENCE_SIZE = 4
+#: Questions for which a hint is reason enough: one may be lost.
+_INQUIRIES = 3
 _ANSWERS: dict[int, NotifyType] = {NotifyType.R_U_THERE: NotifyType.R_U_THERE_ACK,
                                    NotifyType.KEEP_ALIVE: NotifyType.KEEP_ALIVE_ACK}
 
@@ -28,6 +30,7 @@ class Liveness:
         self._sequence = int.from_bytes(session.context.random(_SEQUENCE_SIZE), "big") >> 1
         #: Dead Peer Detection's question that waits for an answer.
         self._asked: Repeater | None = None
+        self._only_inquires = False
         self._keep_alive_at = now
         self._keep_alives_unanswered = 0
         if session.gateway is not None and session.gateway.keep_alive is not None:
@@ -39,10 +42,18 @@ class Liveness:
         self._asked = None
         self._keep_alives_unanswered = 0
 
+    def inquire(self, session: Ikev1Session, now: float) -> None:
+        """Ask at once whether the peer lives, if it can say so, and leave its silence to be found as ever."""
+        if self._asked is None:
+            self._begin(session, Pace.usual(session.context.settings, _INQUIRIES - 1), now, only_inquires=True)
+
     def hurry(self, session: Ikev1Session, now: float) -> None:
         """Ask at once, and not for long, whether the peer lives, if it can say so."""
+        self._begin(session, Pace.of_doubt(session.context.settings), now)
+
+    def _begin(self, session: Ikev1Session, pace: Pace, now: float, *, only_inquires: bool = False) -> None:
         if session.abilities.dead_peer_detection:
-            self._asked = Repeater(session.context, b"", now, Pace.of_doubt(session.context.settings))
+            self._asked, self._only_inquires = Repeater(session.context, b"", now, pace), only_inquires
             self._ask(session, NotifyType.R_U_THERE, now)
 
     def next_timer(self, session: Ikev1Session) -> float | None:
@@ -50,10 +61,9 @@ class Liveness:
         return min(times, default=None)
 
     def _detection_due(self, session: Ikev1Session) -> float | None:
-        idle_at = session.idle_at
-        if not session.abilities.dead_peer_detection or (idle_at is None and not session.doubted):
+        if not session.abilities.dead_peer_detection:
             return None
-        return self._asked.due if self._asked is not None else idle_at
+        return self._asked.due if self._asked is not None else session.idle_at
 
     def _keep_alive_due(self, session: Ikev1Session) -> float | None:
         gateway = session.gateway
@@ -65,15 +75,16 @@ class Liveness:
         """Ask what is due; the reason to close where the peer is dead."""
         due = self._detection_due(session)
         if due is not None and now >= due:
-            if not session.is_silent(now):
+            if not (self._only_inquires and self._asked is not None) and not session.is_silent(now):
                 self._asked = None
             elif self._asked is None:
                 assert session.gateway is not None and session.gateway.dead_peer_detection is not None
-                pace = Pace.of_detection(session.context.settings, session.gateway.dead_peer_detection)
-                self._asked = Repeater(session.context, b"", now, pace)
-                self._ask(session, NotifyType.R_U_THERE, now)
+                self._begin(session, Pace.of_detection(session.context.settings, session.gateway.dead_peer_detection),
+                            now)
             elif self._asked.again(now):
                 self._ask(session, NotifyType.R_U_THERE, now)
+            elif self._only_inquires:
+                self._asked = None
             else:
                 return f"the peer {session.remote} is silent: no answer to Dead Peer Detection"
         due = self._keep_alive_due(session)

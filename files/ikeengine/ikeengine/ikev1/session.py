@@ -382,11 +382,15 @@ class Ikev1Session(IkeSession):
         if new.state is not State.CLOSED:
             self.context.succeeded(self, new, now)
 
+    def _ask_at_once(self, now: float) -> None:
+        if self.liveness is not None:
+            self.liveness.inquire(self, now)
+        elif self._repeater is not None:
+            self.transmit(self._repeater.data, now)
+
     def _ask_soon(self, now: float) -> None:
         if self.liveness is not None:
             self.liveness.hurry(self, now)
-        elif self._repeater is not None:
-            self._repeater.due = now
 
     def heard(self, datagram: Datagram, now: float) -> None:
         super().heard(datagram, now)

@@ -149,6 +149,12 @@ class Requests:
             for data in datagrams:
                 session.transmit(data, now)
 
+    def repeat(self, now: float) -> bool:
+        """Send what is under way once more, beside its pace; False where nothing is."""
+        for data in self.outstanding.datagrams if self.outstanding else ():
+            self._session.transmit(data, now)
+        return self.outstanding is not None
+
     def hurry(self, now: float) -> None:
         """Let the peer's silence show soon: repeat what is under way, or ask whether it lives."""
         pace, asks = Pace.of_doubt(self._session.context.settings), self.outstanding is None
@@ -199,7 +205,7 @@ class Requests:
     def retransmit(self, row: Outstanding, now: float) -> bool:
         """Send it again, the next time later, with jitter; False when the last try is over."""
         if row.tries_left == 0:
-            if not self._asks(row.task) or self._session.is_silent(now):
+            if not (self._asks(row.task) or self._session.doubted) or self._session.is_silent(now):
                 return False
             row.paced(self._pace(row.task), now)  # its packets come
         row.tries_left -= 1

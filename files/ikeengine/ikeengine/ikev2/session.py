@@ -345,6 +345,10 @@ class Ikev2Session(IkeSession):
         else:
             self.doubt(now)
 
+    def _ask_at_once(self, now: float) -> None:
+        if not self.requests.repeat(now) and self.state is State.ESTABLISHED:
+            self.probe(now)
+
     def _ask_soon(self, now: float) -> None:
         self.requests.hurry(now)
 
