@@ -357,8 +357,8 @@ class IkeSaManager:
                 before = session.local, session.remote
                 if before != (local, remote) and session.follows_packets:
                     for other in self._sessions.of(session.name):
-                        if (other.local, other.remote) == before:
-                            other.move(local, remote)
+                        if (other.local, other.remote) == before and other.follows_packets:
+                            other.follow_packet(local, remote, now)
                     self._touch(session)
                 return
 

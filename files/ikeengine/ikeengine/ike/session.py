@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..negotiation.answers import another_version, undeclared
 from ..negotiation.reasons import Reason
-from ..security_association import CoveredRoute, Datagram, SocketAddress
+from ..security_association import CoveredRoute, Datagram, Path, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Tunnel
 from ..vpn.selectors import Address
 from ..wire.header import Header
@@ -267,9 +267,9 @@ class IkeSession(ABC):
     def handle_timer(self, now: float) -> None:
         """Do all that is due."""
 
-    def transmit(self, data: bytes, now: float) -> None:
+    def transmit(self, data: bytes, now: float, path: Path | None = None) -> None:
         self._sent_at = now
-        self.context.send(Datagram(self.local, self.remote, data))
+        self.context.send(Datagram(*(path or (self.local, self.remote)), data))
 
     def heard(self, datagram: Datagram, now: float) -> None:
         """Something authentic came: the peer lives; one behind a NAT may have a new mapping (RFC 7296 §2.23)."""
@@ -293,6 +293,10 @@ class IkeSession(ABC):
         did."""
         return self.state is State.RESPONDING or (
             self.peer_behind_nat and not (self.behind_nat and self.originator))
+
+    def follow_packet(self, local: SocketAddress, remote: SocketAddress, now: float) -> None:
+        """An authentic packet of a child SA came by that path, and `follows_packets` says that it shows something."""
+        self.move(local, remote)
 
     def move(self, local: SocketAddress, remote: SocketAddress) -> None:
         """The path between the two ends is another one, for the IKE SA and for its child SAs."""

@@ -21,7 +21,7 @@ from ..ike.session import IkeSession
 from ..ike.state import NO_SPI, State
 from ..negotiation.answers import not_authentic, silent
 from ..negotiation.reasons import Reason
-from ..security_association import Datagram, SocketAddress
+from ..security_association import Datagram, Path, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Mode, Route, Tunnel
 from ..wire import payload_rules
 from ..wire.errors import MalformedMessage, WireError
@@ -247,13 +247,13 @@ class Ikev1Session(IkeSession):
         self.transmit(data, now)
         return data
 
-    def transmit(self, data: bytes, now: float) -> None:
+    def transmit(self, data: bytes, now: float, path: Path | None = None) -> None:
         if len(data) <= HEADER_SIZE or not self.abilities.fragmentation:
-            super().transmit(data, now)
+            super().transmit(data, now, path)
             return
         self._fragments_sent = self._fragments_sent % 0xFFFF + 1
         for piece in cut(data, self._fragments_sent, self.context.settings.largest_datagram, self.remote.address):
-            super().transmit(piece, now)
+            super().transmit(piece, now, path)
 
     # ---------------------------------------------------------------------------------------------- what arrives
 

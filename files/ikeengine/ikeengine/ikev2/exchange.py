@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..ike.refusal import Refusal
+from ..security_association import Path
 from ..vpn.algorithms import KeyEncapsulation
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.errors import MalformedMessage
@@ -36,6 +37,10 @@ class Task(ABC):
     @abstractmethod
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         """Take the authenticated answer."""
+
+    def paths(self, session: Ikev2Session) -> Sequence[Path]:
+        """Between which addresses it goes, asked each time that it is sent."""
+        return session.paths
 
     def abandoned(self, session: Ikev2Session, reason: str, now: float) -> None:  # noqa: B027 - most have nothing to undo
         """The session closes before an answer came."""

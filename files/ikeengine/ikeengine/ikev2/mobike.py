@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..ike.refusal import Refusal
 from ..ike.state import NAT_TRAVERSAL_PORT, State
-from ..security_association import SocketAddress
+from ..security_association import Path, SocketAddress
 from ..vpn.selectors import Address
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.errors import MalformedMessage
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _REQUEST, _RESPONSE = False, True
 _COOKIE_SIZE = 16
+#: How often the question whether the peer is at another address goes there and nowhere else.
+_SENT_ALONE = 3
 #: Addresses of a peer that are kept; a host has fewer.
 _MOST_ADDRESSES = 16
 _ADDRESS_TYPES: Mapping[int, tuple[NotifyType, type[Address]]] = {
@@ -97,13 +99,20 @@ class Mobility:
 
     ``peer_addresses``: the one that the peer was at when it named its others, and those. ``changes`` counts changes of
     the addresses: what was said before the last one is void. ``seen_as`` is the digest under which the peer saw us
-    last. ``tried`` are the pairs of addresses that did not answer, since the last answer.
+    last. ``tried`` are the pairs of addresses that did not answer, since the last answer. ``seen_at`` is a path by
+    which packets of the peer come, while it has not shown that it receives at the address.
     """
 
     peer_addresses: tuple[Address, ...]
     changes: int = 0
     seen_as: bytes = b""
     tried: set[tuple[Address, Address]] = field(default_factory=set)
+    seen_at: Path | None = None
+
+    def changed(self) -> None:
+        """The addresses are others."""
+        self.changes += 1
+        self.seen_at = None
 
 
 def is_wanted(session: Ikev2Session) -> bool:
@@ -148,7 +157,7 @@ def move_to(session: Ikev2Session, local: SocketAddress, remote: SocketAddress, 
     """Go on between these two (§3.5). Child SAs follow at once where only our own end moves, since the peer is known to
     be at the other; else once it answers there. What is under way is sent again at once, and up to ``tries`` times."""
     assert session.mobility is not None
-    session.mobility.changes += 1
+    session.mobility.changed()
     is_known = remote == session.remote
     session.relocate(local, remote)
     if is_known:
@@ -264,6 +273,55 @@ class CheckRoutability(Task):
             session.move_children(session.udp_encapsulated)
 
 
+def follow_packet(session: Ikev2Session, mobility: Mobility, path: Path, now: float) -> None:
+    """An authentic packet came by another path (§3.8). Another port of the address that the peer is known to be at is
+    taken at once; another address only when the peer has shown that it receives there, as who is behind a NAT could
+    name any."""
+    known = {session.remote.address, *(child.sa.remote.address for child in session.holder.children)}
+    if known == {path[1].address}:
+        mobility.seen_at = None
+        session.move(*path)
+    elif path != mobility.seen_at:
+        mobility.seen_at = path
+        session.requests.renew(now)  # what is under way cannot be answered where the peer is no more
+        if not session.requests.has(CheckPath):
+            session.requests.add_first(CheckPath(mobility.changes), now)
+
+
+class CheckPath(CheckRoutability):
+    """Whether the peer receives where its packets come from; then the IKE SA goes on there, too.
+
+    At first it goes there alone, so that the cookie shows it. Where it is not answered the peer may be where it was, so
+    then it goes there as well: the answer shows nothing, and it is asked anew if that came from the other address.
+    """
+
+    def __init__(self, change: int) -> None:
+        super().__init__(change)
+        self._path: Path | None = None
+        self._sent = 0
+
+    def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
+        self._path = session.mobility.seen_at if session.mobility is not None else None
+        return super().request(session, now) if self._path is not None else None
+
+    def paths(self, session: Ikev2Session) -> Sequence[Path]:
+        assert session.mobility is not None and self._path is not None
+        self._sent += 1
+        alone = self._sent <= _SENT_ALONE and session.mobility.seen_at == self._path
+        return [self._path] if alone else session.paths
+
+    def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
+        _answer(session, payloads, self._cookie)
+        mobility = session.mobility
+        if mobility is None or mobility.seen_at is None:
+            return
+        seen, mobility.seen_at = mobility.seen_at, None
+        if seen == self._path == session.came_by and self._sent <= _SENT_ALONE:
+            session.move(*seen)
+        elif seen != self._path or seen == session.came_by:
+            follow_packet(session, mobility, seen, now)
+
+
 def _answer(session: Ikev2Session, payloads: Sequence[Payload], cookie: bytes) -> dict[int, list[bytes]]:
     """The notifications of a response. Raises Refusal where it does not show the cookie, as it must (§3.7)."""
     notes = taken(session, ExchangeType.INFORMATIONAL, _RESPONSE, payloads)
@@ -298,7 +356,7 @@ def _follow(session: Ikev2Session, mobility: Mobility, payloads: Sequence[Payloa
     """Go on where the originator's UPDATE_SA_ADDRESSES came from. Child SAs follow when it is known to receive there:
     at once where only its port is another than theirs."""
     local, remote = session.came_by
-    mobility.changes += 1
+    mobility.changed()
     session.relocate(local, remote)
     _take_nat(session, payloads)
     session.requests.renew(now)

@@ -146,13 +146,12 @@ class Requests:
             pace = self._pace(task)
             self.outstanding = Outstanding(task, self._next_id, datagrams, now + pace.first, pace, pace.first,
                                            pace.tries)
-            for data in datagrams:
-                session.transmit(data, now)
+            self._send(self.outstanding, now)
 
     def repeat(self, now: float) -> bool:
         """Send what is under way once more, beside its pace; False where nothing is."""
-        for data in self.outstanding.datagrams if self.outstanding else ():
-            self._session.transmit(data, now)
+        if self.outstanding is not None:
+            self._send(self.outstanding, now)
         return self.outstanding is not None
 
     def hurry(self, now: float) -> None:
@@ -211,6 +210,10 @@ class Requests:
         row.tries_left -= 1
         row.pause, lasting = row.pace.after(row.pause, self._session.context)
         row.due = now + lasting
-        for data in row.datagrams:
-            self._session.transmit(data, now)
+        self._send(row, now)
         return True
+
+    def _send(self, row: Outstanding, now: float) -> None:
+        for path in row.task.paths(self._session):
+            for data in row.datagrams:
+                self._session.transmit(data, now, path)

@@ -21,7 +21,7 @@ from ..ike.session import IkeSession
 from ..ike.state import NO_SPI, State
 from ..negotiation.answers import silent
 from ..negotiation.reasons import Reason
-from ..security_association import Datagram, SocketAddress
+from ..security_association import Datagram, Path, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Transform, Tunnel
 from ..vpn.selectors import Address
 from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, ProtocolId
@@ -152,6 +152,18 @@ class Ikev2Session(IkeSession):
     @property
     def follows_messages(self) -> bool:
         return not self.is_mobile and self.follows_packets  # RFC 4555 §3.8
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Between which addresses a request of ours goes."""
+        seen = self.mobility.seen_at if self.mobility is not None else None
+        return [(self.local, self.remote), *([seen] if seen is not None else ())]
+
+    def follow_packet(self, local: SocketAddress, remote: SocketAddress, now: float) -> None:
+        if self.mobility is None:
+            super().follow_packet(local, remote, now)
+        else:
+            mobike.follow_packet(self, self.mobility, (local, remote), now)
 
     def relocate(self, local: SocketAddress, remote: SocketAddress) -> None:
         super().relocate(local, remote)

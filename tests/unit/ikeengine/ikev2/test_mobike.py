@@ -276,6 +276,75 @@ def test_a_mapping_that_moves_under_traffic_is_followed_by_packets():
     assert at(one) == (TRAIN, True) and outage(into, moved_at) < 0.05
 
 
+def test_so_it_is_over_a_bad_network():
+    seed = 2296
+    print("seed", seed)
+    nat = Nat(PRIVATE, CAFE)
+    network, one, other = roaming(address=PRIVATE, tamper=nat, seed=seed)
+    out, into = streams(network, one, other)
+    flow(network, 1, out, into)
+    network.faults = Faults(drop=0.3)
+    for number in range(6):
+        nat.move((TRAIN, CAFE)[number % 2])
+        flow(network, 20, out, into)
+    network.faults = Faults()
+    flow(network, 5, out, into)
+    assert at(one) == (CAFE, True) and one.closings == other.closings == []
+    agree(one, other, routes=1)
+
+
+def test_so_it_is_while_something_else_waits_for_an_answer_from_where_the_peer_was():
+    nat = Nat(PRIVATE, CAFE)
+    network, one, other = roaming(address=PRIVATE, tamper=nat)
+    out, into = streams(network, one, other)
+    flow(network, 1, out, into)
+    nat.move(TRAIN)
+    one.manager.rekey_child("lan", network.now)
+    network.run(3)
+    moved_at = network.now
+    flow(network, 2, out, into)
+    assert at(one) == (TRAIN, True) and outage(into, moved_at) < 0.1
+
+
+def test_a_packet_from_elsewhere_moves_nothing_where_the_peer_does_not_receive():
+    """Whoever captured it has sent it from there, or the peer wants somebody else to get what we send."""
+    nat = Nat(PRIVATE, CAFE)
+    network, one, other = roaming(address=PRIVATE, tamper=nat)
+    out, into = streams(network, one, other)
+    flow(network, 1, out, into)
+    (child,) = one.inbound.values()
+    for _time in range(3):
+        one.manager.moved(child.spi_in, child.local, SocketAddress(ip_address("203.0.113.99"), 4500), network.now)
+        other.manager.rekey_child("lan", network.now)
+        flow(network, 10, out, into)
+        assert at(one) == (CAFE, True) and outage(into, network.now - 10) < 0.05
+    assert one.count(ChildMoved) == 0 and one.closings == other.closings == []
+    other.manager.rekey_ike("peer", network.now)
+    flow(network, 5, out, into)
+    nat.move(TRAIN)
+    flow(network, 1, out, into)
+    assert at(one) == (TRAIN, True)
+
+
+def test_nor_does_a_peer_prove_that_it_receives_there_by_a_question_that_it_was_sent_where_it_is():
+    nat = Nat(PRIVATE, CAFE)
+    network, one, _other = roaming(address=PRIVATE, tamper=nat)
+    victim = SocketAddress(ip_address("203.0.113.99"), 4500)
+
+    def spoof(datagram: Datagram) -> Datagram | None:
+        kept = nat(datagram)
+        if kept is None or str(kept.local.address) != CAFE:
+            return kept
+        return Datagram(victim, kept.remote, kept.data)
+
+    network.tamper = spoof
+    (child,) = one.inbound.values()
+    one.manager.moved(child.spi_in, child.local, victim, network.now)
+    network._collect()
+    network.run(60)
+    assert one.count(ChildMoved) == 0 and str(session(one).remote.address) == CAFE
+
+
 def test_the_originator_decides_and_follows_no_packet():
     """A NAT on the way may change the port of what comes, because another mapping has it; nobody hears there."""
     network, one, other = roaming(encapsulate=True)
