@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "hints": {"vpn", "wire", "security_association"},
     "sessions": {"vpn", "ike", "wire.header"},
     "timers": set(),
-    "peer": {"vpn", "ike"},
+    "peer": {"vpn", "ike", "security_association"},
     "keep_up": {"vpn", "ike", "negotiation.answers", "negotiation.reasons", "security_association", "peer", "sessions"},
     "renewal": {"ike", "keep_up", "peer", "sessions"},
     "reload": {"vpn"},

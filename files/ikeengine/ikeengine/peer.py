@@ -9,7 +9,12 @@ import math
 from dataclasses import dataclass, field
 
 from .ike.context import Settings
+from .ike.rate import Rate
+from .security_association import SocketAddress
 from .vpn.model import EndpointPair, Gateway, Start
+
+#: Moves of a peer one after another: there, back, and to where it is. Then there is one a second.
+_MOVES = 3
 
 
 @dataclass(slots=True)
@@ -48,6 +53,11 @@ class Peer:
     #: How often an earlier pair failed again soon after it had been gone back to, and when that was the last time.
     relapses: int = 0
     went_back_at: float | None = None
+    #: How often it is followed to where its packets come from, which costs as much as it has child SAs; and where it is
+    #: to be followed to when it may be: by the packet of which child SA, between which addresses.
+    moves: Rate = field(default_factory=lambda: Rate(_MOVES, 1.0))
+    move: tuple[int, SocketAddress, SocketAddress] | None = None
+    move_at: float | None = None
 
     @classmethod
     def of(cls, gateway: Gateway) -> Peer:
@@ -60,7 +70,7 @@ class Peer:
     @property
     def due(self) -> float | None:
         """When the soonest of its plans is."""
-        plans = [time for time in (self.retry_at, self.probe_at, self.replace_by, self.prove_at)
+        plans = [time for time in (self.retry_at, self.probe_at, self.replace_by, self.prove_at, self.move_at)
                  if time is not None and time != math.inf]
         return min(plans, default=None)
 

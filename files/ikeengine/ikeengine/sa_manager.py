@@ -225,6 +225,9 @@ class IkeSaManager:
 
     def _handle(self, timed: IkeSession | Peer | Greetings, now: float) -> None:
         if isinstance(timed, Peer):
+            if timed.move is not None and timed.move_at is not None and now >= timed.move_at:
+                timed.move_at = None
+                self.moved(*timed.move, now)
             self._renewal.handle_timer(timed, now)
             self._keep_up.handle_timer(timed, now)
         elif isinstance(timed, Greetings):
@@ -312,10 +315,10 @@ class IkeSaManager:
 
     def renew_child(self, spi_in: int, now: float) -> None:
         """The data plane has lost that child SA, or a half of it: another takes its place, unless one is about to."""
-        for session, child in self._sessions.children():
-            if child.sa.spi_in == spi_in and child.state is ChildState.INSTALLED:
-                session.rekey_child(child, now)
-                self._touch(session)
+        found = self._sessions.child(spi_in)
+        if found is not None and found[1].state is ChildState.INSTALLED:
+            found[0].rekey_child(found[1], now)
+            self._touch(found[0])
 
     def rekey_ike(self, gateway: str, now: float) -> None:
         """Raises KeyError for an unknown name, LookupError where there is no IKE SA."""
@@ -338,29 +341,36 @@ class IkeSaManager:
 
     def expire(self, spi_in: int, now: float, *, hard: bool) -> None:
         """The data plane says that a child SA has carried its traffic: rekey it, or where that is over, delete it."""
-        for session, child in self._sessions.children():
-            if child.sa.spi_in != spi_in:
-                continue
-            if hard:
-                session.delete_child(child, "its traffic limit is reached", now)
-                self.child_lost(session, now)
-            elif child.state is ChildState.INSTALLED:
-                session.rekey_child(child, now)
-            self._touch(session)
+        found = self._sessions.child(spi_in)
+        if found is None:
             return
+        session, child = found
+        if hard:
+            session.delete_child(child, "its traffic limit is reached", now)
+            self.child_lost(session, now)
+        elif child.state is ChildState.INSTALLED:
+            session.rekey_child(child, now)
+        self._touch(session)
 
     def moved(self, spi_in: int, local: SocketAddress, remote: SocketAddress, now: float) -> None:
         """An authentic packet of that child SA, the newest, came by another path: follow the peer there, with all that
-        it has in common with us, where it may have a new mapping."""
-        for session, child in self._sessions.children():
-            if child.sa.spi_in == spi_in:
-                before = session.local, session.remote
-                if before != (local, remote) and session.follows_packets:
-                    for other in self._sessions.of(session.name):
-                        if (other.local, other.remote) == before and other.follows_packets:
-                            other.follow_packet(local, remote, now)
-                    self._touch(session)
-                return
+        it has in common with us, where it may have a new mapping; at once, but not again and again."""
+        found = self._sessions.child(spi_in)
+        peer = self._declared.peers.get(found[0].name) if found is not None else None
+        if found is None or peer is None or not found[0].follows_packets:
+            return
+        session, before = found[0], (found[0].local, found[0].remote)
+        if before == (local, remote):
+            peer.move = peer.move_at = None
+        elif peer.moves.allows(now):
+            peer.move = peer.move_at = None
+            for other in self._sessions.of(session.name):
+                if (other.local, other.remote) == before and other.follows_packets:
+                    other.follow_packet(local, remote, now)
+            self._touch(session)
+        else:
+            peer.move, peer.move_at = (spi_in, local, remote), peer.move_at or now + 1.0
+        self._keep_up.note(peer)
 
     def ways(self) -> set[Address]:
         """The addresses of peers to which another way is worth `path_changed`: where a host's own address is not
@@ -419,13 +429,13 @@ class IkeSaManager:
 
     def fail_child(self, spi_in: int, reason: str, now: float) -> None:
         """The data plane could not install that child SA: close it, and say why."""
-        for session, child in self._sessions.children():
-            if child.sa.spi_in == spi_in:
-                session.fail(reason, tunnel=child.sa.tunnel)
-                session.delete_child(child, reason, now)
-                self.child_lost(session, now)
-                self._touch(session)
-                return
+        found = self._sessions.child(spi_in)
+        if found is not None:
+            session, child = found
+            session.fail(reason, tunnel=child.sa.tunnel)
+            session.delete_child(child, reason, now)
+            self.child_lost(session, now)
+            self._touch(session)
 
     def shutdown(self, now: float) -> None:
         """DELETE every IKE SA; `is_idle` says when the peers have answered."""
@@ -594,6 +604,7 @@ class IkeSaManager:
         elif isinstance(event, ChildRemoved):
             self._senders.release(event.child)
         self._events.append(event)
+        self._sessions.hear(event)
         for session in self._senders.hear(event):
             self._touch(session)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .ike.children import Child
+from .ike.events import ChildInbound, ChildRemoved, Event
 from .ike.session import IkeSession
 from .ike.state import BEGINNING, State
 from .vpn.selectors import Address
@@ -27,6 +28,7 @@ class Sessions:
         self.offered: set[bytes] = set()
         self._of_gateway: dict[str, list[IkeSession]] = {}
         self._at: dict[Address, list[IkeSession]] = {}  # of those that a gateway has
+        self._gateway_of_child: dict[int, str] = {}  # by the SPI that it receives on
         self._last_exchanges: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
 
     def __len__(self) -> int:
@@ -117,6 +119,18 @@ class Sessions:
         """Another one with that peer that is up, or on its way out."""
         return next((row for row in self.of(session.name) if row is not session
                      and row.state in (State.ESTABLISHED, State.REPLACED)), None)
+
+    def hear(self, event: Event) -> None:
+        """Follow which child SAs there are."""
+        if isinstance(event, ChildInbound):
+            self._gateway_of_child[event.child.spi_in] = event.child.gateway
+        elif isinstance(event, ChildRemoved):
+            self._gateway_of_child.pop(event.child.spi_in, None)
+
+    def child(self, spi_in: int) -> tuple[IkeSession, Child] | None:
+        """The child SA that receives on that SPI, with its IKE SA."""
+        return next(((session, child) for session in self.of(self._gateway_of_child.get(spi_in, ""))
+                     for child in session.children if child.sa.spi_in == spi_in), None)
 
     def children(self) -> Iterator[tuple[IkeSession, Child]]:
         """Each child SA, with its IKE SA, even if some close meanwhile."""

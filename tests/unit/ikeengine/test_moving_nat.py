@@ -8,7 +8,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from ikeengine.ike.events import ChildMoved, ChildRemoved
+from ikeengine.ike.events import ChildMoved, ChildRemoved, PathMoved
 from ikeengine.security_association import Datagram, SocketAddress
 from ikeengine.wire.header import decode_header
 
@@ -18,6 +18,7 @@ from tests.support.virtual_network import BRANCH, HQ, End, Faults, VirtualNetwor
 
 PRIVATE, PUBLIC, OTHER = "172.16.5.7", "203.0.113.7", "203.0.113.8"
 NAMES = ("hq.example", "branch.example")
+ROUTES_OF_MANY = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(20))
 VERSIONS = pytest.mark.parametrize("version", [1, 2])
 
 
@@ -120,6 +121,47 @@ def test_a_captured_packet_sent_from_elsewhere_diverts_nothing_for_longer_than_t
     flow(network, 1, out, into)
     assert [row.child.remote.port for row in one.events if isinstance(row, ChildMoved)] == [5000, child.remote.port]
     assert outage(into, network.now - 1) < 0.1
+
+
+@VERSIONS
+def test_a_peer_whose_packets_come_from_ever_new_ports_is_followed_once_a_second_and_to_the_last(version):
+    network, one, _other, _nat = behind_nat(version)
+    (child,) = one.inbound.values()
+    one.events.clear()
+    for number in range(1000):
+        one.manager.moved(child.spi_in, child.local, SocketAddress(child.remote.address, 10000 + number), network.now)
+        network.run(0.01)
+    assert 10 <= one.count(ChildMoved) <= 15
+    network.run(2)
+    (ike,) = one.manager.overview.gateways()[0].ike
+    assert ike.remote.port == 10999 and {row.remote.port for row in one.inbound.values()} == {10999}
+
+
+@VERSIONS
+def test_where_its_packets_come_from_the_old_port_again_no_move_is_left_to_do(version):
+    network, one, _other, _nat = behind_nat(version)
+    (child,) = one.inbound.values()
+    for port in (10001, 10002, 10003, 10004, 10003):
+        one.manager.moved(child.spi_in, child.local, SocketAddress(child.remote.address, port), network.now)
+    network.run(3)
+    assert {row.remote.port for row in one.inbound.values()} == {10003}
+
+
+def test_many_child_sas_move_with_one_line_of_log_and_are_found_by_their_spis():
+    network, one, _other = virtual_network.pair(*(make(routes=ROUTES_OF_MANY, start=start) for make, start in (
+        (virtual_network.hq, "answer"), (virtual_network.branch, "boot"))), encapsulate=lambda _gateway: True)
+    network.start()
+    network.run(10)
+    assert len(one.inbound) == len(ROUTES_OF_MANY)
+    one.events.clear()
+    child = list(one.inbound.values())[-1]
+    one.manager.moved(child.spi_in, child.local, SocketAddress(child.remote.address, 10001), network.now)
+    network.run(0)
+    assert one.count(ChildMoved) == len(ROUTES_OF_MANY) and one.count(PathMoved) == 1
+    assert all(one.manager._sessions.child(spi) is not None for spi in one.inbound)
+    one.manager.terminate("peer", network.now)
+    network.run(10)
+    assert not one.manager._sessions._gateway_of_child
 
 
 @VERSIONS

@@ -23,6 +23,7 @@ from ..ike.events import (
     IkeClosed,
     IkeEstablished,
     IkeRekeyed,
+    PathMoved,
 )
 from ..security_association import ChildSa, Datagram, SocketAddress
 from .control import trail
@@ -272,8 +273,8 @@ class Engine:
                            esp=child.suite, dataplane=self.planes.name_of(child.tunnel), **_spis(child))
             case ChildRemoved(child, reason):
                 log.info("SA removed", tunnel=child.tunnel, reason=reason, **_spis(child))
-            case ChildMoved(child):
-                log.notice("the peer's path moved", tunnel=child.tunnel, remote=str(child.remote), **_spis(child))
+            case PathMoved(gateway, local, remote, number):
+                log.notice("the peer's path moved", gateway=gateway, local=str(local), remote=str(remote), sas=number)
             case EndpointsChanged():
                 log.notice(f"gateway failed {'back' if event.back else 'over'}", gateway=event.gateway,
                            before=str(event.before), after=str(event.after), reason=event.reason)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..negotiation.reasons import Reason
-from ..security_association import ChildSa
+from ..security_association import ChildSa, SocketAddress
 from ..vpn.algorithms import Authentication, Encryption
 from ..vpn.model import EndpointPair, IkeVersion
 
@@ -90,6 +90,16 @@ class ChildMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class PathMoved:
+    """The child SAs of an IKE SA have gone over to another path: each has told by itself."""
+
+    gateway: str
+    local: SocketAddress
+    remote: SocketAddress
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A negotiation failed. ``reason`` says what differs and what would mend it, and its text is one sentence;
     ``notify`` is the wire's word. ``gateway`` is empty where nobody knows whose negotiation it was."""
@@ -113,4 +123,4 @@ class EndpointsChanged:
 
 
 Event: TypeAlias = (IkeEstablished | IkeKeyed | IkeRekeyed | IkeClosed | ChildInbound | ChildOutbound | ChildRemoved
-                    | ChildMoved | EndpointsChanged | Failed)
+                    | ChildMoved | PathMoved | EndpointsChanged | Failed)

@@ -20,17 +20,18 @@ class Whereabouts(Enum):
 
 
 class Rate:
-    """``most`` at once, and that many a second."""
+    """``most`` at once, and that many a second, or so many as ``a_second`` says."""
 
-    __slots__ = ("_at", "_left", "_most")
+    __slots__ = ("_a_second", "_at", "_left", "_most")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, a_second: float | None = None) -> None:
         self._most = self._left = float(most)
+        self._a_second = a_second or self._most
         self._at = 0.0
 
     def allows(self, now: float) -> bool:
         """Whether it may happen once more; that counts it."""
-        self._left = min(self._most, self._left + (now - self._at) * self._most)
+        self._left = min(self._most, self._left + (now - self._at) * self._a_second)
         self._at = now
         if self._left < 1:
             return False

@@ -19,7 +19,7 @@ from ..vpn.selectors import Address
 from ..wire.header import Header
 from .account import Account
 from .children import Child, ChildState, rekey_fraction
-from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Failed, IkeClosed
+from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Failed, IkeClosed, PathMoved
 from .last_heard import LastHeard
 from .proofs import Proofs
 from .state import IKE_PORT, NAT_TRAVERSAL_PORT, NO_SPI, State
@@ -310,12 +310,16 @@ class IkeSession(ABC):
 
     def move_children(self, encapsulated: bool | None = None) -> None:
         """Have the child SAs take the IKE SA's path, in UDP or not, or as they are."""
+        number = 0
         for child in self.holder.children:
             moved = replace(child.sa, local=self.local, remote=self.remote,
                             udp_encapsulated=child.sa.udp_encapsulated if encapsulated is None else encapsulated)
             if moved != child.sa:
                 child.sa = moved
+                number += 1
                 self.context.emit(ChildMoved(moved))
+        if number:
+            self.context.emit(PathMoved(self.name, self.local, self.remote, number))
 
     def float_to_nat_traversal_port(self) -> None:
         """An initiator goes on at port 4500 once a NAT was seen (RFC 7296 §2.23, RFC 3947 §4)."""

@@ -21,6 +21,10 @@ class Repeater:
         self.data = data
         self.due = now + self._pause
 
+    def once_more(self, now: float) -> None:
+        """Have it sent at once, beside the times that it is sent anyway."""
+        self.due, self._tries_left = now, self._tries_left + 1
+
     def again(self, now: float) -> bool:
         """Count one more try, whose data is the caller's to send; False when the last one is over."""
         if self._tries_left == 0:

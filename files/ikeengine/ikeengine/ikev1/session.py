@@ -386,7 +386,7 @@ class Ikev1Session(IkeSession):
         if self.liveness is not None:
             self.liveness.inquire(self, now)
         elif self._repeater is not None:
-            self.transmit(self._repeater.data, now)
+            self._repeater.once_more(now)
 
     def _ask_soon(self, now: float) -> None:
         if self.liveness is not None:

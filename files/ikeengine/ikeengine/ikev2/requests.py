@@ -149,9 +149,9 @@ class Requests:
             self._send(self.outstanding, now)
 
     def repeat(self, now: float) -> bool:
-        """Send what is under way once more, beside its pace; False where nothing is."""
+        """Send what is under way once more at once, beside the times that it is sent anyway; False where nothing is."""
         if self.outstanding is not None:
-            self._send(self.outstanding, now)
+            self.outstanding.due, self.outstanding.tries_left = now, self.outstanding.tries_left + 1
         return self.outstanding is not None
 
     def hurry(self, now: float) -> None:
