@@ -24,14 +24,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[3] / "files/ikeengine"))
 
 from ikeengine.dataplane import limits
+from ikeengine.dataplane.device import Device
 from ikeengine.dataplane.interface import DataPlane, DataPlaneError, Protection
+from ikeengine.dataplane.mtu import mtu_for
 from ikeengine.dataplane.netfilter.probe import probe as probe_netfilter
 from ikeengine.dataplane.xfrm.dataplane import XfrmDataPlane
 from ikeengine.dataplane.xfrm.probe import probe
 from ikeengine.dataplane.xfrm.sockets import bypass_socket, enable_espinudp
 from ikeengine.security_association import ChildSa, CoveredRoute, DirectionKeys, SocketAddress
 from ikeengine.vpn import algorithms
-from ikeengine.vpn.model import Direction, Expiration, Protocol, Route
+from ikeengine.vpn.model import Direction, Expiration, Proposal, Protocol, Route
 from ikeengine.vpn.selectors import Selector
 
 
@@ -41,7 +43,8 @@ class Setup:
     with the direction behind where there is one; ``near`` is what of their remote sides is local all the same.
 
     ``joined`` has the SAs of the first route carry all of them; ``anywhere`` says that the peer's address is not known
-    before its SAs are; ``last_sequence`` stands in for the last number of 32 bits.
+    before its SAs are; ``last_sequence`` stands in for the last number of 32 bits. ``device`` is the name of a
+    route-based tunnel's, whose SA carries all there is and for which the routes are those into it.
     """
 
     side: int
@@ -60,6 +63,7 @@ class Setup:
     anywhere: bool = False
     offloads: bool = True
     near: list[str] = field(default_factory=list)
+    device: str | None = None
 
 
 class PlaneHost:
@@ -75,6 +79,13 @@ class PlaneHost:
         limits.LAST_SEQUENCE = setup.last_sequence or limits.LAST_SEQUENCE
         self.plane = self.open_plane()
         self.plane.start(lambda event: self.events.append(repr(event)))
+        if setup.device is not None:
+            remotes = [prefix for route in self.routes for prefix in route.remote.prefixes()]
+            proposal = Proposal("p", Protocol.ESP, setup.authentication and algorithms.authentication(
+                setup.authentication), algorithms.encryption(setup.encryption), Expiration(28800, None))
+            self.plane.provide(Device("lan", setup.device, 1, (f"169.254.7.{setup.side + 1}/30",), tuple(remotes), None,
+                                      mtu_for([proposal], 4), self.local.address, self.remote.address))
+            self.routes = [Route(*[Selector.parse(everything)] * 2) for everything in ("0.0.0.0/0", "::/0")]
 
     def open_udp(self, local: SocketAddress) -> socket.socket:
         udp = socket.socket(socket.AF_INET6 if local.address.version == 6 else socket.AF_INET,
@@ -91,7 +102,8 @@ class PlaneHost:
     def open_plane(self) -> DataPlane:
         netfilter = probe_netfilter()
         if self.setup.plane == "kernel":
-            return XfrmDataPlane(self.loop.add_reader, self.loop.remove_reader, self.loop.call_later, netfilter)
+            return XfrmDataPlane(self.loop.add_reader, self.loop.remove_reader, self.loop.call_later, netfilter,
+                                 device_kind=next(iter(probe().devices), None) if self.setup.device else None)
         # Only here, as it loads the cryptographic library, which takes seconds on a slow kernel.
         from ikeengine.dataplane.userspace import tun
         from ikeengine.dataplane.userspace.dataplane import UserspaceDataPlane
@@ -130,17 +142,17 @@ class PlaneHost:
             return 0xD0000000 + side * 0x10000 + route * 0x100 + generation
 
         me, peer = setup.side, 1 - setup.side
-        routes = range(len(self.routes)) if setup.joined else (route,)
+        routes = range(len(self.routes)) if setup.joined or setup.device else (route,)
         covered = tuple(CoveredRoute(self.routes[number], self.routes[number], number + 1) for number in routes)
         return ChildSa("lan", "peer", Protocol[setup.protocol], encryption, authentication, setup.esn,
                        spi(me), spi(peer), keys(me), keys(peer), self.local, self.remote, setup.encapsulated,
-                       covered, Expiration(28800, setup.kilobytes))
+                       covered, Expiration(28800, setup.kilobytes), interface=setup.device)
 
     def protection(self, route: int) -> Protection:
         remote = ip_address("0.0.0.0") if self.setup.anywhere else self.remote.address
         near = [each for each in map(Selector.parse, self.setup.near) if self.routes[route].remote.contains(each)]
         return Protection("lan", self.routes[route], route + 1, Protocol[self.setup.protocol], self.local.address,
-                          remote, tuple(near))
+                          remote, tuple(near), device=self.setup.device)
 
     def do(self, method: str, *arguments: Any) -> Any:
         plane = self.plane

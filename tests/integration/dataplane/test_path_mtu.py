@@ -30,13 +30,14 @@ def inner(path_mtu: int, outer: int = 4) -> int:
     return inner_mtu(path_mtu, outer, encryption("AES-256"), authentication("SHA2-256"))
 
 
-def joined(net: Net, **setup: object) -> list[Plane]:
-    planes = [net.plane(name, **setup) for name in "ab"]
+def joined(net: Net, device: str | None = None, **setup: object) -> list[Plane]:
+    """``device`` is that of a route-based tunnel, of which one SA carries both families."""
+    planes = [net.plane(name, device=device, **setup) for name in "ab"]
     for plane in planes:
         plane("protect", 0, 1)
     for step in ("add_inbound", "add_outbound"):
         for plane in planes:
-            for route in (0, 1):
+            for route in (0, 1) if device is None else (0,):
                 plane(step, route, 0)
     return planes
 
@@ -47,23 +48,26 @@ def fill(net: Net, version: int) -> None:
     time.sleep(0.2)  # for the gateway to hear of it
 
 
-def device_mtu(net: Net, name: str) -> int:
-    (link,) = json.loads(net[name].run(["ip", "-json", "link", "show", "ike0"]).stdout)
+def device_mtu(net: Net, name: str, device: str = "ike0") -> int:
+    (link,) = json.loads(net[name].run(["ip", "-json", "link", "show", device]).stdout)
     return int(link["mtu"])
 
 
+@pytest.mark.parametrize("device", [None, "vpn0"])
 @pytest.mark.parametrize("version", [4, 6])
-def test_both_ends_of_a_connection_hear_an_mss_that_fits(net: Net, tmp_path: Path, version: int) -> None:
-    joined(net)
+def test_both_ends_of_a_connection_hear_an_mss_that_fits(net: Net, tmp_path: Path, version: int, device: str | None,
+                                                         ) -> None:
+    joined(net, device)
     with Capture(net["lan_a"], "eth0", tmp_path / "a") as a, Capture(net["lan_b"], "eth0", tmp_path / "b") as b:
         assert transfers(net, "lan_a", "lan_b", FAR[version], MEGABYTE)
     assert announced_mss(a.path, FAR[version]) == inner(1500) - HEADERS[version]
     assert announced_mss(b.path, NEAR[version]) == inner(1500) - HEADERS[version]
 
 
-def test_a_peer_that_does_not_clamp_is_clamped_for(net: Net, tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", [None, "vpn0"])
+def test_a_peer_that_does_not_clamp_is_clamped_for(net: Net, tmp_path: Path, device: str | None) -> None:
     """Only a's table stands; the segments that it sees of b's are the ones that b must send smaller."""
-    joined(net)
+    joined(net, device)
     net["b"].run(["nft", "add", "table", "inet", f"ikeengine-{DATA_PLANE}", "{ flags dormant; }"])
     with Capture(net["lan_a"], "eth0", tmp_path / "a") as a, Capture(net["lan_b"], "eth0", tmp_path / "b") as b:
         assert transfers(net, "lan_a", "lan_b", FAR[4], MEGABYTE)
@@ -78,9 +82,10 @@ def test_a_sender_hears_what_fits(net: Net, version: int) -> None:
     assert net.ping("lan_a", FAR[version], 2, "-M", "do", "-s", str(inner(1500) - HEADERS[version] + 12)) == 2
 
 
+@pytest.mark.parametrize("device", [None, "vpn0"])
 @pytest.mark.parametrize(("version", "path"), [(4, 1400), (6, 1280)])
-def test_the_inner_mtu_follows_the_path(net: Net, version: int, path: int) -> None:
-    joined(net)
+def test_the_inner_mtu_follows_the_path(net: Net, version: int, path: int, device: str | None) -> None:
+    joined(net, device)
     assert transfers(net, "lan_a", "lan_b", FAR[version], MEGABYTE)
     narrow(net, path)
     assert transfers(net, "lan_a", "lan_b", FAR[version], MEGABYTE)
@@ -126,3 +131,17 @@ def test_a_link_of_the_gateways_own_that_changes_is_noticed(net: Net) -> None:
 def heard_anew(net: Net) -> int | None:
     net["lan_b"].run(["ip", "route", "flush", "cache"])
     return mtu_heard(net, "lan_b", NEAR[4])
+
+
+def test_the_device_of_a_route_based_tunnel_keeps_its_mtu_and_tcp_fits_whoever_routed_it(net: Net, tmp_path: Path,
+                                                                                         ) -> None:
+    """OSPF wants both ends' devices alike. What it has learnt has no MTU of its own, so TCP alone hears."""
+    joined(net, "vpn0")
+    narrow(net, 1400)
+    fill(net, 4)
+    assert eventually(lambda: mtu_heard(net, "lan_a", FAR[4]) == inner(1400))
+    assert device_mtu(net, "a", "vpn0") == inner(1500)
+    net["a"].ip("route add 10.2.0.2/32 dev vpn0 proto bird")
+    with Capture(net["lan_b"], "eth0", tmp_path / "b") as b, Capture(net["lan_a"], "eth0", tmp_path / "a") as a:
+        assert transfers(net, "lan_a", "lan_b", FAR[4], MEGABYTE)
+    assert announced_mss(a.path, FAR[4]) == announced_mss(b.path, NEAR[4]) == inner(1400) - 40

@@ -57,6 +57,28 @@ def a_packet_as_large_as_the_device_takes_passes(bed: Bed) -> None:
     assert " 2 received" in sent, sent
 
 
+def what_a_narrow_path_carries_is_told_and_the_device_keeps_its_mtu(bed: Bed) -> None:
+    """Both ends' are the same, as OSPF wants them; the routes into it say what fits."""
+    one, other = bed.ends
+    mtu = (one.link() or {})["mtu"]
+    try:
+        for end in bed.ends:
+            end.namespace.ip("link set wan mtu 1400")
+        for target, shown in (("10.2.0.1", "-4"), ("fd00:2::1", "-6")):
+            def narrow(target: str = target, shown: str = shown) -> bool:
+                one.namespace.run(["ping", "-n", "-q", "-M", "do", "-c", "1", "-W", "1", "-s", str(mtu - 48), target],
+                                  check=False)
+                return f" mtu {mtu - 100}" in one.namespace.run(["ip", shown, "route", "get", target]).stdout.replace(
+                    " lock", "")
+            one.wait(narrow)
+        assert (one.link() or {})["mtu"] == (other.link() or {})["mtu"] == mtu
+        assert one.ask("audit")["departures"] == []
+    finally:
+        for end in bed.ends:
+            end.namespace.ip("link set wan mtu 1500")
+    one.wait(lambda: " mtu " not in one.namespace.run(["ip", "-4", "route", "show", "10.2.0.0/24"]).stdout)
+
+
 def the_hosts_other_traffic_does_not_go_there(bed: Bed) -> None:
     one = bed.ends[0]
     before = one.sas[0]["packets_out"]
@@ -203,6 +225,12 @@ def what_somebody_changes_by_hand_is_told_and_mended(bed: Bed) -> None:
                     "route to fd00:2::/64, unreachable"}
     one.ask("mend")
     what_is_declared_is_there(bed)
+    mtu = (one.link() or {})["mtu"]
+    one.namespace.ip(f"link set {DEVICE} mtu {mtu - 100}")
+    assert one.ask("audit")["departures"] == [{"what": f"device {DEVICE}", "expected": f"MTU {mtu}",
+                                               "found": f"MTU {mtu - 100}"}]
+    one.ask("mend")
+    assert (one.link() or {})["mtu"] == mtu
     one.namespace.ip(f"link delete {DEVICE}")
     assert f"device {DEVICE}" in {row["what"] for row in one.ask("audit")["departures"]}
     one.ask("mend")
@@ -294,6 +322,7 @@ def a_flush_leaves_nothing(bed: Bed) -> None:
 
 CASES: tuple[Case, ...] = (
     what_is_declared_is_there, both_families_pass_through_one_sa_pair, a_packet_as_large_as_the_device_takes_passes,
+    what_a_narrow_path_carries_is_told_and_the_device_keeps_its_mtu,
     the_hosts_other_traffic_does_not_go_there, multicast_of_routing_protocols_passes,
     routing_daemons_learn_their_routes_over_it, without_an_sa_nothing_leaves,
     a_rekey_loses_no_packet, other_addresses_and_metric_leave_device_and_sa_alone, another_name_is_another_device,

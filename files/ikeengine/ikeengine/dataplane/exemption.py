@@ -8,14 +8,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pyroute2.netlink import nla, nlmsg
 
+from .interface import Departure
 from .netlink import NetlinkError, NetlinkSocket
 
 _RTM_SETLINK = 19
-_DISABLE_POLICY_V6 = "/proc/sys/net/ipv6/conf/{}/disable_policy"
+_DISABLE_POLICY = "/proc/sys/net/ipv{}/conf/{}/disable_policy"
 
 
 class ipv4_setting(nlmsg):
@@ -51,8 +53,19 @@ def exempt_from_policy(routing: NetlinkSocket, device: str, ifindex: int) -> set
         pass
     try:
         # IPv6 has no netlink attribute for it.
-        Path(_DISABLE_POLICY_V6.format(device)).write_text("1")
+        Path(_DISABLE_POLICY.format(6, device)).write_text("1")
         exempt.add(6)
     except OSError:
         pass
     return exempt
+
+
+def departures_from_exemption(device: str, versions: Iterable[int]) -> Iterator[Departure]:
+    """Of these IP versions, those that somebody has held against policies again; what cannot be read is not told."""
+    for version in sorted(versions):
+        try:
+            found = Path(_DISABLE_POLICY.format(version, device)).read_text().strip()
+        except OSError:
+            continue
+        if found != "1":
+            yield Departure(f"device {device}", f"disable_policy 1 for IPv{version}", f"disable_policy {found}")

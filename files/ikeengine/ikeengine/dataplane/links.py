@@ -22,7 +22,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from ..vpn.selectors import Network
 from .device import Device
-from .exemption import exempt_from_policy
+from .exemption import departures_from_exemption, exempt_from_policy
 from .interface import DataPlaneError, Departure
 from .netlink import NETLINK_ROUTE, NetlinkError, NetlinkSocket
 
@@ -34,6 +34,8 @@ _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _RT_TABLE_MAIN = 254
 _IFF_UP, _IFF_MULTICAST = 0x1, 0x1000
 _IFA_F_NODAD = 0x02
+_RTAX_MTU = 2
+_IPV6_LEAST_MTU = 1280
 #: What the kernel gives a route without a metric, or with 0.
 _USUAL_METRIC = {4: 0, 6: 1024}
 _LAST_METRIC = 2**32 - 1
@@ -97,6 +99,9 @@ class Links:
         self._routing = NetlinkSocket(NETLINK_ROUTE, _parse)
         self._dressed: dict[str, tuple[Device, int]] = {}
         self._expected: dict[str, Device] = {}
+        #: By its number: what fits through a device whose path carries less than it was made for.
+        self._narrow: dict[int, int] = {}
+        self._exempt: dict[str, set[int]] = {}
         #: Ours that stand, and those of an earlier run until they are wanted again or cleared away.
         self._ways: set[_Way] = set()
         self._leftovers: set[_Way] = set()
@@ -134,7 +139,7 @@ class Links:
 
     def exempt_from_policy(self, link: Link) -> None:
         """What comes out of it was held against policies before, of which nothing can be told afterwards."""
-        exempt_from_policy(self._routing, link.name, link.index)
+        self._exempt[link.name] = exempt_from_policy(self._routing, link.name, link.index)
 
     def delete(self, link: Link) -> None:
         """One that is gone is no error."""
@@ -159,19 +164,53 @@ class Links:
         self._routing.change(f"setting {device.name} up", up)
         self._set_addresses(device, index)
         self._expected.pop(device.name, None)
-        self._dressed.pop(device.name, None)
+        _device, before = self._dressed.pop(device.name, (device, index))
+        if before != index:
+            self._narrow.pop(before, None)
         self._dressed[device.name] = device, index  # the last one, which has the route where two want it
         self._set_routes()
 
     def undress(self, name: str) -> None:
         """Its routes go; those of one that is expected stay, also under that name. Raises NetlinkError."""
-        self._dressed.pop(name, None)
+        _device, index = self._dressed.pop(name, (None, 0))
+        self._narrow.pop(index, None)
         self._set_routes()
 
     def forget(self, name: str) -> None:
         """Its routes go, and it is not expected any more. Raises NetlinkError."""
         self._expected.pop(name, None)
         self.undress(name)
+
+    def fit(self, name: str, mtu: int | None) -> int | None:
+        """Packets may have ``mtu`` octets on their way through that device, or as many as it was made for: its routes
+        say so. Its own MTU stays, since routing protocols want the other end's to be the same.
+
+        Returns what fits now; None where the device is not there. Raises NetlinkError.
+        """
+        before = self.fits(name)
+        if before is None:
+            return None
+        device, index = self._dressed[name]
+        fits = min(device.mtu, mtu or device.mtu)
+        if fits < device.mtu:
+            self._narrow[index] = fits
+        else:
+            self._narrow.pop(index, None)
+        for way in [way for way in self._ways if way.index == index] if fits != before else ():
+            try:
+                self._routing.change(f"routing {way.network} into {name} with an MTU of {fits}",
+                                     self._route(_RTM_NEWROUTE, way), NLM_F_CREATE | NLM_F_REPLACE)
+            except NetlinkError as error:
+                if error.errno not in (errno.ENODEV, errno.ENETDOWN):
+                    raise  # else somebody deleted it or set it down, of which the audit tells
+        return fits
+
+    def fits(self, name: str) -> int | None:
+        """How many octets packets may have on their way through that device; None where it is not there."""
+        if name not in self._dressed:
+            return None
+        device, index = self._dressed[name]
+        return min(device.mtu, self._narrow.get(index, device.mtu))
 
     def clear_leftovers(self) -> None:
         """Routes of an earlier run that nobody wants again."""
@@ -188,6 +227,9 @@ class Links:
                 continue
             if not standing.is_up:
                 yield Departure(f"device {device.name}", "up", "down")
+            if standing.mtu != device.mtu:
+                yield Departure(f"device {device.name}", f"MTU {device.mtu}", f"MTU {standing.mtu}")
+            yield from departures_from_exemption(device.name, self._exempt.get(device.name, ()))
             there = self._addresses(index)
             for text in device.addresses:
                 if ipaddress.ip_interface(text) not in there:
@@ -319,6 +361,8 @@ class Links:
         message["attrs"] = [("RTA_DST", str(way.network.network_address)), ("RTA_PRIORITY", way.metric)]
         if way.index:
             message["attrs"].append(("RTA_OIF", way.index))
+        if request == _RTM_NEWROUTE and way.index in self._narrow:
+            message["attrs"].append(metrics(version, self._narrow[way.index]))
         return message
 
     def _unless_gone(self, what: str, message: nlmsg) -> None:
@@ -327,6 +371,14 @@ class Links:
         except NetlinkError as error:
             if error.errno not in _GONE:
                 raise
+
+
+def metrics(version: int, mtu: int) -> tuple[str, dict[str, Any]]:
+    """A route's MTU. IPv6 goes no lower than 1280 (RFC 8200 §5): what then comes out too large for the path travels in
+    fragments. What it forwards IPv6 holds to a route's MTU only where that is locked."""
+    if version == 4:
+        return "RTA_METRICS", {"attrs": [("RTAX_MTU", mtu)]}
+    return "RTA_METRICS", {"attrs": [("RTAX_LOCK", 1 << _RTAX_MTU), ("RTAX_MTU", max(mtu, _IPV6_LEAST_MTU))]}
 
 
 def _parse(kind: int, octets: bytes) -> nlmsg | None:

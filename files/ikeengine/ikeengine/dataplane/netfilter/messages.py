@@ -50,7 +50,7 @@ _IPPROTO_TCP = 6
 _TCPOPT_MAXSEG = 2
 _SYN, _RST = 2, 4
 #: libnftables' numbers of types, by which nft shows what a map holds: a mark and a port, for want of better.
-_TYPE_MARK, _TYPE_SERVICE = 19, 13
+_TYPE_MARK, _TYPE_NAME, _TYPE_SERVICE = 19, 41, 13
 
 
 class Message(NamedTuple):
@@ -80,6 +80,11 @@ def _u32(kind: int, value: int) -> bytes:
 def host_number(value: int) -> bytes:
     """A device's or an SA's number, as rules find it."""
     return value.to_bytes(4, sys.byteorder)
+
+
+def device_name(value: str) -> bytes:
+    """A device's name, as rules find it."""
+    return value.encode().ljust(_NAME_SIZE, b"\0")
 
 
 def _message(kind: int, *attributes: bytes, flags: int = 0) -> Message:
@@ -175,10 +180,12 @@ def _attributes(octets: bytes) -> dict[int, bytes]:
     return dict(_each(octets))
 
 
-def mss_map(table_name: str, name: str, number: int) -> Message:
-    """A map from a number of the host's to an MSS. ``number`` tells it from others of the same batch."""
+def mss_map(table_name: str, name: str, number: int, of_devices: bool) -> Message:
+    """A map to an MSS from a number of the host's, or from a device's name. ``number`` tells it from others of the same
+    batch."""
+    kind, size = (_TYPE_NAME, _NAME_SIZE) if of_devices else (_TYPE_MARK, 4)
     return _message(NFT_MSG_NEWSET, _text(1, table_name), _text(2, name), _u32(3, _SET_IS_MAP),
-                    _u32(4, _TYPE_MARK), _u32(5, 4), _u32(6, _TYPE_SERVICE), _u32(7, 2), _u32(10, number))
+                    _u32(4, kind), _u32(5, size), _u32(6, _TYPE_SERVICE), _u32(7, 2), _u32(10, number))
 
 
 def mss_value(mss: int) -> bytes:
@@ -186,9 +193,9 @@ def mss_value(mss: int) -> bytes:
     return struct.pack(">H", mss)
 
 
-def element(kind: int, table_name: str, map_name: str, key: int, mss: int) -> Message:
+def element(kind: int, table_name: str, map_name: str, key: bytes, mss: int) -> Message:
     """Add an element or delete it."""
-    content = _nested(1, _nested(1, attribute(1, host_number(key))),
+    content = _nested(1, _nested(1, attribute(1, key)),
                       _nested(2, attribute(1, mss_value(mss))))
     return _message(kind, _text(1, table_name), _text(2, map_name), _nested(3, content))
 
@@ -212,7 +219,7 @@ def family(version: int) -> bytes:
 
 def device_named(key: int, name: str) -> bytes:
     """Only packets whose device by that key, META_IIFNAME or META_OIFNAME, has that name."""
-    return meta(key) + compare(CMP_EQ, name.encode().ljust(_NAME_SIZE, b"\0"))
+    return meta(key) + compare(CMP_EQ, device_name(name))
 
 
 def _payload(base: int, offset: int, size: int) -> bytes:
@@ -259,7 +266,7 @@ def mss_of_path() -> bytes:
 
 
 def mss_out_of(map_name: str) -> bytes:
-    """The map's MSS for the number before; where it has none, the packet is passed over."""
+    """The map's MSS for the number or name before; where it has none, the packet is passed over."""
     return _expression("lookup", _text(1, map_name), _u32(2, _REGISTER), _u32(3, _REGISTER))
 
 

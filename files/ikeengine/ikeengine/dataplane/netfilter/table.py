@@ -11,7 +11,8 @@ what comes out of its device and what is routed into it, by the device's name.
 
 ``clamp_outbound`` and ``clamp_inbound`` lower the MSS that TCP announces in tunnels to what fits (RFC 4459 §3.2), in
 both directions, since many senders never hear that a packet was too big. Outbound the kernel knows what fits the path
-now; inbound it is what the plane last said of the SA or the device that the packet came by.
+now; inbound it is what the plane last said of the SA or the device that the packet came by. Of a route-based tunnel's
+device, which the kernel knows as any other, it is that in either direction.
 
 ``clear`` drops what claims to come out of a tunnel and came by another device, where no policy can.
 """
@@ -52,7 +53,8 @@ _log = logging.getLogger(__name__)
 _PRIORITY = -150
 #: Octets of the IP and TCP headers, which an MSS leaves out (RFC 9293 §3.7.1).
 _HEADERS = {4: 40, 6: 60}
-_MAPS = {4: "mss_ipv4", 6: "mss_ipv6"}
+#: By what they have as keys: numbers, or the names of route-based tunnels' devices.
+_MAPS = {int: {4: "mss_ipv4", 6: "mss_ipv6"}, str: {4: "device_mss_ipv4", 6: "device_mss_ipv6"}}
 _LEAST_MSS = 64
 #: Seconds until a table that could not be put up again is tried anew.
 _RETRY = 1.0
@@ -93,7 +95,7 @@ class InnerTable:
         self._kernel = NetlinkSocket(NETLINK_NETFILTER, messages.parse)
         self._verdicts: list[Verdict] = []
         self._claims: list[Protection] = []
-        self._fitted: dict[int, int] = {}
+        self._fitted: dict[int | str, int] = {}
         self._stands = False
         self._written: dict[str, bytes] = {}  # what the kernel then had, by part
         self._retries = False
@@ -116,18 +118,19 @@ class InnerTable:
             self._note()
         self._verdicts, self._claims = wanted, claims
 
-    def fit(self, number: int, mtu: int | None) -> None:
-        """What comes by that SA or device is for senders whose packets may have ``mtu`` octets; None forgets it."""
-        before = self._fitted.get(number)
+    def fit(self, key: int | str, mtu: int | None) -> None:
+        """What comes by the SA or the device of that number, or passes through the device of that name, is for senders
+        whose packets may have ``mtu`` octets; None forgets it."""
+        before = self._fitted.get(key)
         if before == mtu:
             return
         if self._stands and self._clamps:
-            self._change(self._elements(messages.NFT_MSG_DELSETELEM, number, before)
-                         + self._elements(messages.NFT_MSG_NEWSETELEM, number, mtu))
+            self._change(self._elements(messages.NFT_MSG_DELSETELEM, key, before)
+                         + self._elements(messages.NFT_MSG_NEWSETELEM, key, mtu))
         if mtu is None:
-            del self._fitted[number]
+            del self._fitted[key]
         else:
-            self._fitted[number] = mtu
+            self._fitted[key] = mtu
 
     def drops(self) -> dict[str, int]:
         """How many packets it dropped, by reason."""
@@ -178,11 +181,12 @@ class InnerTable:
             return
         found = standing.parts(self._kernel, self.name)
         yield from standing.departures(self.name, self._written, found)
-        for version, name in _MAPS.items() if found and self._clamps else ():
-            wanted = {messages.host_number(number): messages.mss_value(_mss(mtu, version))
-                      for number, mtu in self._fitted.items()}
-            if standing.elements(self._kernel, self.name, name) != wanted:
-                yield Departure(f"nf_tables table {self.name}, map {name}", "as the daemon wrote it", "changed")
+        for kind, maps in _MAPS.items() if found and self._clamps else ():
+            for version, name in maps.items():
+                wanted = {_key(key): messages.mss_value(_mss(mtu, version))
+                          for key, mtu in self._fitted.items() if isinstance(key, kind)}
+                if standing.elements(self._kernel, self.name, name) != wanted:
+                    yield Departure(f"nf_tables table {self.name}, map {name}", "as the daemon wrote it", "changed")
 
     def restore(self) -> None:
         """Write it anew where it departs, with counters at zero."""
@@ -252,20 +256,27 @@ class InnerTable:
         return content + self._rules(wanted, claims)
 
     def _clamping(self) -> list[Message]:
-        content = [messages.mss_map(self.name, name, number) for number, name in enumerate(_MAPS.values(), start=1)]
+        names = [(name, kind is str) for kind, maps in _MAPS.items() for name in maps.values()]
+        content = [messages.mss_map(self.name, name, number, of_devices)
+                   for number, (name, of_devices) in enumerate(names, start=1)]
         content.append(self._rule("clamp_outbound", messages.syn(), self._traffic.outbound, messages.mss_of_path(),
                                   messages.clamp()))
-        for version, name in _MAPS.items():
-            content.append(self._rule("clamp_inbound", messages.family(version), messages.syn(),
-                                      self._traffic.inbound_number, messages.mss_out_of(name), messages.clamp()))
-        for number, mtu in self._fitted.items():
-            content += self._elements(messages.NFT_MSG_NEWSETELEM, number, mtu)
+        for chain, known_by, maps in (
+                ("clamp_outbound", messages.meta(META_OIFNAME), _MAPS[str]),
+                ("clamp_inbound", messages.meta(META_IIFNAME), _MAPS[str]),
+                ("clamp_inbound", self._traffic.inbound_number, _MAPS[int])):
+            for version, name in maps.items():
+                content.append(self._rule(chain, messages.family(version), messages.syn(), known_by,
+                                          messages.mss_out_of(name), messages.clamp()))
+        for key, mtu in self._fitted.items():
+            content += self._elements(messages.NFT_MSG_NEWSETELEM, key, mtu)
         return content
 
-    def _elements(self, kind: int, number: int, mtu: int | None) -> list[Message]:
+    def _elements(self, kind: int, key: int | str, mtu: int | None) -> list[Message]:
         if mtu is None:
             return []
-        return [messages.element(kind, self.name, name, number, _mss(mtu, version)) for version, name in _MAPS.items()]
+        return [messages.element(kind, self.name, name, _key(key), _mss(mtu, version))
+                for version, name in _MAPS[type(key)].items()]
 
     def _rules(self, wanted: list[Verdict], claims: list[Protection]) -> list[Message]:
         """What depends on the routes, in the place of what was there."""
@@ -290,6 +301,10 @@ class InnerTable:
 
     def _rule(self, chain: str, *expressions: bytes) -> Message:
         return messages.rule(self.name, chain, *expressions)
+
+
+def _key(key: int | str) -> bytes:
+    return messages.host_number(key) if isinstance(key, int) else messages.device_name(key)
 
 
 def _mss(mtu: int, version: int) -> int:

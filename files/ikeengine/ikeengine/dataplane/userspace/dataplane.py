@@ -82,7 +82,8 @@ class UserspaceDataPlane:
         """
         self._add_reader, self._remove_reader, self._call_later = add_reader, remove_reader, call_later
         self._watch: PathMtuWatch | None = None
-        self._tun = TunDevice(device, smallest_mtu(PATH_MTU))
+        self._mtu = 0
+        self._tun = TunDevice(device, self._wanted_mtu)
         try:
             self._table = netfilter.table(self.name, device_traffic(self._tun.index))
             self._guard = Guard(self._tun.index)
@@ -101,7 +102,6 @@ class UserspaceDataPlane:
         self._spis = Spis()
         self._protections: dict[int, Protection] = {}
         self._mtus: Counter[int] = Counter()  # how many SAs that send leave room for packets of that size
-        self._mtu = 0
         self._narrow: dict[int, int | None] = {}  # by the number of a route: its MTU where it is less than the device's
         self._started = False
 
@@ -139,6 +139,8 @@ class UserspaceDataPlane:
         tun, path = (known.tun, known.path) if known is not None else self._open(device)
         self._own[device.name] = _Own(device, tun, path)
         self._links.dress(device, tun.index)
+        if self._table is not None:
+            self._table.fit(device.name, self._links.fits(device.name))
 
     def _open(self, device: Device) -> tuple[TunDevice, PacketPath]:
         standing = self._links.find(device.name)
@@ -159,6 +161,8 @@ class UserspaceDataPlane:
         if own is not None:
             self._close(own)
         self._links.forget(device.name)
+        if self._table is not None:
+            self._table.fit(device.name, None)
 
     def _close(self, own: _Own) -> None:
         """Nothing is written to the device any more: its number may soon be another file's."""
@@ -240,10 +244,11 @@ class UserspaceDataPlane:
             self._own_paths[child.spi_in] = path
 
     def add_outbound(self, child: ChildSa) -> None:
-        if child.interface is not None:
-            self._path_in(child.interface).set_outbound(self._pair(child))
-            return
         pair = self._pair(child)
+        if child.interface is not None:
+            self._path_in(child.interface).set_outbound(pair)
+            self._fit_routes(pair)
+            return
         for idle in self._path.set_outbound(pair):
             self._mtus[self._mtu_for(idle)] -= 1
         self._mtus[self._mtu_for(pair)] += 1
@@ -260,10 +265,11 @@ class UserspaceDataPlane:
         pair.child = child
         pair.local = child.local
         pair.remote = pair.heard_from = child.remote
-        if pair.outbound and child.interface is None:
-            self._mtus[before] -= 1
-            self._mtus[self._mtu_for(pair)] += 1
-            self._fit_mtu()
+        if pair.outbound:
+            if child.interface is None:
+                self._mtus[before] -= 1
+                self._mtus[self._mtu_for(pair)] += 1
+                self._fit_mtu()
             self._fit_routes(pair)
 
     def remove(self, child: ChildSa) -> None:
@@ -292,17 +298,18 @@ class UserspaceDataPlane:
             self._own_paths.get(spi, self._path).inbound(list(run), local, remote, ecn)
 
     def audit(self) -> list[Departure]:
-        state = self._tun.state
+        state, mtu = self._tun.state, self._tun.mtu
         found = [] if state == "up" else [Departure(f"device {self._tun.name}", "up", state)]
+        if mtu not in (None, self._wanted_mtu):
+            found.append(Departure(f"device {self._tun.name}", f"MTU {self._wanted_mtu}", f"MTU {mtu}"))
         if self._table is not None:
             found += self._table.audit()
         return [*found, *self._guard.audit(self._guarded()), *self._links.audit()]
 
     def restore(self) -> None:
-        if self._reopen(self._tun, self._path, self._mtu or smallest_mtu(PATH_MTU)):
-            self._guard.exempt(self._tun.name)
-        elif self._tun.state == "down":
+        if not self._reopen(self._tun, self._path, self._wanted_mtu):
             self._set_up()
+        self._guard.exempt(self._tun.name)
         self._links.look_again()
         for own in self._own.values():
             self._reopen(own.tun, own.path, own.device.mtu)
@@ -328,8 +335,13 @@ class UserspaceDataPlane:
         self._add_reader(tun.fd, partial(self._read_device, tun, path))
         return True
 
+    @property
+    def _wanted_mtu(self) -> int:
+        return self._mtu or smallest_mtu(PATH_MTU)
+
     def _set_up(self) -> None:
         try:
+            self._tun.set_mtu(self._wanted_mtu)
             self._tun.set_up()
         except OSError as error:
             raise DataPlaneError(f"setting {self._tun.name} up: {error.strerror}") from None
@@ -383,6 +395,11 @@ class UserspaceDataPlane:
         """Where the path to the peer carries less than the device's MTU takes for granted, its routes say so."""
         measured = ask(pair.local.address, pair.remote.address) or PATH_MTU
         mtu = mtu_of(pair.child, measured) if measured < PATH_MTU else None
+        if pair.child.interface is not None:
+            fits = self._links.fit(pair.child.interface, mtu)
+            if self._table is not None:
+                self._table.fit(pair.child.interface, fits)
+            return
         for reqid in pair.child.reqids:
             if reqid in self._protections and self._narrow.get(reqid) != mtu:
                 self._guard.fit(self._protections[reqid], mtu)
@@ -397,7 +414,7 @@ class UserspaceDataPlane:
         """The paths to these addresses, or to any, may carry less than before: each is asked for once."""
         ask = cache(path_mtu)
         for pair in self._pairs.values():
-            if pair.outbound and pair.child.interface is None and (remotes is None or pair.remote.address in remotes):
+            if pair.outbound and (remotes is None or pair.remote.address in remotes):
                 try:
                     self._fit_routes(pair, ask)
                 except DataPlaneError as error:  # somebody took the device away, which mending brings back

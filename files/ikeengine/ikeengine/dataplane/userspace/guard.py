@@ -32,9 +32,9 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from ...vpn.selectors import Network
-from ..exemption import exempt_from_policy
+from ..exemption import departures_from_exemption, exempt_from_policy
 from ..interface import Departure, Protection
-from ..links import USERSPACE_ROUTES
+from ..links import USERSPACE_ROUTES, metrics
 from ..netlink import NETLINK_ROUTE, NETLINK_XFRM, NetlinkError, NetlinkSocket
 from ..xfrm import messages, policies
 from ..xfrm.messages import XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT
@@ -54,8 +54,6 @@ RULE_PRIORITY = 210
 TABLE_BASE = 0x1CE00
 _TABLE_COUNT = 1 << 16
 _DEVICE_METRIC, _UNREACHABLE_METRIC = 1, 1 << 20
-_IPV6_LEAST_MTU = 1280
-_RTAX_MTU = 2
 
 _GONE = {errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL}
 
@@ -100,6 +98,7 @@ class Guard:
         self._leftover_routes: set[tuple[Network, _Entry]] = set()
         self._held: set[Protection] = set()
         self._blocked_inbound = {4: {XFRM_POLICY_IN, XFRM_POLICY_FWD}, 6: {XFRM_POLICY_FWD}}
+        self._exempt: tuple[str, set[int]] = "", set()
         self._xfrm: NetlinkSocket | None = None
         self._policy_table: PolicyTable | None = None
         with suppress(NetlinkError):
@@ -109,6 +108,7 @@ class Guard:
     def exempt(self, device: str) -> None:
         """Let what comes by the device, which has just been made, pass by the policies that block."""
         exempt = exempt_from_policy(self._routing, device, self._ifindex)
+        self._exempt = device, exempt
         for version in {4, 6} - exempt:
             self._blocked_inbound[version] = set()
             _log.info("IPv%d in clear from outside cannot be told from the tunnel's own: not blocked", version)
@@ -169,6 +169,7 @@ class Guard:
 
     def audit(self, protections: Iterable[Protection]) -> Iterator[Departure]:
         """How what is there departs from what protects these, which are all. Raises DataPlaneError."""
+        yield from departures_from_exemption(*self._exempt)
         rules = {(_network(rule.get_attr("FRA_SRC", _any(rule["family"])), rule["src_len"]),
                   rule.get_attr("FRA_TABLE") or rule["table"]) for rule in self._dump(_RTM_GETRULE, fibmsg())
                  if rule.get_attr("FRA_PRIORITY") == RULE_PRIORITY}
@@ -214,12 +215,10 @@ class Guard:
                 self._policy_table.delete(key)
 
     def fit(self, protection: Protection, mtu: int | None) -> None:
-        """Packets of the route may have ``mtu`` octets, or what fits the device. IPv6 goes no lower than 1280 (RFC 8200
-        §5): what then comes out too large for the path travels in fragments."""
+        """Packets of the route may have ``mtu`` octets, or what fits the device."""
         for local in protection.route.local.prefixes():
             for remote in protection.route.remote.prefixes():
-                self._add_route(self._tables[local], remote, _RTN_UNICAST,
-                                mtu and max(mtu, _IPV6_LEAST_MTU if remote.version == 6 else 0))
+                self._add_route(self._tables[local], remote, _RTN_UNICAST, mtu)
 
     def close(self) -> None:
         self._routing.close()
@@ -260,9 +259,7 @@ class Guard:
     def _add_route(self, table: int, remote: Network, kind: int, mtu: int | None = None) -> None:
         message = self._route(_RTM_NEWROUTE, table, remote, kind)
         if mtu is not None:
-            # What it forwards IPv6 holds to a route's MTU only where that is locked.
-            lock = [("RTAX_LOCK", 1 << _RTAX_MTU)] if remote.version == 6 else []
-            message["attrs"].append(("RTA_METRICS", {"attrs": [*lock, ("RTAX_MTU", mtu)]}))
+            message["attrs"].append(metrics(remote.version, mtu))
         self._routing.change(f"routing {remote} in table {table}", message, NLM_F_CREATE | NLM_F_REPLACE)
 
     def _delete_routes(self, local: Network, entry: _Entry) -> None:

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ..interface import DataPlaneError
 
@@ -22,6 +23,7 @@ _IFF_VNET_HDR = 0x4000
 _TUNGETFEATURES = 0x800454CF
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
+_SIOCGIFMTU = 0x8921
 _SIOCSIFMTU = 0x8922
 _SIOCSIFTXQLEN = 0x8943
 _IFF_UP = 0x1
@@ -105,6 +107,14 @@ class TunDevice:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH22x", self.name.encode(), 0))
         return int(struct.unpack_from("H", answer, 16)[0])
+
+    @property
+    def mtu(self) -> int | None:
+        """Octets of the largest packet now, which others may change; None where it is gone."""
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            answer = fcntl.ioctl(control, _SIOCGIFMTU, struct.pack("16si20x", self.name.encode(), 0))
+            return int(struct.unpack_from("i", answer, 16)[0])
+        return None
 
     def set_mtu(self, mtu: int) -> None:
         """Octets of the largest packet. Raises OSError."""

@@ -119,7 +119,7 @@ class XfrmDataPlane:
         self._add_reader(self._events.fileno(), self._read_events)
         if self._table is not None:
             self._table.watch(self._add_reader, self._remove_reader, self._call_later)
-            self._watch = PathMtuWatch(self._add_reader, self._remove_reader, self._call_later, self._fit_all)
+        self._watch = PathMtuWatch(self._add_reader, self._remove_reader, self._call_later, self._fit_all)
         return lost
 
     def clear_leftovers(self) -> None:
@@ -139,9 +139,13 @@ class XfrmDataPlane:
                 local, remote, _reqid = self._wanted_lead(protection)
                 device = replace(device, local=local, remote=remote)
         self._devices.provide(device)
+        if self._table is not None:
+            self._table.fit(device.name, self._devices.fits(device.name))
 
     def withdraw(self, device: Device) -> None:
         self._devices.withdraw(device.name)
+        if self._table is not None:
+            self._table.fit(device.name, None)
 
     def allocate_spi(self, local: Address, remote: Address, protocol: Protocol) -> int:
         values = {"info_id_daddr": local.packed, "info_id_proto": messages.IP_PROTOCOL[protocol],
@@ -236,7 +240,8 @@ class XfrmDataPlane:
                 self._delete_state(pair.state_id(inbound), pair.binding)
         if self._fitted.get(child.reqid) is pair:
             del self._fitted[child.reqid]
-            self._table_fit(child, None)
+            if self._table is not None:
+                self._table.fit(states.kernel_reqid(child.reqid), None)
         idle = [reqid for reqid in child.reqids if self._sending.get(reqid) is pair]
         for reqid in idle:
             del self._sending[reqid]
@@ -275,6 +280,7 @@ class XfrmDataPlane:
 
     def restore(self) -> None:
         self._devices.restore()
+        self._fit_all(None)  # the routes into a device that is another one
         for key in self._claims:
             self._settle(key)
         self.clear_leftovers()
@@ -387,15 +393,17 @@ class XfrmDataPlane:
 
     def _fit(self, pair: _Pair, ask: Callable[[Address, Address], int | None] = path_mtu) -> None:
         """TCP that comes in by the pair is to send no more than what fits the way back. What goes out the kernel sees
-        to itself, which knows its path."""
-        if self._table is not None:
-            self._fitted[pair.child.reqid] = pair
-            path = ask(pair.child.local.address, pair.child.remote.address)
-            self._table_fit(pair.child, mtu_of(pair.child, path or PATH_MTU))
-
-    def _table_fit(self, child: ChildSa, mtu: int | None) -> None:
+        to itself, which knows its path, but not when it goes into a device."""
+        child = pair.child
+        if self._table is None and child.interface is None:
+            return
+        self._fitted[child.reqid] = pair
+        mtu = mtu_of(child, ask(child.local.address, child.remote.address) or PATH_MTU)
+        fits = self._devices.fit(child.interface, mtu) if child.interface is not None else None
         if self._table is not None:
             self._table.fit(states.kernel_reqid(child.reqid), mtu)
+            if child.interface is not None:
+                self._table.fit(child.interface, fits)
 
     def _fit_all(self, remotes: Collection[Address] | None) -> None:
         """The paths to these addresses, or to any, may carry less than before: each is asked for once."""

@@ -92,6 +92,8 @@ class KernelDevices:
             standing = self._create(device, driver)
         elif self._kind == VTI:
             self._links.change(standing, _data(self._kind, number, device.local, device.remote))
+        if self._kind == VTI:
+            self._links.exempt_from_policy(standing)
         self._devices[device.name] = device
         self._links.dress(device, standing.index)
 
@@ -111,6 +113,14 @@ class KernelDevices:
         device = self._devices.get(name) if name is not None and self._kind == VTI else None
         if device is not None and (device.local, device.remote) != (local, remote):
             self.provide(replace(device, local=local, remote=remote))
+
+    def fit(self, name: str, mtu: int | None) -> int | None:
+        """See `Links.fit`."""
+        return self._links.fit(name, mtu)
+
+    def fits(self, name: str) -> int | None:
+        """See `Links.fits`."""
+        return self._links.fits(name)
 
     def audit(self) -> Iterator[Departure]:
         return self._links.audit()
@@ -138,8 +148,6 @@ class KernelDevices:
             raise DataPlaneError(
                 f"tunnel {device.tunnel}: this kernel has VTI only, one for each pair of outer addresses, and there is "
                 f"one between {device.local} and {device.remote}; dataplane: userspace may serve it") from None
-        if self._kind == VTI:
-            self._links.exempt_from_policy(made)
         return made
 
     def _delete_numbered(self, number: int) -> None:

@@ -1,8 +1,8 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of nf_tables come back, whoever takes them away or changes them, each time in a network namespace of its
-own."""
+"""What somebody takes away or changes of our tables of nf_tables and of our devices comes back, each time in a network
+namespace of its own."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ CHANGES = {
     "chain forward": ("changed", "add chain inet ikeengine-userspace forward { policy drop; }"),
     "chain mine": ("there", "add chain inet ikeengine-userspace mine"),
     "map mss_ipv4": ("changed", "flush map inet ikeengine-userspace mss_ipv4"),
+    "map device_mss_ipv6": ("changed", "add element inet ikeengine-userspace device_mss_ipv6 { mine : 99 }"),
     "": ("changed", "add table inet ikeengine-userspace { flags dormant; }"),
 }
 
@@ -102,6 +103,7 @@ def test_what_somebody_changes_there_is_told_and_mended(part: str) -> None:
     before, departed, after, rules = told(TABLE + f"""
 table.hold([protection(1)])
 table.fit(7, 1400)
+table.fit("vpn0", 1422)
 table.hold([protection(1), protection(2)])
 rules, before = shell("nft list ruleset"), audit()
 nft("{change}")
@@ -128,3 +130,26 @@ def run(plane):
     return seen
 print(json.dumps([run("userspace"), run("kernel")]))""") == [
         [0, f"nf_tables table ikeengine-{plane}, chain output", 0] for plane in ("userspace", "kernel")]
+
+
+def test_what_somebody_sets_of_our_devices_is_told_and_mended() -> None:
+    before, told_of, after, mtus = told("""
+planes.start(planes.plan(side(interface="vpn0", transit=("userspace", "10.1.0.0/24", "10.2.0.0/24"),
+                              lan=("userspace", "10.3.0.0/24", "10.4.0.0/24"))), nothing)
+def mtus():
+    return [json.loads(shell(f"ip -json link show {name}"))[0]["mtu"] for name in ("ike0", "vpn0")]
+def seen():
+    return [[row.what, row.expected, row.found] for row in planes.audit()]
+before, at_first = seen(), mtus()
+shell("ip link set vpn0 mtu 9000; ip link set ike0 mtu 1300")
+for version in (4, 6):
+    open(f"/proc/sys/net/ipv{version}/conf/ike0/disable_policy", "w").write("0")
+found = seen()
+planes.restore()
+print(json.dumps([before, found, seen(), [at_first, mtus()]]))""")
+    assert before == after == [] and mtus[0] == mtus[1]
+    ike0, vpn0 = mtus[0]
+    assert sorted(told_of) == [
+        ["device ike0", f"MTU {ike0}", "MTU 1300"],
+        ["device ike0", "disable_policy 1 for IPv4", "disable_policy 0"],
+        ["device ike0", "disable_policy 1 for IPv6", "disable_policy 0"], ["device vpn0", f"MTU {vpn0}", "MTU 9000"]]
