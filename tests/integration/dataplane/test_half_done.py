@@ -130,11 +130,11 @@ print(json.dumps(seen))""")
     assert values == ["0", "0", "1", "1", "0", "0", "0", "1"]
 
 
-def test_a_flush_takes_all_of_it_away_without_a_tun_device() -> None:
-    before, after = told("""
+LEFT = """
 from pathlib import Path
 from ikeengine.daemon import service
 from ikeengine.daemon.declared import Options
+from ikeengine.dataplane import leftovers
 from ikeengine.dataplane.userspace import tun
 planes.start(planes.plan(side(interface="vpn0", transit=("userspace", "10.1.0.0/24", "10.2.0.0/24"),
                               lan=("userspace", "10.3.0.0/24", "10.4.0.0/24"),
@@ -142,16 +142,31 @@ planes.start(planes.plan(side(interface="vpn0", transit=("userspace", "10.1.0.0/
 planes.stop(keep_protection=True)
 shell("ip route add unreachable 10.9.0.0/24 metric 1 proto 207")
 def left():
-    return [shell(f"ip {what}; ip -6 {what}") if what != "nft" else shell("nft list ruleset")
-            for what in ("rule", "route show table all", "xfrm policy", "link", "nft")]
+    return {what: shell(f"ip {what}; ip -6 {what}") for what in ("rule", "route show table all", "xfrm policy")} | {
+        "tables": shell("nft list tables")}
 before = left()
 tun.DEVICE = "/dev/no/tun"
+"""
+
+
+def test_a_flush_takes_all_of_it_away_without_a_tun_device_and_where_a_rule_is_gone() -> None:
+    before, after = told(LEFT + """
+shell("ip rule delete priority 210")
 nowhere = Path("/nonexistent")
-service.flush(Options(nowhere, nowhere, nowhere, None, None, None))
+service.flush(Options(nowhere, nowhere, nowhere, None))
 print(json.dumps([before, left()]))""")
-    for what, text in zip(("10.3.0.0/24", "unreachable 10.2.0.0/24", "10.6.0.0/24", "lo", "ikeengine-kernel"), before,
-                          strict=True):
-        assert what in text
-    rules, routes, policies, _links, tables = after
-    assert "10.3." not in rules and "unreachable" not in routes and "10.4." not in routes
-    assert policies == tables == ""
+    for what, text in (("rule", "10.3.0.0/24"), ("route show table all", "unreachable 10.2.0.0/24"),
+                       ("xfrm policy", "10.6.0.0/24"), ("tables", "ikeengine-kernel")):
+        assert text in before[what]
+    assert "10.3." not in after["rule"] and after["xfrm policy"] == after["tables"] == ""
+    assert not any(what in after["route show table all"] for what in ("unreachable", "10.4."))
+
+
+def test_what_one_data_plane_left_goes_without_the_others() -> None:
+    before, after = told(LEFT + """
+assert leftovers.clear(["userspace"]) == []
+print(json.dumps([before, left()]))""")
+    assert "10.3." not in after["rule"] and "unreachable 10.9.0.0/24" in after["route show table all"]
+    assert not any(what in after["route show table all"] for what in ("10.2.", "10.4."))
+    assert "10.6." in after["xfrm policy"] and "10.4." not in after["xfrm policy"]
+    assert after["tables"] == "table inet ikeengine-kernel\n" and "ikeengine-userspace" in before["tables"]

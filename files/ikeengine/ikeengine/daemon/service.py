@@ -101,6 +101,8 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
     await server.start()
     try:
         engine.start(declared.side)
+        for error in leftovers.clear(host.abilities().keys() - host.makers.keys()):
+            log.warning("could not take away what another data plane left", reason=str(error))
         addresses = watch(loop, manager.ways, engine.path_changed, log)
         log.notice("ikeengine started", version=__version__, site=declared.side.name,
                    gateways=len(declared.side.gateways), tunnels=len(declared.side.tunnels))

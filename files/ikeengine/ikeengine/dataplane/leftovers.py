@@ -7,7 +7,8 @@ without a TUN device, say."""
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 from .interface import DataPlaneError
 from .links import KERNEL_ROUTES, USERSPACE_ROUTES, Links
@@ -21,11 +22,17 @@ from .xfrm.dataplane import XfrmDataPlane
 _NOT_THERE = errno.EPROTONOSUPPORT
 
 
-def clear() -> list[DataPlaneError]:
-    """Take away states, policies, rules, routes, devices and tables. Returns what went wrong; the rest is gone."""
+KERNEL, USERSPACE = "kernel", "userspace"
+
+
+def clear(planes: Collection[str] = (KERNEL, USERSPACE)) -> list[DataPlaneError]:
+    """Take away states, policies, rules, routes, devices and tables of these data planes. Returns what went wrong; the
+    rest is gone."""
     errors: list[DataPlaneError] = []
-    steps: tuple[Callable[[], None], ...] = (_of_the_kernel, _of_userspace, _routes, _tables)
-    for step in steps:
+    steps: dict[str, tuple[Callable[[], None], ...]] = {
+        KERNEL: (_of_the_kernel, partial(_routes, KERNEL_ROUTES), partial(_table, KERNEL)),
+        USERSPACE: (_of_userspace, partial(_routes, USERSPACE_ROUTES), partial(_table, USERSPACE))}
+    for step in (step for plane in planes for step in steps[plane]):
         try:
             step()
         except DataPlaneError as error:
@@ -51,23 +58,21 @@ def _of_userspace() -> None:
         guard.close()
 
 
-def _routes() -> None:
+def _routes(owner: int) -> None:
     """Those into devices, and those behind them."""
-    for owner in (USERSPACE_ROUTES, KERNEL_ROUTES):
-        links = Links(owner)
-        try:
-            links.clear_leftovers()
-        finally:
-            links.close()
+    links = Links(owner)
+    try:
+        links.clear_leftovers()
+    finally:
+        links.close()
 
 
-def _tables() -> None:
-    for plane in ("userspace", "kernel"):
-        table = InnerTable(plane, kernel_traffic())
-        try:
-            table.remove()
-        finally:
-            table.close()
+def _table(plane: str) -> None:
+    table = InnerTable(plane, kernel_traffic())
+    try:
+        table.remove()
+    finally:
+        table.close()
 
 
 def _nothing(*_: object) -> None: ...

@@ -95,7 +95,7 @@ class Guard:
         self._tables: dict[Network, int] = {}
         self._routes: dict[Network, Counter[_Entry]] = {}
         self._wanted_policies: Counter[Key] = Counter()
-        self._leftover_routes: set[tuple[Network, _Entry]] = set()
+        self._leftover_routes: set[tuple[int, _Entry]] = set()  # by table
         self._held: set[Protection] = set()
         self._blocked_inbound = {4: {XFRM_POLICY_IN, XFRM_POLICY_FWD}, 6: {XFRM_POLICY_FWD}}
         self._exempt: tuple[str, set[int]] = "", set()
@@ -114,27 +114,25 @@ class Guard:
             _log.info("IPv%d in clear from outside cannot be told from the tunnel's own: not blocked", version)
 
     def find_leftovers(self) -> None:
-        """Take over the rules and routes of an earlier run; they stand, as its policies do, until the leftovers go."""
-        by_table: dict[int, Network] = {}
+        """Take over the rules and routes of an earlier run, also those that no rule leads to any more; they stand, as
+        its policies do, until the leftovers go."""
         for rule in self._dump(_RTM_GETRULE, fibmsg()):
             table = rule.get_attr("FRA_TABLE") or rule["table"]
             if _is_ours(table) and (source := rule.get_attr("FRA_SRC", _any(rule["family"]))) is not None:
-                network = _network(source, rule["src_len"])
-                self._tables[network] = table
-                by_table[table] = network
+                self._tables[_network(source, rule["src_len"])] = table
         for route in self._dump(_RTM_GETROUTE, rtmsg()):
             table = route.get_attr("RTA_TABLE") or route["table"]
-            if table in by_table:
+            if _is_ours(table) and route["proto"] == USERSPACE_ROUTES:
                 remote = _network(route.get_attr("RTA_DST", _any(route["family"])), route["dst_len"])
-                self._leftover_routes.add((by_table[table], _Entry(remote, route["type"] == _RTN_THROW)))
+                self._leftover_routes.add((table, _Entry(remote, route["type"] == _RTN_THROW)))
 
     def clear_leftovers(self) -> None:
         if self._policy_table is not None:
             for key in list(self._policy_table.listed()):
                 if not self._wanted_policies[key]:
                     self._policy_table.delete(key)
-        for local, entry in sorted(self._leftover_routes, key=str):
-            self._delete_routes(local, entry)
+        for table, entry in sorted(self._leftover_routes, key=str):
+            self._delete_routes(table, entry)
         self._leftover_routes.clear()
         for local in [network for network in self._tables if network not in self._routes]:
             self._delete_rule(local)
@@ -153,7 +151,7 @@ class Guard:
         self.put_up(protection)
         for local in protection.route.local.prefixes():
             for entry in _entries(protection):
-                self._leftover_routes.discard((local, entry))
+                self._leftover_routes.discard((self._tables[local], entry))
 
     def put_up(self, protection: Protection) -> None:
         """What protects the route, whether or not it stands already. Raises DataPlaneError."""
@@ -205,7 +203,7 @@ class Guard:
                 entries[entry] -= 1
                 if entries[entry] <= 0:
                     del entries[entry]
-                    self._delete_routes(local, entry)
+                    self._delete_routes(self._tables[local], entry)
             if not entries:
                 self._routes.pop(local, None)
                 self._delete_rule(local)
@@ -239,7 +237,7 @@ class Guard:
 
     def _table(self, local: Network) -> int:
         if local not in self._tables:
-            taken = set(self._tables.values())
+            taken = {*self._tables.values(), *(table for table, _entry in self._leftover_routes)}
             self._tables[local] = next(number for number in range(TABLE_BASE, TABLE_BASE + _TABLE_COUNT)
                                        if number not in taken)
         return self._tables[local]
@@ -262,10 +260,10 @@ class Guard:
             message["attrs"].append(metrics(remote.version, mtu))
         self._routing.change(f"routing {remote} in table {table}", message, NLM_F_CREATE | NLM_F_REPLACE)
 
-    def _delete_routes(self, local: Network, entry: _Entry) -> None:
+    def _delete_routes(self, table: int, entry: _Entry) -> None:
         for kind in entry.kinds:
             self._unless_gone(self._routing, f"deleting the route to {entry.remote}",
-                              self._route(_RTM_DELROUTE, self._tables[local], entry.remote, kind))
+                              self._route(_RTM_DELROUTE, table, entry.remote, kind))
 
     def _route(self, request: int, table: int, remote: Network, kind: int) -> rtmsg:
         through = kind == _RTN_UNICAST
