@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 from tests.testbed.virtual_machine import MachineFailed
 
@@ -25,22 +26,24 @@ def main() -> int:
     bad = 0
     for name in chosen.names or campaign.SCENARIOS:
         scenario = campaign.SCENARIOS[name]
-        for peer in scenario.short_peers if chosen.short else scenario.peers:
-            if chosen.peer in (None, peer):
-                bad += not _run(name, peer, "short" if chosen.short else "long")
+        peers = scenario.short_peers if chosen.short else scenario.peers
+        for peer in peers if chosen.peer is None else {chosen.peer} & set(scenario.peers):
+            bad += not _run(name, peer, "short" if chosen.short else "long")
     print(f"figures: {campaign.RESULT}")
     return 1 if bad else 0
 
 
 def _run(name: str, peer: str, form: str) -> bool:
-    scenario = campaign.SCENARIOS[name]
+    began = time.monotonic()
     try:
-        figures = campaign.run(name, peer, scenario.short if form == "short" else scenario.long)
+        figures = campaign.run(name, peer, getattr(campaign.SCENARIOS[name], form))
     except (campaign.SoakFailed, MachineFailed) as error:
         print(f"{name} with {peer} FAILED:\n{error}", flush=True)
+        campaign.keep(name, peer, form, {"failed": str(error)[-2000:]})
         return False
+    figures["took_s"] = round(time.monotonic() - began)
     campaign.keep(name, peer, form, figures)
-    holds = scenario.holds(figures)
+    holds = campaign.holds(name, form, figures)
     print(f"{name} with {peer}{'' if holds else ' FAILED'}: {figures}", flush=True)
     return holds
 

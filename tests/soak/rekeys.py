@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.interop.site import eventually
 
 from .site import PEERS, End, Json, Ours, give_hosts, lan, one_tunnel, wait_until_up, wire
-from .stream import PER_SECOND, Stream
+from .stream import Stream
 
 _CHILD, _IKE = "rekey_child", "rekey_ike"
 _OF_OURS = 4
@@ -58,9 +58,7 @@ def _run(folder: Path, peer: str, number: int, *pairs: tuple[str | None, str | N
         finally:
             ours.kill()
             theirs.kill()
-    out, back = stream.outcomes
-    return {"rekeys": number, "seconds": round(seconds, 1), "asked_per_second": PER_SECOND,
-            "lost": out.lost + back.lost, "out": out.figures, "back": back.figures}
+    return {"rekeys": number, "seconds": round(seconds, 1), **stream.figures}
 
 
 def _order(ends: tuple[End, End], pair: tuple[str | None, str | None]) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from .site import ADDRESSES, PEERS, Json, Ours, declared, gateway, give_hosts, keys, lan, tunnel, wait_until_up, wire
-from .stream import PER_SECOND, Stream
+from .stream import Stream
 
 _CHANGED = 7
 _RELOADS = 3
@@ -40,9 +40,7 @@ def run(folder: Path, peer: str, number: int) -> Json:
             ours.kill()
             theirs.kill()
     assert [row["changed"] for row in changes] == [[f"tunnel lan{_CHANGED}"]] * _RELOADS, changes
-    out, back = stream.outcomes
-    return {"tunnels": number, "changed": 1, "reloads": _RELOADS, "asked_per_second": PER_SECOND,
-            "lost": out.lost + back.lost, "out": out.figures, "back": back.figures}
+    return {"tunnels": number, "changed": 1, "reloads": _RELOADS, **stream.figures}
 
 
 def _declared(place: int, number: int, version: int) -> Json:

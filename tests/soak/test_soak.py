@@ -20,4 +20,4 @@ def test_a_tunnel_lives_through(name: str, peer: str) -> None:
     figures = campaign.run(name, peer, scenario.short)
     campaign.keep(name, peer, "short", figures)
     print(figures)
-    assert scenario.holds(figures), figures
+    assert campaign.holds(name, "short", figures), figures

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from . import vici
 from .command import run
 from .network import Namespace
 
@@ -104,7 +105,7 @@ class Charon:
                 settings=self.settings,
             )
         )
-        (self.directory / "vici").unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
         with (self.directory / "console").open("wb") as console:
             self._process = subprocess.Popen(
                 [*self.namespace.entry, "charon-systemd"],
@@ -115,7 +116,7 @@ class Charon:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
-        while not (self.directory / "vici").exists():
+        while not self._socket.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"charon did not start:\n{(self.directory / 'console').read_text()}")
@@ -158,16 +159,22 @@ class Charon:
         """Delete an IKE SA or one child by name. Raises CommandFailed."""
         return self._swanctl("--terminate", *_chosen(ike, child), "--timeout", str(timeout))
 
-    def rekey(self, *, ike: str | None = None, child: str | None = None, reauth: bool = False) -> str:
-        """Begin to rekey an IKE SA or a child by name; it does not wait for the end. Raises CommandFailed.
+    def rekey(self, *, ike: str | None = None, child: str | None = None, reauth: bool = False) -> None:
+        """Begin to rekey an IKE SA or a child by name; it does not wait for the end. Raises RuntimeError.
 
         With `reauth` it makes the IKE SA anew, authentication and children included, in place of a rekey.
         """
-        return self._swanctl("--rekey", *_chosen(ike, child), *(["--reauth"] if reauth else []))
+        chosen = {"ike": ike, "child": child, "reauth": "yes" if reauth else None}
+        vici.ask(self._socket, "rekey", **{key: value for key, value in chosen.items() if value})
 
     def list_sas(self) -> list[dict[str, Any]]:
         """Its IKE SAs in vici's own words, each with its connection's `name`; ``child-sas`` are in them by name."""
-        return parse_sas(self._swanctl("--list-sas", "--pretty"))
+        _answer, events = vici.ask(self._socket, "list-sas", event="list-sa")
+        return [{"name": name, **sa} for event in events for name, sa in event.items()]
+
+    @property
+    def _socket(self) -> Path:
+        return self.directory / "vici"
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -178,39 +185,9 @@ class Charon:
         }
 
     def _swanctl(self, *arguments: str) -> str:
-        argv = ["swanctl", *arguments, "--uri", f"unix://{self.directory}/vici"]
+        argv = ["swanctl", *arguments, "--uri", f"unix://{self._socket}"]
         return run(argv, env=self._environment).stdout
 
 
 def _chosen(ike: str | None, child: str | None) -> list[str]:
     return [*(["--ike", ike] if ike else []), *(["--child", child] if child else [])]
-
-
-def parse_sas(text: str) -> list[dict[str, Any]]:
-    """Read what ``swanctl --list-sas --pretty`` prints: sections in braces, ``key = value``, lists in brackets."""
-    sas: list[dict[str, Any]] = []
-    sections: list[dict[str, Any]] = []
-    items: list[str] | None = None
-    for line in map(str.strip, text.splitlines()):
-        if items is not None:
-            if line == "]":
-                items = None
-            else:
-                items.append(line)
-        elif line == "}":
-            sections.pop()
-        elif line.endswith("= ["):
-            items = sections[-1][line.removesuffix("= [").strip()] = []
-        elif line.endswith("{"):
-            section: dict[str, Any] = {}
-            name = line.removesuffix("{").strip()
-            if len(sections) == 1:  # within "list-sa event {": one IKE SA
-                section["name"] = name
-                sas.append(section)
-            elif sections:
-                sections[-1][name] = section
-            sections.append(section)
-        elif " = " in line:
-            key, value = line.split(" = ", 1)
-            sections[-1][key] = value
-    return sas
