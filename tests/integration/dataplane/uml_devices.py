@@ -44,3 +44,20 @@ tell(before=before, why=why)""")
     assert "vpn9" in said["why"]
     assert (said["past"], said["now"], said["departures"]) == ([], ["into a tunnel"], [])
     assert (said["devices"], said["routes"]) == (["vpn0", "vpn1", "vpn9"], said["before"])
+
+
+def test_what_a_killed_run_tried_to_make_is_in_nobodys_way():
+    """Nor is what another program has under that name taken away."""
+    left, taken = told("""
+from ikeengine.dataplane.xfrm.devices import try_to_make
+shell("ip link add iketest1 type vti local 240.0.0.1 remote 240.0.0.2 key 0x1ce00000")
+left = try_to_make("vti")
+shell("ip link add iketest1 type veth peer name other")
+try:
+    taken = try_to_make("vti")
+except DataPlaneError as error:
+    taken = str(error)
+shell("ip link show iketest1")
+print(json.dumps([left, taken]))""")
+    assert left is None
+    assert "EEXIST" in taken

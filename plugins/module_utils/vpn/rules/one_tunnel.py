@@ -19,8 +19,8 @@ MOST_PROPOSALS = 8
 """Of one tunnel (Fireware)."""
 LONGEST_INTERFACE_NAME = 15
 """Characters on Linux (IFNAMSIZ with its final zero)."""
-_NO_INTERFACE_NAMES = (".", "..", "all", "default", "lo", "ike0")
-_NO_INTERFACES = "., .., all, default, lo or ike0"
+_NO_INTERFACE_NAMES = (".", "..", "all", "default", "lo", "ike0", "iketest0", "iketest1")
+_NO_INTERFACES = f"{', '.join(_NO_INTERFACE_NAMES[:-1])} or {_NO_INTERFACE_NAMES[-1]}"
 MOST_POLICIES = 64
 """Of one tunnel route in one direction: above, a range draws a warning."""
 

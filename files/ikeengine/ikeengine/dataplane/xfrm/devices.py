@@ -43,6 +43,9 @@ def try_to_make(kind: str) -> NetlinkError | None:
     """Why this kernel makes no device of that kind, or None. Raises DataPlaneError where it may not be asked."""
     links = Links(KERNEL_ROUTES)
     try:
+        left = links.find(_TRIAL)
+        if left is not None and is_ours(left):  # by a run that was killed while it tried
+            links.delete(left)
         links.delete(links.create(_TRIAL, _DRIVERS[kind][4], _data(kind, kernel_reqid(0), *_NOWHERE)))
     except NetlinkError as error:
         if error.errno not in _UNSUPPORTED:

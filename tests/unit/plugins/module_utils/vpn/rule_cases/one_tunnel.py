@@ -125,11 +125,15 @@ CASES = (
            "hq site": {"name": "hq", "platform": "Firebox T45"}})),
     Case("interface-name", {"hq tunnels.0.interface": {"name": "to-the-new-branch"}},
          "tunnel hq/lan: virtual interface: its name is to-the-new-branch: Linux takes names of 1 to 15 characters, "
-         "and not ., .., all, default, lo or ike0. Set tunnels[lan].interface.name to another one.",
+         "and not ., .., all, default, lo, ike0, iketest0 or iketest1. Set tunnels[lan].interface.name to another one.",
          "tunnels[lan].interface.name", "",
          ({"hq tunnels.0.interface": {"name": "to-a-new-branch"}},
           {"hq tunnels.0.interface": {"name": "to-the-new-branch"},
            "hq site": {"name": "hq", "platform": "Firebox T45"}})),
+    Case("interface-name", {"hq tunnels.0.interface": {"name": "iketest1"}},
+         "tunnel hq/lan: virtual interface: its name is iketest1: Linux takes names of 1 to 15 characters, "
+         "and not ., .., all, default, lo, ike0, iketest0 or iketest1. Set tunnels[lan].interface.name to another one.",
+         "tunnels[lan].interface.name", "", ({"hq tunnels.0.interface": {"name": "iketest2"}},)),
     Case("phase2-weak", {"hq proposals.0": {"name": "p2", "encryption": "3DES", "authentication": "MD5"}},
          "tunnel hq/lan: phase 2 proposal: proposal p2 has 3DES, MD5: that is weak today. Choose AES-256 and SHA2-256, "
          "or AES-GCM-256, at both ends.",
