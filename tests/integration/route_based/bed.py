@@ -115,9 +115,10 @@ class End:
         """Raises ControlError with the daemon's reason."""
         return request(command, path=self.control, timeout=SECONDS, **arguments)
 
-    def declare(self, declared: Json) -> Json:
-        """Reload; what that changed."""
-        return self.ask("reload", declaration=declared, secrets=self.secrets)
+    def declare(self, declared: Json, **more: Json) -> Json:
+        """Reload; what that changed. ``more`` are the credentials of other gateways."""
+        secrets = self.secrets
+        return self.ask("reload", declaration=declared, secrets=secrets | {"gateways": secrets["gateways"] | more})
 
     @property
     def tunnel(self) -> Json:

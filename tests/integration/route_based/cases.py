@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.tandem.vpn.plugins.module_utils.control import ControlError
 
-from .bed import DEVICE, METRIC, Bed, End, script
+from .bed import DEVICE, METRIC, PSK, Bed, End, script
 from .routing_daemons import routing_daemons_learn_their_routes_over_it
 
 Case = Callable[[Bed], None]
@@ -299,6 +299,26 @@ def a_direction_is_about_the_interface_and_no_other_way_to_the_same_networks(bed
             end.declare(end.declaration())
 
 
+def a_tunnel_to_everywhere_beside_it_leaves_it_its_networks(bed: Bed) -> None:
+    one, other = bed.ends
+    declared = one.declaration()
+    (peer,), (transit,) = declared["gateways"], declared["tunnels"]
+    declared["gateways"].append(peer | {"name": "hub", "start": "answer", "endpoints": [
+        {"local": {"address": "192.0.2.1"}, "remote": {"address": "192.0.2.99"}}]})
+    declared["tunnels"].append({key: value for key, value in transit.items() if key != "interface"} | {
+        "name": "everywhere", "gateway": "hub", "routes": [{"local": "10.1.0.0/24", "remote": "0.0.0.0/0"},
+                                                           {"local": "fd00:1::/64", "remote": "::/0"}]})
+    one.declare(declared, hub={"method": "psk", "psk": PSK})
+    with bed.captured() as clear:
+        for far, near in (("10.2.0.1", "10.1.0.1"), ("fd00:2::1", "fd00:1::1")):
+            assert (one.ping(far, source=near), other.ping(near, source=far)) == (3, 3)
+        for elsewhere, near in (("192.0.2.2", "10.1.0.1"), ("fd00:9::2", "fd00:1::1")):
+            assert one.ping(elsewhere, 2, 1, source=near) == 0, "which is the other tunnel's, and that is down"
+    assert clear() == 0
+    one.declare(one.declaration())
+    assert one.ping("10.2.0.1", source="10.1.0.1") == 3
+
+
 def what_is_declared_no_more_is_gone(bed: Bed) -> None:
     for end in bed.ends:
         declared = end.declaration()
@@ -329,5 +349,6 @@ CASES: tuple[Case, ...] = (
     a_device_of_another_program_is_left_alone, what_somebody_changes_by_hand_is_told_and_mended,
     a_policy_based_tunnel_beside_it_keeps_its_own_traffic,
     a_direction_is_about_the_interface_and_no_other_way_to_the_same_networks,
+    a_tunnel_to_everywhere_beside_it_leaves_it_its_networks,
     a_crash_leaks_nothing_and_the_next_run_takes_over, what_a_crash_left_and_nobody_declares_goes,
     a_stop_keeps_what_blocks_and_a_start_loses_nothing, what_is_declared_no_more_is_gone, a_flush_leaves_nothing)

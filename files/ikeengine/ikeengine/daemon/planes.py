@@ -18,7 +18,7 @@ from operator import itemgetter
 from ..dataplane.choice import Choice
 from ..dataplane.device import Device
 from ..dataplane.interface import Counters, DataPlane, DataPlaneError, DataPlaneEvent, Departure, Protection
-from ..dataplane.local_only import local_only
+from ..dataplane.local_only import local_only, routed_into_devices
 from ..dataplane.mtu import mtu_for
 from ..ike.events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved
 from ..security_association import ChildSa, NoSpi, Path, SocketAddress
@@ -130,7 +130,8 @@ class DataPlanes:
         if taken:
             raise Unservable(tuple(taken))
         numbers = _reqids(side, self._numbers)
-        protections = {(tunnel.name, route): _protection(side, tunnel, route, numbers[tunnel.name, route])
+        routed = routed_into_devices(side)
+        protections = {(tunnel.name, route): _protection(side, tunnel, route, numbers[tunnel.name, route], routed)
                        for tunnel in side.tunnels for route in tunnel.secured}
         of_gateway = {gateway: frozenset(planes[tunnel.name] for tunnel in tunnels)
                       for gateway, tunnels in side.tunnels_by_gateway().items()}
@@ -412,7 +413,7 @@ def _versions(gateway: Gateway) -> frozenset[int]:
     return frozenset(map(_version, gateway.endpoints))
 
 
-def _protection(side: Side, tunnel: Tunnel, route: Route, reqid: int) -> Protection:
+def _protection(side: Side, tunnel: Tunnel, route: Route, reqid: int, into_devices: Sequence[Route]) -> Protection:
     """It keeps the route's packets, which know no outer addresses, out of the clear; of these the first endpoint pair's
     stand in it until there is an SA, which has its own."""
     pair = side.gateway(tunnel.gateway).endpoints[0]
@@ -420,7 +421,7 @@ def _protection(side: Side, tunnel: Tunnel, route: Route, reqid: int) -> Protect
               if tunnel.interface is not None else ())
     anywhere: Address = IPv4Address(0) if _version(pair) == 4 else IPv6Address(0)
     return Protection(tunnel.name, route, reqid, tunnel.proposals[0].protocol, pair.local.address or anywhere,
-                      pair.remote.address or anywhere, local_only(side, tunnel, route), routed,
+                      pair.remote.address or anywhere, local_only(side, tunnel, route, into_devices), routed,
                       tunnel.interface.name if tunnel.interface else None)
 
 

@@ -201,7 +201,7 @@ class Links:
                 self._routing.change(f"routing {way.network} into {name} with an MTU of {fits}",
                                      self._route(_RTM_NEWROUTE, way), NLM_F_CREATE | NLM_F_REPLACE)
             except NetlinkError as error:
-                if error.errno not in (errno.ENODEV, errno.ENETDOWN):
+                if error.errno not in _NO_DEVICE:
                     raise  # else somebody deleted it or set it down, of which the audit tells
         return fits
 

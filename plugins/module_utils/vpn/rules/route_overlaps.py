@@ -84,7 +84,7 @@ class _Sweep:
             around = self._around[around]
         if place < len(self._open) and self._open[place][0] <= local.high:
             return self._routes[self._open[place][2]]
-        if around is not None and not _is_inside(named.route, self._routes[around][0].route):
+        if around is not None and not is_inside(named.route, self._routes[around][0].route):
             return self._routes[around]
         self._routes.append((named, position))
         self._around.append(around)
@@ -103,6 +103,7 @@ class _Sweep:
         return [Nested(self._routes[wide][0], self._routes[first[wide]][0], inside[wide] - 1) for wide in sorted(first)]
 
 
-def _is_inside(narrow: Route, wide: Route) -> bool:
+def is_inside(narrow: Route, wide: Route) -> bool:
+    """Whether all that the one has is the other's, too, and not all the other way round."""
     return ((narrow.local, narrow.remote) != (wide.local, wide.remote)
             and wide.local.contains(narrow.local) and wide.remote.contains(narrow.remote))

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from ikeengine.dataplane.local_only import local_only
+from collections.abc import Container
+
+from ikeengine.dataplane.local_only import local_only, routed_into_devices
 from ikeengine.vpn import declaration
 from ikeengine.vpn.model import Side
 
 
-def side(*tunnels: list[tuple[str, str]], interface: bool = False) -> Side:
+def side(*tunnels: list[tuple[str, str]], interfaces: Container[int] = ()) -> Side:
     data = {
         "site": {"name": "hq"},
         "gateways": [{"name": f"g{number}", "credential": {"method": "psk", "psk": "correct horse battery staple"},
@@ -18,13 +20,14 @@ def side(*tunnels: list[tuple[str, str]], interface: bool = False) -> Side:
                      for number in range(len(tunnels))],
         "tunnels": [{"name": f"t{number}", "gateway": f"g{number}",
                      "routes": [{"local": local, "remote": remote} for local, remote in routes],
-                     **({"interface": {"name": "vpn0"}} if interface else {})}
+                     **({"interface": {"name": f"vpn{number}"}} if number in interfaces else {})}
                     for number, routes in enumerate(tunnels)]}
     return declaration.read(data)
 
 
 def of(declared: Side, tunnel: int = 0, route: int = 0) -> list[str]:
-    return list(map(str, local_only(declared, declared.tunnels[tunnel], declared.tunnels[tunnel].routes[route])))
+    its = declared.tunnels[tunnel]
+    return list(map(str, local_only(declared, its, its.routes[route], routed_into_devices(declared))))
 
 
 LINKS = ["169.254.0.0/16", "224.0.0.0/24", "255.255.255.255"]
@@ -56,4 +59,13 @@ def test_what_a_narrower_route_leads_to_is_not_here():
 
 
 def test_a_virtual_interface_carries_what_is_routed_into_it():
-    assert of(side([("10.1.0.0/24", "0.0.0.0/0")], interface=True)) == []
+    assert of(side([("10.1.0.0/24", "0.0.0.0/0")], interfaces=[0])) == []
+
+
+def test_a_wide_route_leaves_out_what_is_routed_into_a_device_from_the_same_networks():
+    declared = side([("10.1.0.0/24", "0.0.0.0/0"), ("2001:db8:1::/64", "::/0"), ("10.3.0.0/24", "0.0.0.0/0")],
+                    [("10.1.0.0/24", "10.7.0.0/24"), ("2001:db8:1::/64", "2001:db8:7::/64")], interfaces=[1])
+    assert of(declared) == ["10.1.0.0/24", "10.3.0.0/24", *LINKS, "10.7.0.0/24"]
+    assert of(declared, route=1)[-1] == "2001:db8:7::/64"
+    assert "10.7.0.0/24" not in of(declared, route=2), "which has them for its own networks"
+    assert of(declared, tunnel=1) == []

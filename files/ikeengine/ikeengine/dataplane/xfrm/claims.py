@@ -34,8 +34,11 @@ class Claims:
         yield from self._routes.keys() | self._near.keys()
 
     def of(self, protection: Protection) -> Collection[Key]:
-        """The policies of its route."""
-        return tuple(policies.keys(protection.route, self._bindings.get(protection.reqid, UNBOUND)))
+        """The policies of its route. Those that are not marked hold for what is marked for a VTI as well; so that none
+        that lets pass takes precedence there, what is declared to be routed into it has policies besides."""
+        binding = self._bindings.get(protection.reqid, UNBOUND)
+        routes = (protection.route, *protection.routed) if binding.mark else (protection.route,)
+        return tuple(key for route in routes for key in policies.keys(route, binding))
 
     def add(self, protection: Protection, binding: Binding = UNBOUND) -> Collection[Key]:
         """Every policy that it wants, bound to its device where it has one."""

@@ -41,9 +41,9 @@ class Key:
 
     @property
     def priority(self) -> int:
-        """A policy bound to a device goes before its like that is not."""
-        leads = bool(self.ifindex) or self.kernel_passes
-        return PRIORITY_BASE - 2 * (self.source.prefixlen + self.destination.prefixlen) - leads
+        """A policy bound to a device goes before its like that is not, one that lets pass behind its like of a VTI."""
+        return (PRIORITY_BASE - 2 * (self.source.prefixlen + self.destination.prefixlen) - bool(self.ifindex)
+                + self.kernel_passes)
 
     @property
     def fields(self) -> dict[str, Any]:

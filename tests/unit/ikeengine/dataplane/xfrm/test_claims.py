@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from ikeengine.dataplane.interface import Protection
+from ikeengine.dataplane.xfrm.binding import Binding
 from ikeengine.dataplane.xfrm.claims import Claims
 from ikeengine.dataplane.xfrm.messages import XFRM_POLICY_OUT
 from ikeengine.dataplane.xfrm.policies import Key
@@ -54,4 +56,17 @@ def test_what_the_kernel_lets_pass_is_marked_by_its_priority_alone():
     assert Key(ip_network("10.1.0.0/24"), ip_network("10.1.0.0/24"), XFRM_POLICY_OUT, kernel_passes=True) == outbound(
         "10.1.0.0/24")
     passing = Key(ip_network("10.1.0.0/24"), ip_network("10.1.0.0/24"), XFRM_POLICY_OUT, kernel_passes=True)
-    assert passing.priority == outbound("10.1.0.0/24").priority - 1 < outbound("10.2.0.0/23").priority
+    assert passing.priority == outbound("10.1.0.0/24").priority + 1 < outbound("10.2.0.0/23").priority
+
+
+def test_what_is_declared_to_be_routed_into_a_vti_goes_before_what_lets_it_pass_elsewhere():
+    everything = Route(Selector.parse("0.0.0.0/0"), Selector.parse("0.0.0.0/0"))
+    routed = protection(1, "10.7.0.0/24").route
+    transit = replace(protection(2, "0.0.0.0/0"), route=everything, routed=(routed,), device="vpn0")
+    claims = Claims()
+    claims.add(protection(3, "0.0.0.0/0", "10.7.0.0/24"))
+    vti, xfrm = claims.add(transit, Binding(mark=5)), Claims().add(transit, Binding(if_id=5))
+    marked = replace(outbound("10.7.0.0/24"), binding=Binding(mark=5))
+    assert marked in vti and claims.owner(marked) is transit
+    assert marked.priority < replace(outbound("10.7.0.0/24"), kernel_passes=True).priority
+    assert (len(vti), len(xfrm)) == (6, 3), "only that interface has what is its own"

@@ -7,6 +7,7 @@ from .case import CERTIFICATE, IKEV1, Case, dynamic, endpoints, gateway, site
 
 SHARED = {"hq gateways.+": dynamic("mobile"), "hq shared_transforms": ["p1"]}
 FAST = {"name": "fast", "key_group": 19}
+SIX = {"local": "2001:db8:1::/64", "remote": "2001:db8:2::/64"}
 OTHER_KEY = {"method": "psk", "psk": "another-planted-marker-of-good-length"}
 TWIN = gateway("twin", endpoints=[endpoints("192.0.2.1", "hq.example", "198.51.100.1", "twin.example")])
 ELSEWHERE = endpoints("192.0.2.1", "hq.example", "203.0.113.1", "BRANCH.example")
@@ -146,4 +147,55 @@ CASES = (
           {"hq tunnels.+": voice("10.1.1.0/24", "10.2.0.0/24")},
           {"hq site.managed": False, "hq tunnels.0.interface": {"name": "vpn0", "metric": 10},
            "hq tunnels.+": {**voice("10.1.0.0/24", "10.2.0.0/24"), "interface": {"name": "vpn1", "metric": 20}}})),
+    Case("routes-overlap", {"hq tunnels.0.routes": [SIX], "hq tunnels.0.interface": {"name": "vpn0", "metric": 1024},
+                            "hq tunnels.+": voice(**SIX, interface={"name": "vpn1"})},
+         "site hq: tunnel routes: tunnel lan has 2001:db8:1::/64 <-> 2001:db8:2::/64, tunnel voice has "
+         "2001:db8:1::/64 <-> 2001:db8:2::/64: they overlap, so traffic could go into either. Make them disjoint, or "
+         "keep one of the two.",
+         "tunnels[lan].routes[0]", "tunnels[voice].routes[0]",
+         ({"hq tunnels.0.routes": [SIX], "hq tunnels.0.interface": {"name": "vpn0", "metric": 1023},
+           "hq tunnels.+": voice(**SIX, interface={"name": "vpn1"})},)),
+    Case("interface-routes-clash", {"hq tunnels.0.interface": {"name": "vpn0", "metric": 0},
+                                    "hq tunnels.+": voice("10.9.0.0/24", "10.2.0.0/24", interface={"name": "vpn1"})},
+         "site hq: tunnel routes: tunnel lan has 10.1.0.0/24 <-> 10.2.0.0/24 into vpn0, tunnel voice has 10.9.0.0/24 "
+         "<-> 10.2.0.0/24 into vpn1: a host has one route to 10.2.0.0/24 with metric 0, whatever it comes from. Set "
+         "tunnels[voice].interface.metric to another number than that of tunnels[lan], or make their remote sides "
+         "disjoint.",
+         "tunnels[lan].routes[0]", "tunnels[voice].routes[0]",
+         ({"hq tunnels.0.interface": {"name": "vpn0"},
+           "hq tunnels.+": voice("10.9.0.0/24", "10.2.0.0/24", interface={"name": "vpn1", "metric": 1})},
+          {"hq tunnels.0.interface": {"name": "vpn0"},
+           "hq tunnels.+": voice("10.9.0.0/24", "10.2.0.0/25", interface={"name": "vpn1"})},
+          {"hq tunnels.0.interface": {"name": "vpn0"},
+           "hq tunnels.0.routes.+": {"local": "10.9.0.0/24", "remote": "10.2.0.0/24"}},
+          {"hq tunnels.0.interface": {"name": "vpn0"}, "hq tunnels.+": voice("10.9.0.0/24", "10.2.0.0/24")},
+          {"hq tunnels.0.interface": {"name": "vpn0"}, "hq site": {"name": "hq", "platform": "Firebox T45"},
+           "hq tunnels.+": voice("10.9.0.0/24", "10.2.0.0/24", interface={"name": "vpn1"})})),
+    Case("interface-routes-clash", {"hq tunnels.0.routes": [SIX],
+                                    "hq tunnels.0.interface": {"name": "vpn0", "metric": 1024},
+                                    "hq tunnels.+": voice("2001:db8:9::/64", "2001:db8:2::-2001:db8:2:1::",
+                                                          interface={"name": "vpn1"})},
+         "site hq: tunnel routes: tunnel lan has 2001:db8:1::/64 <-> 2001:db8:2::/64 into vpn0, tunnel voice has "
+         "2001:db8:9::/64 <-> 2001:db8:2::-2001:db8:2:1:: into vpn1: a host has one route to 2001:db8:2::/64 with "
+         "metric 1024, whatever it comes from. Set tunnels[voice].interface.metric to another number than that of "
+         "tunnels[lan], or make their remote sides disjoint.",
+         "tunnels[lan].routes[0]", "tunnels[voice].routes[0]",
+         ({"hq tunnels.0.routes": [SIX], "hq tunnels.0.interface": {"name": "vpn0"},
+           "hq tunnels.+": voice("2001:db8:9::/64", "2001:db8:2::-2001:db8:2:1::",
+                                 interface={"name": "vpn1", "metric": 1025})},)),
+    Case("interface-inside-policy", {"hq tunnels.0.routes.0": {"local": "10.1.0.0/16", "remote": "0.0.0.0/0"},
+                                     "hq tunnels.+": voice("10.1.0.0/24", "10.7.0.0/24", interface={"name": "vpn0"})},
+         "site hq: tunnel routes: tunnel lan has 10.1.0.0/16 <-> 0.0.0.0/0, tunnel voice has 10.1.0.0/24 <-> "
+         "10.7.0.0/24 into vpn0: what is for 10.7.0.0/24 goes into vpn0 or not, wherever it comes from. Set "
+         "tunnels[voice].routes[0].local to 10.1.0.0/16, and to the same at the other end, or make the two disjoint.",
+         "tunnels[lan].routes[0]", "tunnels[voice].routes[0]",
+         ({"hq tunnels.0.routes.0": {"local": "10.1.0.0/24", "remote": "0.0.0.0/0"},
+           "hq tunnels.+": voice("10.1.0.0/24", "10.7.0.0/24", interface={"name": "vpn0"})},
+          {"hq tunnels.0.routes.0": {"local": "10.1.0.0/16", "remote": "0.0.0.0/0"},
+           "hq tunnels.0.interface": {"name": "vpn0"}, "hq tunnels.+": voice("10.1.0.0/24", "10.7.0.0/24")},
+          {"hq tunnels.0.routes.0": {"local": "10.1.0.0/16", "remote": "0.0.0.0/0"},
+           "hq tunnels.+": voice("10.9.0.0/24", "10.7.0.0/24", interface={"name": "vpn0"})},
+          {"hq tunnels.0.routes.0": {"local": "10.1.0.0/16", "remote": "0.0.0.0/0"},
+           "hq site": {"name": "hq", "platform": "Firebox T45"},
+           "hq tunnels.+": voice("10.1.0.0/24", "10.7.0.0/24", interface={"name": "vpn0"})})),
 )
