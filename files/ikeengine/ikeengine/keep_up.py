@@ -76,6 +76,12 @@ class KeepUp:
         else:
             self.attempt(peer, now)
 
+    def try_again_where_possible(self, peer: Peer, now: float) -> None:
+        """This host may have an address for which the peer waits."""
+        if peer.retry_at is not None and any(map(self._has_address, peer.absent)):
+            self.forget_plans(peer)
+            self.attempt(peer, now)
+
     def _rest(self, peer: Peer, now: float) -> None:
         """It has failed, and nothing but traffic will have it tried again."""
         if not peer.wanted and now >= peer.rests_until:
@@ -113,6 +119,7 @@ class KeepUp:
     def _begin(self, peer: Peer, now: float) -> IkeSession | Reason:
         """An IKE SA by the next endpoint pair that there is a way for; or why there is none for any."""
         first: Reason | None = None
+        peer.absent.clear()
         if not peer.to_try:
             peer.begin_round()
         while peer.to_try:
@@ -132,6 +139,8 @@ class KeepUp:
         found = self._way(peer.gateway, pair)
         if isinstance(found, Reason):
             peer.failures[pair] = str(found)
+            if pair.local.address is not None and pair.remote.address is not None:
+                peer.absent.add(pair.local.address)
         return found
 
     def _way(self, gateway: Gateway, pair: EndpointPair) -> tuple[Address, Address] | Reason:

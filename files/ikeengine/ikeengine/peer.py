@@ -12,6 +12,7 @@ from .ike.context import Settings
 from .ike.rate import Rate
 from .security_association import SocketAddress
 from .vpn.model import EndpointPair, Gateway, Start
+from .vpn.selectors import Address
 
 #: Moves of a peer one after another: there, back, and to where it is. Then there is one a second.
 _MOVES = 3
@@ -50,6 +51,8 @@ class Peer:
     pair: EndpointPair | None = None
     #: Why each pair failed the last time, if it has not served since.
     failures: dict[EndpointPair, str] = field(default_factory=dict)
+    #: Addresses for want of which pairs were passed over when it was last tried.
+    absent: set[Address] = field(default_factory=set)
     #: How often an earlier pair failed again soon after it had been gone back to, and when that was the last time.
     relapses: int = 0
     went_back_at: float | None = None

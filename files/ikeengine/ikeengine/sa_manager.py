@@ -396,6 +396,11 @@ class IkeSaManager:
                 self._keep_up.forget_plans(peer)
                 self._keep_up.attempt(peer, now)
 
+    def addresses_changed(self, now: float) -> None:
+        """This host may have an address that it had not: what waits for one is tried."""
+        for peer in self._declared.peers.values():
+            self._keep_up.try_again_where_possible(peer, now)
+
     def _follow_path(self, session: IkeSession, source: Address | None, now: float) -> None:
         """A peer that came to us by an address which we still have goes on using that one."""
         stays = source is not None and not session.originator and self._has_address(session.local.address)

@@ -387,16 +387,21 @@ def test_a_pair_whose_own_address_is_not_there_is_passed_over_until_it_is(versio
         "local": "", "remote": "", "in_use": True, "last_failure": None}
 
 
-def test_the_only_pair_waits_for_its_address(version):
+@pytest.mark.parametrize("told", [False, True], ids=["tries again", "hears of it"])
+def test_the_only_pair_waits_for_its_address(version, told):
     kind = KINDS[version]
     network, one, other = pair(kind.hq(), kind.branch(start="answer"))
     network.absent.add(HQ)
     network.start()
     network.run(30)
     assert "this host does not have it" in one.manager.overview.gateways()[0].last_error
+    one.manager.addresses_changed(network.now)
+    network.run(1)
     assert not network.sent
     network.absent.clear()
-    network.run(60)
+    if told:
+        one.manager.addresses_changed(network.now)
+    network.run(1 if told else 60)
     agree(one, other, routes=1)
 
 

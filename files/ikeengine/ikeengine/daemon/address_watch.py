@@ -6,24 +6,19 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from pyroute2.netlink import nlmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from ..dataplane.netlink import NETLINK_ROUTE, NetlinkError, NetlinkEvents, NetlinkSocket
+from ..dataplane.netlink import NETLINK_ROUTE, NetlinkError, NetlinkEvents
 from ..vpn.selectors import Address
 from .log import Log
+from .routes import Routes
 
 #: linux/rtnetlink.h. A link that goes down takes IPv4 routes with it that nothing else tells of.
-_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
 _RTNLGRP_LINK = 1
 _GROUPS = (_RTNLGRP_LINK, 5, 7, 9, 11)  # and the addresses and routes of IPv4 and of IPv6
-_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-_PREFIX = {4: 32, 6: 128}
 
 #: Seconds: what changes an address makes many messages, and is over by then; between two looks where it never ends.
 _SETTLES, _PAUSE = 0.1, 0.5
@@ -41,13 +36,14 @@ class Way:
 
 
 class AddressWatch:
-    """``ways`` are the addresses of peers that count, and ``on_change`` hears of each to which the way is another."""
+    """``ways`` are the addresses of peers that count, and ``on_change`` hears of each to which the way is another.
+    ``on_news`` hears that anything may be another, this host's addresses included."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ways: Callable[[], Iterable[Address]],
-                 on_change: Callable[[Address], None]) -> None:
+                 on_change: Callable[[Address], None], on_news: Callable[[], None]) -> None:
         """Raises NetlinkError."""
-        self._loop, self._ways, self._on_change = loop, ways, on_change
-        self._kernel = NetlinkSocket(NETLINK_ROUTE, _parse)
+        self._loop, self._ways, self._on_change, self._on_news = loop, ways, on_change, on_news
+        self._routes = Routes()
         self._events = NetlinkEvents(NETLINK_ROUTE, _GROUPS, lambda _kind, _octets: nlmsg())
         self._known: dict[Address, Way | None] = {}
         self._to_look_at: list[Address] = []
@@ -61,7 +57,7 @@ class AddressWatch:
         if self._due is not None:
             self._due.cancel()
         self._events.close()
-        self._kernel.close()
+        self._routes.close()
 
     def _heard(self) -> None:
         for _message in self._events.read():
@@ -78,6 +74,7 @@ class AddressWatch:
         self._to_look_at = list(self._ways())
         self._known = {remote: self._known[remote] for remote in self._to_look_at if remote in self._known}
         self._look()
+        self._on_news()
 
     def _look(self) -> None:
         self._due = None
@@ -94,29 +91,17 @@ class AddressWatch:
             self._begin_soon()
 
     def _way(self, remote: Address) -> Way | None:
-        question = rtmsg()
-        question.update({"family": _FAMILY[remote.version], "dst_len": _PREFIX[remote.version]})
-        question["attrs"] = [("RTA_DST", str(remote))]
-        question["header"] = {"type": _RTM_GETROUTE, "flags": 0, "sequence_number": 0, "pid": 0}
-        with suppress(NetlinkError):
-            route = self._kernel.get(f"asking for the way to {remote}", question)
-            return Way(route.get_attr("RTA_PREFSRC"), route.get_attr("RTA_OIF"), route.get_attr("RTA_GATEWAY"))
-        return None
+        route = self._routes.to(remote)
+        if route is None:
+            return None
+        return Way(route.get_attr("RTA_PREFSRC"), route.get_attr("RTA_OIF"), route.get_attr("RTA_GATEWAY"))
 
 
 def watch(loop: asyncio.AbstractEventLoop, ways: Callable[[], Iterable[Address]],
-          on_change: Callable[[Address], None], log: Log) -> AddressWatch | None:
+          on_change: Callable[[Address], None], on_news: Callable[[], None], log: Log) -> AddressWatch | None:
     """The watch; on a host that does not tell of its addresses none, and a warning."""
     try:
-        return AddressWatch(loop, ways, on_change)
+        return AddressWatch(loop, ways, on_change, on_news)
     except (NetlinkError, OSError) as error:
         log.warning("other addresses of this host will be noticed when peers are silent only", reason=str(error))
         return None
-
-
-def _parse(kind: int, octets: bytes) -> nlmsg | None:
-    if kind != _RTM_NEWROUTE:
-        return None
-    message = rtmsg(octets)
-    message.decode()
-    return message

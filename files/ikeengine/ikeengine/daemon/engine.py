@@ -191,6 +191,11 @@ class Engine:
         self.manager.path_changed(remote, self.now())
         self.pump()
 
+    def addresses_changed(self) -> None:
+        """This host may have an address that it had not."""
+        self.manager.addresses_changed(self.now())
+        self.pump()
+
     def on_bug(self, error: Exception, gateway: str = "") -> None:
         """What nobody foresaw, told with where it happened, at a bounded rate: a peer may be able to provoke it."""
         self._log.from_network(f"gateway {gateway}" if gateway else "unknown",

@@ -80,16 +80,6 @@ class Host:
                 return None
             return ip_address(trial.getsockname()[0])
 
-    @staticmethod
-    def has_address(address: Address) -> bool:
-        """Whether this host has it now."""
-        with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as trial:
-            try:
-                trial.bind((str(address), 0))
-            except OSError:
-                return False
-            return True
-
     def decapsulate(self, sock: socket.socket, wanted: bool) -> None:
         """Have the kernel take ESP in UDP from ``sock``, or leave it to us. Raises OSError."""
         if wanted and sock not in self._decapsulating:

@@ -29,6 +29,7 @@ from .key_export import CannotExport, KeyExport
 from .log import Log
 from .planes import DataPlanes, Unservable
 from .privileges import PrivilegeError, drop_to, keep_secrets_in_memory, open_to_users, own_directory
+from .routes import has_address
 from .status import abilities_as_json
 from .supervisor import notify, supervised, watchdog_interval
 from .udp import PortTaken, UdpSockets
@@ -93,8 +94,7 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
     manager = IkeSaManager(declared.side, allocate_spi=planes.allocate_spi, encapsulate=planes.encapsulates,
                            settings=Settings(export_keys=key_export is not None), reqid=planes.reqid,
                            extended_sequence_numbers=planes.extended_sequence_numbers, source=host.source,
-                           has_address=host.has_address,
-                           received=planes.packets_in, is_acceptable=planes.is_acceptable,
+                           has_address=has_address, received=planes.packets_in, is_acceptable=planes.is_acceptable,
                            unix_time=lambda _now: time.time())
     engine = Engine(manager, planes, sockets, host.decapsulate, log, key_export)
     server = ControlServer(control, Commands(engine, declared, host.abilities, log), log)
@@ -103,7 +103,7 @@ async def _serve(declared: Declared, control: Path, log: Log, key_export: KeyExp
         engine.start(declared.side)
         for error in leftovers.clear(host.abilities().keys() - host.makers.keys()):
             log.warning("could not take away what another data plane left", reason=str(error))
-        addresses = watch(loop, manager.ways, engine.path_changed, log)
+        addresses = watch(loop, manager.ways, engine.path_changed, engine.addresses_changed, log)
         log.notice("ikeengine started", version=__version__, site=declared.side.name,
                    gateways=len(declared.side.gateways), tunnels=len(declared.side.tunnels))
         _set_heap_apart()

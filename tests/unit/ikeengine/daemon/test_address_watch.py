@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from ikeengine.daemon import address_watch
+from ikeengine.daemon import address_watch, routes
 from ikeengine.daemon.address_watch import AddressWatch
 from ikeengine.daemon.log import Level, Log
 from ikeengine.dataplane.netlink import NetlinkError
@@ -63,7 +63,7 @@ class Kernel:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
-    monkeypatch.setattr(address_watch, "NetlinkSocket", lambda *_asked: made)
+    monkeypatch.setattr(routes, "NetlinkSocket", lambda *_asked: made)
     monkeypatch.setattr(address_watch, "NetlinkEvents", lambda *_asked: made)
     monkeypatch.setattr(address_watch, "_SETTLES", 0.0)
     monkeypatch.setattr(address_watch, "_PAUSE", 0.0)
@@ -74,7 +74,8 @@ def watched(kernel: Kernel, ways: set[Address], *changes: dict[str, Any]) -> lis
     """What is told after each of these changes."""
     async def test() -> list[list[str]]:
         told: list[str] = []
-        watch = AddressWatch(asyncio.get_running_loop(), lambda: ways, lambda remote: told.append(str(remote)))
+        watch = AddressWatch(asyncio.get_running_loop(), lambda: ways, lambda remote: told.append(str(remote)),
+                             lambda: None)
         found = []
         for change in changes:
             kernel.change(**change)
@@ -106,6 +107,7 @@ def test_what_changes_during_a_look_is_looked_at_again(kernel: Kernel) -> None:
     ways = {ip_address(f"192.0.2.{number}") for number in range(100)}
     kernel.ways = {str(way): {"RTA_PREFSRC": "198.51.100.1", "RTA_OIF": 2} for way in ways}
     told: list[str] = []
+    news: list[int] = []
 
     def tell(remote: Address) -> None:
         told.append(str(remote))
@@ -113,7 +115,7 @@ def test_what_changes_during_a_look_is_looked_at_again(kernel: Kernel) -> None:
             kernel.change(**{f"to_{address.rpartition('.')[2]}": "198.51.100.9" for address in told[:10]})
 
     async def test() -> None:
-        watch = AddressWatch(asyncio.get_running_loop(), lambda: ways, tell)
+        watch = AddressWatch(asyncio.get_running_loop(), lambda: ways, tell, lambda: news.append(kernel.asked))
         kernel.change()
         for _turn in range(100):
             await asyncio.sleep(0.001)
@@ -121,6 +123,7 @@ def test_what_changes_during_a_look_is_looked_at_again(kernel: Kernel) -> None:
 
     asyncio.run(test())
     assert len(told) == 110 and set(told[100:]) == set(told[:10])
+    assert len(news) == 2, "once for each look"
 
 
 def test_a_bug_in_one_answer_does_not_end_the_watch(kernel: Kernel) -> None:
@@ -133,7 +136,7 @@ def test_a_bug_in_one_answer_does_not_end_the_watch(kernel: Kernel) -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda *_context: None)
-        watch = AddressWatch(loop, lambda: {ip_address("192.0.2.1")}, tell)
+        watch = AddressWatch(loop, lambda: {ip_address("192.0.2.1")}, tell, lambda: None)
         for source in ("198.51.100.1", "198.51.100.9"):
             kernel.change(to_1=source)
             for _turn in range(20):
@@ -148,11 +151,11 @@ def test_a_host_that_tells_nothing_of_its_addresses_is_warned_of(monkeypatch: py
     def refuse(*_asked: object) -> None:
         raise NetlinkError("opening NETLINK_ROUTE", 93)
 
-    monkeypatch.setattr(address_watch, "NetlinkSocket", refuse)
+    monkeypatch.setattr(routes, "NetlinkSocket", refuse)
     log = Log(Level.INFO, io.StringIO())
 
     async def test() -> None:
-        assert address_watch.watch(asyncio.get_running_loop(), set, lambda _remote: None, log) is None
+        assert address_watch.watch(asyncio.get_running_loop(), set, lambda _remote: None, lambda: None, log) is None
 
     asyncio.run(test())
     assert ["opening NETLINK_ROUTE" in str(entry.as_dict()) for entry in log.entries(9)] == [True]
