@@ -69,6 +69,14 @@ def own(session: Ikev2Session, spis: tuple[bytes, bytes] | None = None) -> list[
         secret.octets, session.pair, session.local.address, *(spis or (session.spi_i, session.spi_r))))]
 
 
+def anew(session: Ikev2Session) -> list[Payload]:
+    """Our token where it is another, since we are at another address than when we told it."""
+    if session.token_of == session.local.address:
+        return []
+    session.token_of = session.local.address
+    return own(session)
+
+
 def keep(session: Ikev2Session, payloads: Sequence[Payload]) -> None:
     """The peer's token for that IKE SA, out of a message that is authentic."""
     row = notify(payloads, NotifyType.QUICK_CRASH_DETECTION)

@@ -27,7 +27,7 @@ class Liveness(Task):
     exchange = ExchangeType.INFORMATIONAL
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload]:
-        return mobike.ask(session)
+        return [*mobike.ask(session), *crash_detection.anew(session)]
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         """That it came is what it says, and with MOBIKE how the peer sees us."""

@@ -25,7 +25,7 @@ from ..wire.errors import MalformedMessage
 from ..wire.message import Payload
 from ..wire.notify import Notify
 from ..wire.payloads import all_of
-from . import nat_detection
+from . import crash_detection, nat_detection
 from .exchange import Task, error_in, notify_name
 
 if TYPE_CHECKING:
@@ -206,9 +206,10 @@ class UpdateAddresses(Task):
             return None
         self._change, self._cookie = session.mobility.changes, session.context.random(_COOKIE_SIZE)
         return [Notify(NotifyType.UPDATE_SA_ADDRESSES), *_digests(session, session.local, session.remote),
-                Notify(NotifyType.COOKIE2, self._cookie)]
+                Notify(NotifyType.COOKIE2, self._cookie), *crash_detection.anew(session)]
 
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
+        crash_detection.keep(session, payloads)
         notes, mobility = _answer(session, payloads, self._cookie), session.mobility
         if mobility is None or self._change != mobility.changes:
             return  # the next one waits already
@@ -349,7 +350,7 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
                        NotifyType.NO_ADDITIONAL_ADDRESSES}:
         _take_addresses(session, session.mobility, _addresses(notes), now)
     digests = _digests(session, *session.came_by) if NotifyType.NAT_DETECTION_SOURCE_IP in notes else []
-    return [*digests, *shown]
+    return [*digests, *shown, *crash_detection.anew(session)]
 
 
 def _follow(session: Ikev2Session, mobility: Mobility, payloads: Sequence[Payload], now: float) -> None:

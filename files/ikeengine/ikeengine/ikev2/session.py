@@ -105,6 +105,8 @@ class Ikev2Session(IkeSession):
 
         #: By which the peer shows, after a crash, that it has lost this IKE SA (RFC 6290); empty where it gave none.
         self.crash_token = b""
+        #: The address of ours that our own is made for.
+        self.token_of = local.address
         self.requests = Requests(self)
         #: Both ends take messages in fragments.
         self.fragmentation = False
@@ -531,7 +533,7 @@ class Ikev2Session(IkeSession):
         new.nat_detected, new.behind_nat, new.peer_behind_nat = self.nat_detected, self.behind_nat, self.peer_behind_nat
         new.candidates, new.remote_identity, new.proofs = self.candidates, self.remote_identity, self.proofs
         new.single_pairs, new.originator, new.mobility = self.single_pairs, self.originator, self.mobility
-        new.fragmentation, new.account = self.fragmentation, self.account
+        new.fragmentation, new.account, new.token_of = self.fragmentation, self.account, self.token_of
         new.protection.ppk = self.protection.ppk
         new.state, new.established_at, new.predecessor = State.ESTABLISHED, now, self
         new._half_open_until = None

@@ -463,6 +463,38 @@ def test_where_both_ends_move_at_once_neither_finds_the_other_and_both_say_so():
     assert len(one.closings) == len(other.closings) == 1
 
 
+@pytest.mark.parametrize("rekeyed", [False, True])
+def test_a_peer_that_crashes_where_it_has_moved_to_proves_it(rekeyed: bool):
+    network, one, other = roaming()
+    network.roam(other, CAFE)
+    network.run(1)
+    if rekeyed:
+        one.manager.rekey_ike("peer", network.now)
+        network.run(1)
+    fresh = network.ends[CAFE] = network.end(other.manager._declared.side, CAFE)
+    one.events.clear()
+    (peer,) = fresh.manager._declared.peers.values()
+    peer.wanted = False
+    fresh.manager.greet(network.now, ())
+    network.run(0.2)
+    assert one.closings == ["the peer has started anew and knows it no more"]
+
+
+def test_so_does_an_end_whose_other_address_the_initiator_has_gone_to():
+    network, one, other = roaming(hq=two_addresses(), branch={"dead_peer_detection": {"idle": 1, "retries": 2}})
+    network.ends[HQ_2] = one
+    network.cut(HQ, HOME)
+    network.run(8)
+    assert at(other) == (HQ_2, False)
+    fresh = network.ends[HQ_2] = network.end(one.manager._declared.side)
+    network.run(3)
+    assert "the peer has started anew and knows it no more" in other.closings
+    network.ends[HQ] = fresh
+    network.mend(HQ, HOME)
+    network.run(10)
+    agree(fresh, other, routes=1)
+
+
 def test_from_ipv4_to_ipv6_and_back():
     network, one, other = roaming(hq={**two_addresses(), "endpoints": [
         *two_addresses()["endpoints"][:1],
