@@ -410,7 +410,10 @@ class XfrmDataPlane:
         ask = cache(path_mtu)
         for pair in self._fitted.values():
             if remotes is None or pair.child.remote.address in remotes:
-                self._fit(pair, ask)
+                try:
+                    self._fit(pair, ask)
+                except DataPlaneError as error:
+                    _log.warning("tunnel %s: TCP keeps the MSS that it has: %s", pair.child.tunnel, error)
 
     def _hold(self) -> None:
         """What nf_tables does is for the protections of this moment."""
