@@ -15,7 +15,7 @@ description:
   - Delivers the daemon as one archive, built on the controller and sent only to a host that does not have it, with
     its user, launchers, unit and forwarding.
   - Does not start the daemon. V(absent) stops it, so that it takes its SAs, policies and devices with it, and leaves
-    nothing behind.
+    nothing behind. Where that cannot be taken away it fails, and the daemon stays installed.
 extends_documentation_fragment:
   - tandem.vpn.attributes
   - tandem.vpn.attributes.converging

@@ -218,11 +218,11 @@ class InnerTable:
         self._note()
 
     def _change(self, content: list[Message]) -> None:
-        """Where what is to be changed is gone, all of it comes back first."""
+        """Where somebody took away or added what is to be changed, all of it comes back first."""
         try:
             self._write(content)
         except NetlinkError as error:
-            if error.errno != errno.ENOENT:
+            if error.errno not in (errno.ENOENT, errno.EEXIST):
                 raise
             self._write_anew()
             self._write(content)
