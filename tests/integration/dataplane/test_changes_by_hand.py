@@ -95,7 +95,7 @@ seen = [ours(), audit()]
 shell("nft flush ruleset")
 table.hold([protection(1), protection(2)])
 seen += [ours(), audit()]
-nft("add element inet ikeengine-userspace mss_ipv4 { 9 : 99 }")
+nft("add element inet ikeengine-userspace mss_ipv4 { 0x09000000 : 99 }")  # 9, as nft shows it
 table.fit(9, 1300)
 print(json.dumps([*seen, audit()]))""") == [True, [], True, [], []]
 

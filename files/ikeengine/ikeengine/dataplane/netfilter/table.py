@@ -58,6 +58,8 @@ _MAPS = {int: {4: "mss_ipv4", 6: "mss_ipv6"}, str: {4: "device_mss_ipv4", 6: "de
 _LEAST_MSS = 64
 #: Seconds until a table that could not be put up again is tried anew.
 _RETRY = 1.0
+#: What the kernel says where somebody has taken away, or put there, what a change is about.
+_TOUCHED = {errno.ENOENT, errno.EEXIST, errno.EBUSY}
 
 WRONG_DIRECTION, CLEAR = "wrong_direction", "inbound_clear"
 
@@ -222,7 +224,7 @@ class InnerTable:
         try:
             self._write(content)
         except NetlinkError as error:
-            if error.errno not in (errno.ENOENT, errno.EEXIST):
+            if error.errno not in _TOUCHED:
                 raise
             self._write_anew()
             self._write(content)
