@@ -284,7 +284,7 @@ def follow_packet(session: Ikev2Session, mobility: Mobility, path: Path, now: fl
         session.move(*path)
     elif path != mobility.seen_at:
         mobility.seen_at = path
-        session.requests.renew(now)  # what is under way cannot be answered where the peer is no more
+        session.requests.follow(now)  # what is under way cannot be answered where the peer is no more
         if not session.requests.has(CheckPath):
             session.requests.add_first(CheckPath(mobility.changes), now)
 
@@ -360,7 +360,7 @@ def _follow(session: Ikev2Session, mobility: Mobility, payloads: Sequence[Payloa
     mobility.changed()
     session.relocate(local, remote)
     _take_nat(session, payloads)
-    session.requests.renew(now)
+    session.requests.follow(now)
     if all(child.sa.remote.address == remote.address for child in session.holder.children):
         session.move_children(session.udp_encapsulated)
     else:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .session import Ikev2Session
 
 _T = TypeVar("_T", bound=Task)
+#: Seconds for which a peer that moves again and again gets another chance to answer a request at each place.
+_MOST_PUT_OFF = 60.0
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Outstanding:
     pace: Pace
     pause: float
     tries_left: int
+    began: float
 
     def paced(self, pace: Pace, due: float) -> None:
         """Go on as if it were sent for the first time, at that pace, and again first when it is ``due``."""
@@ -145,7 +148,7 @@ class Requests:
                 session.init_request = datagrams[0]
             pace = self._pace(task)
             self.outstanding = Outstanding(task, self._next_id, datagrams, now + pace.first, pace, pace.first,
-                                           pace.tries)
+                                           pace.tries, now)
             self._send(self.outstanding, now)
 
     def repeat(self, now: float) -> bool:
@@ -200,6 +203,14 @@ class Requests:
         if row is not None:
             pace = self._pace(row.task)
             row.paced(pace if tries is None else replace(pace, tries=tries), now)
+
+    def follow(self, now: float) -> None:
+        """As `renew`, where the peer has moved; it may not put off for ever what it does not answer."""
+        row = self.outstanding
+        if row is not None and now >= row.began + _MOST_PUT_OFF:
+            row.due = now
+        else:
+            self.renew(now)
 
     def retransmit(self, row: Outstanding, now: float) -> bool:
         """Send it again, the next time later, with jitter; False when the last try is over."""
