@@ -36,8 +36,9 @@ fuzz: venv ## a million hostile inputs, led by coverage; what they found stays i
 	@$(BIN)/python -m tests.fuzz --inputs 1000000
 
 soak: check system-packages-test venv dev-path ## tunnels that stay up on a kernel's ESP, for half an hour; figures go to build/soak/result.json
-	@TANDEM_WALK="0,1,0 2,0,0" $(BIN)/pytest -q -s tests/unit/ikeengine/test_colliding_exchanges.py
-	@$(BIN)/python -m tests.soak
+	@failed=0; $(BIN)/python -m tests.soak || failed=1; \
+	TANDEM_WALK="0,1,0 2,0,0" $(BIN)/pytest -q -s tests/unit/ikeengine/test_colliding_exchanges.py || failed=1; \
+	exit $$failed
 
 bench: bench-validate bench-apply bench-handshake bench-dataplane bench-scale ## every benchmark; figures go to build/bench
 

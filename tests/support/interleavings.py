@@ -334,6 +334,11 @@ class Walked:
     worlds: int = 0
     steps: int = 0
 
+    def add(self, other: Walked) -> None:
+        self.interleavings += other.interleavings
+        self.worlds += other.worlds
+        self.steps += other.steps
+
     def __str__(self) -> str:
         return f"{self.interleavings} interleavings, {self.worlds} worlds, {self.steps} steps"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from ikeengine.ike.children import ChildState
@@ -23,7 +23,7 @@ from ikeengine.sa_manager import IkeSaManager
 from ikeengine.vpn.model import Side
 
 from tests.support import ikev1, virtual_network
-from tests.support.interleavings import Bounds, Order, World, stand_ins, walk
+from tests.support.interleavings import Bounds, Order, Walked, World, stand_ins, walk
 from tests.support.virtual_network import ROUTES, agree
 
 IDLE = {"dead_peer_detection": {"idle": "1d", "retries": 5}}
@@ -177,6 +177,15 @@ BOUNDS = {2: bounds_of(os.environ.get("TANDEM_WALK", "1,0,0")),
           1: bounds_of(os.environ.get("TANDEM_WALK_V1", "0,0,0"))}
 
 
+IN_ALL = Walked()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def say_how_many() -> Iterator[None]:
+    yield
+    print(f"\nin all: {IN_ALL}")
+
+
 def walk_all(bounds: list[Bounds], begin: Callable[[], World], expectation: Expectation, title: str, capsys) -> None:
     lines = []
     with stand_ins():
@@ -184,6 +193,7 @@ def walk_all(bounds: list[Bounds], begin: Callable[[], World], expectation: Expe
             world = begin()
             world.bound(bound)
             walked = walk(world, ORDERS, expectation.look, expectation.at_rest)
+            IN_ALL.add(walked)
             lines.append(f"{title}, {bound}: {walked}")
     with capsys.disabled():
         print("", *lines, sep="\n")
