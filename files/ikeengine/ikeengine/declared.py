@@ -25,12 +25,10 @@ class Declared:
         self._by_remote: dict[Address | None, list[Peer]] = {}
 
     def adopt(self, side: Side) -> list[Peer]:
-        """Put it in force. Returns those that are kept up no more, or not as they were."""
+        """Put it in force. Returns those that are kept up no more."""
         peers = {}
         for gateway in side.gateways:
-            peer = self.peers.get(gateway.name)
-            if peer is None or peer.gateway.start is not gateway.start:
-                peer = Peer.of(gateway)
+            peer = self.peers.get(gateway.name) or Peer.of(gateway)
             peer.declare(gateway)
             peers[gateway.name] = peer
         gone = [peer for name, peer in self.peers.items() if peers.get(name) is not peer]

@@ -78,7 +78,11 @@ class Peer:
         return min(plans, default=None)
 
     def declare(self, gateway: Gateway) -> None:
-        """It is declared like this from now on."""
+        """It is declared like this from now on; another start undoes what an operator took up or down."""
+        if gateway.start is not self.gateway.start:
+            self.wanted, self.refused = gateway.start is Start.BOOT, False
+            self.held.clear()
+            self.retry_at, self.rests_until = None, -math.inf
         if gateway.endpoints != self.gateway.endpoints:
             self.failures = {pair: why for pair, why in self.failures.items() if pair in gateway.endpoints}
             self.to_try, self.to_probe = list(gateway.endpoints), []

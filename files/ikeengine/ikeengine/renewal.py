@@ -34,7 +34,7 @@ class Renewal:
             session.supersede()
         self._keep_up.forget_plans(peer)
         peer.begin_round(first=peer.pair)
-        peer.replace_by = now + patience
+        peer.replace_by = now + patience if peer.replace_by is None else min(peer.replace_by, now + patience)
         self._keep_up.attempt(peer, now)
         self._end_replacement(peer, now)
         return True

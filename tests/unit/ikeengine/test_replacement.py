@@ -13,7 +13,7 @@ from ikeengine.ikev2.session import Ikev2Session
 
 from tests.support import ikev1, virtual_network
 from tests.support.traffic import Traffic
-from tests.support.virtual_network import BRANCH, HQ, TRANSFORM, agree, pair
+from tests.support.virtual_network import BRANCH, HQ, PSK, TRANSFORM, agree, pair
 
 VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
 ROUTES = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(3))
@@ -97,6 +97,17 @@ def test_what_is_declared_no_more_goes_a_minute_later_where_the_peer_does_not_fo
     other.manager.reload(version.branch(routes=ROUTES, start="answer", transforms=(NEW,)), network.now)
     network.run(80)
     agree(one, other, routes=len(ROUTES))
+
+
+@pytest.mark.parametrize("meanwhile", [{"psk": PSK + "1"}, {"start": "answer"}, {"start": "traffic"}], ids=str)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_declared_no_more_goes_as_soon_whatever_is_declared_meanwhile(version, meanwhile):
+    network, one, other, _traffic = _up(version)
+    one.manager.reload(version.hq(routes=ROUTES, transforms=(NEW,)), network.now)
+    network.run(20)
+    one.manager.reload(version.hq(routes=ROUTES, transforms=(NEW,), **meanwhile), network.now)
+    network.run(41)
+    assert not one.inbound and not other.inbound and _suites(one) == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)
