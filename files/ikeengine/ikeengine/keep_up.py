@@ -15,7 +15,7 @@ from .ike.session import IkeSession
 from .ike.state import IKE_PORT, State
 from .negotiation.answers import address_not_here, no_way, only_the_peer
 from .negotiation.reasons import Reason
-from .peer import Peer
+from .peer import BackOff, Peer
 from .security_association import SocketAddress
 from .sessions import Sessions
 from .vpn.model import EndpointPair, Gateway, Route, Start, Tunnel
@@ -69,10 +69,13 @@ class KeepUp:
             peer.begin_round(first=next((row for row in peer.gateway.endpoints if row.remote.address == remote), None))
             self.try_at(peer, now)
 
-    def acquire(self, peer: Peer, now: float) -> None:
-        """Traffic wants one of its routes: at once, or where it has just failed, when it has rested."""
-        if now < peer.rests_until:
-            self.try_at(peer, peer.rests_until)
+    def acquire(self, peer: Peer, tunnel: str, now: float) -> None:
+        """Traffic wants a route of the tunnel: at once, or where it has just failed, when it has rested."""
+        until, refused = peer.rests_until, peer.refusals.get(tunnel)
+        if refused is not None and self._sessions.live(peer.gateway.name) is not None:
+            until = max(until, refused.until)
+        if now < until:
+            self.try_at(peer, until)
         else:
             self.attempt(peer, now)
 
@@ -256,7 +259,12 @@ class KeepUp:
         if session.is_probe:
             return
         is_there = session.doubted or session.failure is None  # it has lost or closed the IKE SA, and may have it anew
+        recurs = False
         if was_up and not up:
+            peer.endings.lost(self._context.settings, self._context.fraction(), now)
+            recurs = peer.endings.failures > 1  # it comes and goes
+            if recurs:
+                is_there, peer.rests_until = False, max(peer.rests_until, peer.endings.until)
             peer.begin_round(first=session.pair if is_there else None, last=None if is_there else session.pair)
             self._promote_probes(peer)
         # Traffic wanted what only an IKE SA that gave way to another carried, or what the next pair may carry: its next
@@ -264,16 +272,23 @@ class KeepUp:
         asked_for = peer.gateway.start is Start.TRAFFIC and not peer.refused and (
             bool(up) or (not was_up and bool(peer.to_try)))
         if not (peer.wanted or asked_for or peer.replace_by is not None) or not self.missing(peer):
-            if not is_there and not (was_up and peer.has_several_pairs):  # the next one may be there
+            if not recurs and not is_there and not (was_up and peer.has_several_pairs):  # the next one may be there
                 self._rest(peer, now)
             return
         is_next = session.failure is not None and live is None and peer.has_several_pairs and bool(peer.to_try)
+        if recurs and not (is_next and peer.endings.failures <= len(peer.gateway.endpoints)):
+            peer.retry_at = None  # a look for what is missing, which comes too soon
+            self.try_at(peer, peer.endings.until)
+            return
         if is_next or (session.doubted and was_up):
             self.try_at(peer, now)
             return
         if not was_up and live is None:
             peer.begin_round()
-        self.retry(peer, now)
+        until = now + peer.try_later(self._context.settings, self._context.fraction())
+        if not is_there:
+            peer.rests_until = max(peer.rests_until, until)
+        self.try_at(peer, until)
 
     def _promote_probes(self, peer: Peer) -> None:
         """What looked whether a pair is there again is now the attempt to come up by it."""
@@ -283,8 +298,10 @@ class KeepUp:
             self._context.remember(probe.account, peer.gateway.name)
         peer.to_probe, peer.probe_at = [], None
 
-    def child_lost(self, peer: Peer, session: IkeSession, now: float) -> None:
+    def child_lost(self, peer: Peer, session: IkeSession, tunnel: str, now: float) -> None:
+        """The tunnel is asked for again after a pause of its own: what the peer refuses delays nothing else."""
+        back_off = peer.refusals.setdefault(tunnel, BackOff())
+        if now >= back_off.until:
+            back_off.lost(self._context.settings, self._context.fraction(), now)
         if peer.wanted and session.state is not State.CLOSED:
-            self.retry(peer, now)
-        else:
-            self._rest(peer, now)
+            self.try_at(peer, back_off.until)

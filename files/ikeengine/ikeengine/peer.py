@@ -19,6 +19,34 @@ _MOVES = 3
 
 
 @dataclass(slots=True)
+class BackOff:
+    """Pauses between tries that fail in turn: exponential, with jitter, without end. ``until`` is when the last one
+    ends."""
+
+    failures: int = 0
+    until: float = -math.inf
+    _pause: float = 0.0
+
+    def failed(self, settings: Settings, fraction: float, now: float) -> float:
+        """Returns until when to wait."""
+        self._pause = _pause(settings, fraction, self.failures)
+        self.failures += 1
+        self.until = now + self._pause
+        return self.until
+
+    def lost(self, settings: Settings, fraction: float, now: float) -> float:
+        """As `failed`, of what had come up: what then stayed for as long as the pause before it had no failure."""
+        if now >= self.until + self._pause:
+            self.failures = 0
+        return self.failed(settings, fraction, now)
+
+
+def _pause(settings: Settings, fraction: float, failures: int) -> float:
+    pause = min(settings.retry_first * settings.retry_factor ** min(failures, 30), settings.retry_longest)
+    return pause * (0.75 + 0.5 * fraction)
+
+
+@dataclass(slots=True)
 class Peer:
     """``refused``: an operator took it down; ``held`` names its tunnels that one took down. ``retry_at`` is when it is
     tried next, ``probe_at`` when an endpoint pair before the one in use is; ``noted_timer`` is for `Timers` to
@@ -44,6 +72,11 @@ class Peer:
     tunnel_errors: dict[str, str] = field(default_factory=dict)
     #: Rounds of all endpoint pairs without success.
     rounds: int = 0
+    #: IKE SAs that went after they had come up, child SAs of each tunnel that the peer refuses or closes, and tries to
+    #: have both ends show that they take each other.
+    endings: BackOff = field(default_factory=BackOff)
+    refusals: dict[str, BackOff] = field(default_factory=dict)
+    proving: BackOff = field(default_factory=BackOff)
     #: What is left of this round, and of the pairs that are looked at while a later one is in use; the next first.
     to_try: list[EndpointPair] = field(default_factory=list)
     to_probe: list[EndpointPair] = field(default_factory=list)
@@ -100,7 +133,8 @@ class Peer:
     def forget_plans(self) -> None:
         """Nothing is tried until somebody asks, and then as if for the first time."""
         self.retry_at = self.probe_at = None
-        self.rounds = 0
+        self.rounds, self.endings = 0, BackOff()
+        self.refusals.clear()
         self.begin_round()
 
     def tries(self, settings: Settings) -> int | None:
@@ -111,10 +145,9 @@ class Peer:
         return min(settings.failover_tries + self.rounds, settings.retransmit_tries)
 
     def try_later(self, settings: Settings, fraction: float) -> float:
-        """Seconds to wait before the next round: exponential, with jitter, without end."""
-        pause = min(settings.retry_first * settings.retry_factor ** min(self.rounds, 30), settings.retry_longest)
+        """Seconds to wait before the next round."""
         self.rounds += 1
-        return pause * (0.75 + 0.5 * fraction)
+        return _pause(settings, fraction, self.rounds - 1)
 
     @staticmethod
     def look_again(settings: Settings, fraction: float) -> float:
@@ -131,6 +164,7 @@ class Peer:
         """An IKE SA came up by that pair. Returns the pair of the one before, where it was another."""
         self.rounds, self.last_error = 0, None
         self.failures.pop(pair, None)
+        self.refusals.clear()
         self.begin_round()
         before, self.pair = self.pair, pair
         if before is None or before == pair:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from .ike.context import Context
 from .ike.session import IkeSession
 from .keep_up import KeepUp
-from .peer import Peer
+from .peer import BackOff, Peer
 from .sessions import Sessions
 
 
@@ -43,7 +43,7 @@ class Renewal:
         """It is another now. What is up serves on, and is made anew where the ends have not shown that they take each
         other by it; but a certificate that is not trusted any more ends it."""
         name, context = peer.gateway.name, self._context
-        peer.key_turn = 0
+        peer.key_turn, peer.proving = 0, BackOff()
         for session in self._sessions.beginning(name):
             session.close("its credential changed", now)
         for session in self._sessions.established(name):
@@ -55,7 +55,7 @@ class Renewal:
                 session.leave(f"the peer's certificate is not trusted any more: {doubt}", now)
                 self._touch(session)
         begun = any(session.initiator for session in self._sessions.established(name))
-        self._prove_later(peer, 0.0 if begun else context.settings.prove_second * (1 + context.fraction()), now)
+        self._prove_at(peer, now if begun else now + context.settings.prove_second * (1 + context.fraction()), now)
 
     def handle_timer(self, peer: Peer, now: float) -> None:
         self._end_replacement(peer, now)
@@ -74,7 +74,7 @@ class Renewal:
                 return
             for row in up:
                 row.supersede(False)
-            self._prove_later(peer, peer.try_later(self._context.settings, self._context.fraction()), now)
+            self._prove_at(peer, peer.proving.failed(self._context.settings, self._context.fraction(), now), now)
 
     def _end_replacement(self, peer: Peer, now: float) -> None:
         """What the peer takes no successor of goes when its time is over."""
@@ -89,20 +89,19 @@ class Renewal:
                 session.leave("it is declared otherwise, and the peer takes no successor", now)
                 self._touch(session)
 
-    def _prove_later(self, peer: Peer, pause: float, now: float) -> None:
-        peer.prove_at = now + pause
+    def _prove_at(self, peer: Peer, time: float, now: float) -> None:
+        peer.prove_at = time
         self._prove(peer, now)
 
     def _prove(self, peer: Peer, now: float) -> None:
         """Authenticate anew where it is time to. What is up stays whatever comes of it, and it is tried again."""
         if peer.prove_at is None:
             return
-        name, rounds = peer.gateway.name, peer.rounds
-        if all(row.proofs.are_of(peer.gateway.credential) for row in self._sessions.established(name)):
+        if all(row.proofs.are_of(peer.gateway.credential)
+               for row in self._sessions.established(peer.gateway.name)):
             peer.prove_at = None
         elif now < peer.prove_at:
             self._keep_up.note(peer)
         else:
             peer.prove_at = None
             self.replace(peer, now, math.inf)
-            peer.rounds = rounds

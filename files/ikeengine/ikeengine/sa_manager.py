@@ -347,7 +347,7 @@ class IkeSaManager:
         session, child = found
         if hard:
             session.delete_child(child, "its traffic limit is reached", now)
-            self.child_lost(session, now)
+            self.child_lost(session, child.sa.tunnel, now)
         elif child.state is ChildState.INSTALLED:
             session.rekey_child(child, now)
         self._touch(session)
@@ -429,7 +429,7 @@ class IkeSaManager:
                     if self._reqid(tunnel.name, route) == reqid:
                         if (peer.gateway.start is not Start.ANSWER and not peer.refused
                                 and tunnel.name not in peer.held):
-                            self._keep_up.acquire(peer, now)
+                            self._keep_up.acquire(peer, tunnel.name, now)
                         return
 
     def fail_child(self, spi_in: int, reason: str, now: float) -> None:
@@ -439,7 +439,7 @@ class IkeSaManager:
             session, child = found
             session.fail(reason, tunnel=child.sa.tunnel)
             session.delete_child(child, reason, now)
-            self.child_lost(session, now)
+            self.child_lost(session, child.sa.tunnel, now)
             self._touch(session)
 
     def shutdown(self, now: float) -> None:
@@ -588,10 +588,10 @@ class IkeSaManager:
                 self._renewal.closed(peer, remaining, session, now)
             self._keep_up.closed(peer, session, now)
 
-    def child_lost(self, session: IkeSession, now: float) -> None:
+    def child_lost(self, session: IkeSession, tunnel: str, now: float) -> None:
         peer = self._declared.peers.get(session.name)
         if peer is not None:
-            self._keep_up.child_lost(peer, session, now)
+            self._keep_up.child_lost(peer, session, tunnel, now)
 
     def remember(self, account: Account, gateway: str) -> None:
         self._accounts.remember(account, gateway if gateway in self._declared.peers else "")

@@ -47,9 +47,10 @@ def test_a_gateway_that_only_answers_never_begins(version):
     assert network.sent == []
 
 
+@pytest.mark.parametrize("start", ["traffic", "boot"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_steady_traffic_for_a_peer_that_refuses_is_backed_off_and_tried_for_ever(version):
-    network = VirtualNetwork({HQ: version.hq(start="traffic"),
+def test_steady_traffic_for_a_peer_that_refuses_is_backed_off_and_tried_for_ever(version, start):
+    network = VirtualNetwork({HQ: version.hq(start=start),
                               BRANCH: version.branch(start="answer", psk=PSK + "1")}, seed=3)
     network.start()
     _packets(network, 300)

@@ -181,8 +181,8 @@ class Context(Interface):
 
     def closed(self, session: IkeSession, now: float) -> None: ...
 
-    def child_lost(self, session: IkeSession, now: float) -> None:
-        """A child SA went away, or could not be made, and was not replaced."""
+    def child_lost(self, session: IkeSession, tunnel: str, now: float) -> None:
+        """A child SA of the tunnel went away, or could not be made, and was not replaced."""
 
     def remember(self, account: Account, gateway: str) -> None:
         """Keep it for whoever asks how the gateway's last negotiation went; without a name, the peer's address's."""

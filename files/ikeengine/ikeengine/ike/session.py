@@ -539,7 +539,7 @@ class IkeSession(ABC):
             child.expires_at = None
             if child.state is not ChildState.DELETING:
                 self.delete_child(child, "its lifetime is over", now)
-                self.context.child_lost(self, now)
+                self.context.child_lost(self, child.sa.tunnel, now)
         elif child.rekey_at is not None and now >= child.rekey_at and child.state is ChildState.INSTALLED:
             child.rekey_at = None
             if self.state is State.ESTABLISHED:

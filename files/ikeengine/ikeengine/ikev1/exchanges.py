@@ -91,7 +91,7 @@ class Exchanges:
                 if wish.rekeyed is not None:
                     wish.rekeyed.state = ChildState.INSTALLED
                 session.fail(refusal.reason, tunnel=wish.tunnel.name)
-                session.context.child_lost(session, now)
+                session.context.child_lost(session, wish.tunnel.name, now)
                 continue
             begun += 1
             self.keep(exchange)

@@ -262,7 +262,7 @@ class Initiated(QuickMode):
         session.fail(reason, notify_name(notify) if notify else None, tunnel=self.wish.tunnel.name)
         self.end(session, now)
         if old is None:
-            session.context.child_lost(session, now)
+            session.context.child_lost(session, self.wish.tunnel.name, now)
 
     def abandon(self, session: Ikev1Session, now: float) -> None:
         if self.wish.rekeyed is not None and self.wish.rekeyed.state is ChildState.REKEYING:

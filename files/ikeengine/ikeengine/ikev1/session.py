@@ -516,7 +516,7 @@ class Ikev1Session(IkeSession):
             before[-1].state, before[-1].retires_at = ChildState.INSTALLED, None
         self.remove_child(child, "rekeyed" if child.state is ChildState.REPLACED else "the peer closed it")
         if was_live:
-            self.context.child_lost(self, now)
+            self.context.child_lost(self, child.sa.tunnel, now)
 
     def uninstall(self, child: Child, reason: str) -> None:
         self.holder.remove_child(child, reason)

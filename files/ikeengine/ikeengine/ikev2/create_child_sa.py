@@ -162,7 +162,7 @@ class CreateChild(Task):
         old = self.rekeyed
         if old is None:
             session.fail(reason, notify_name(notify), tunnel=self.tunnel.name)
-            session.context.child_lost(session, now)
+            session.context.child_lost(session, self.tunnel.name, now)
             return
         if old.state is ChildState.REKEYING:
             old.state = ChildState.INSTALLED
@@ -170,7 +170,7 @@ class CreateChild(Task):
             # The peer has it no longer: it rekeyed or deleted it while our request was on its way (RFC 7296 §2.25.1).
             session.remove_child(old, "the peer has it no longer")
             if old.replacement is None:
-                session.context.child_lost(session, now)
+                session.context.child_lost(session, self.tunnel.name, now)
             else:
                 session.activate_outbound(old.replacement)
             return

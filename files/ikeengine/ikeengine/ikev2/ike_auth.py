@@ -137,7 +137,7 @@ class IkeAuth(Task):
 
 def _no_child(session: Ikev2Session, tunnel: Tunnel, notify: int, reason: Reason | str, now: float) -> None:
     session.fail(reason, notify_name(notify), tunnel=tunnel.name)
-    session.context.child_lost(session, now)
+    session.context.child_lost(session, tunnel.name, now)
 
 
 def _rejected(session: Ikev2Session, gateway: Gateway, error: int) -> Refusal:

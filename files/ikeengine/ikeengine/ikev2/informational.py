@@ -125,10 +125,10 @@ def _deleted(session: Ikev2Session, child: Child, now: float) -> bytes | None:
         session.activate_outbound(replacement)
         session.remove_child(child, "rekeyed by the peer")
         if not set(child.sa.declared) <= set(replacement.sa.declared):
-            session.context.child_lost(session, now)
+            session.context.child_lost(session, child.sa.tunnel, now)
         return ours
     was_live = child.is_live
     session.remove_child(child, "the peer closed it")
     if was_live:
-        session.context.child_lost(session, now)
+        session.context.child_lost(session, child.sa.tunnel, now)
     return ours
