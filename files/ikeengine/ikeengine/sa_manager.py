@@ -564,6 +564,11 @@ class IkeSaManager:
         self.remember(session.account, session.name)
         self._keep_up.established(self._declared.peers[session.name], session, now)
 
+    def authenticate_anew(self, session: IkeSession, now: float) -> None:
+        peer = self._declared.peers.get(session.name)
+        if peer is not None and session.serves:
+            self._renewal.replace(peer, now, math.inf)
+
     def relocated(self, session: IkeSession, now: float) -> None:
         if session.name in self._declared.peers:
             self._keep_up.relocated(self._declared.peers[session.name], session, now)

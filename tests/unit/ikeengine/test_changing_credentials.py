@@ -11,8 +11,13 @@ from itertools import product
 from typing import Any
 
 import pytest
+from ikeengine.ike.events import IkeEstablished, IkeRekeyed
+from ikeengine.ike.refusal import Refusal
+from ikeengine.ikev2 import rekey_ike
+from ikeengine.ikev2.session import Ikev2Session
 from ikeengine.vpn.model import Credential, Side
 from ikeengine.vpn.rotation import Step, towards
+from ikeengine.wire.constants import NotifyType
 
 from tests.support import certificates, ikev1, virtual_network
 from tests.support.traffic import Traffic
@@ -29,7 +34,8 @@ OWN = {site: [certificates.issue(f"CN={site}", root, alternative=[address]) for 
 
 def sides(kind: str, credentials: tuple[dict[str, Any], dict[str, Any]], **branch: Any) -> list[Side]:
     support, gateway = KINDS[kind]
-    return [support.hq(gateway={**gateway, "credential": credentials[0]}),
+    both = {name: branch[name] for name in ("transforms",) if name in branch}
+    return [support.hq(gateway={**gateway, "credential": credentials[0]}, **both),
             support.branch(gateway={**gateway, "credential": credentials[1]}, **{"start": "answer", **branch})]
 
 
@@ -105,6 +111,55 @@ def test_a_change_at_one_end_alone_loses_nothing_and_says_why(kind: str, first: 
     assert traffic.lost == []
     agree(*ends, routes=1)
     assert in_force(ends[0]) == in_force(ends[1]) == [True]
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["initiator", "responder"])
+def test_what_came_up_by_a_key_that_one_end_took_back_ends_with_its_life(first: int):
+    """Rekeyed by either end it would live for ever; so does it not, though both try."""
+    before, after = keys("ikev2", start="boot", transforms=({**virtual_network.TRANSFORM, "sa_life": "10m"},))
+    network, ends, _traffic = up(before)
+    ends[first].manager.reload(after[first], network.now)
+    network.run(400)
+    agree(*ends, routes=1)
+    network.run(195)
+    assert not ends[0].inbound and not ends[1].inbound
+    ends[1 - first].manager.reload(after[1 - first], network.now)
+    network.run(80)
+    agree(*ends, routes=1)
+    assert in_force(ends[0]) == in_force(ends[1]) == [True]
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["initiator", "responder"])
+def test_an_order_to_rekey_what_is_not_proved_any_more_has_the_ends_authenticate_anew(first: int):
+    before, after = keys("ikev2", start="boot")
+    network, ends, traffic = up(before)
+    ends[first].manager.reload(after[first], network.now)
+    network.run(30)
+    ends[1 - first].manager._adopt(after[1 - first])  # the peer's software does nothing by itself
+    ends[1 - first].manager.rekey_ike("peer", network.now)
+    traffic.run(12)
+    assert traffic.lost == [] and not any(end.count(IkeRekeyed) for end in ends)
+    agree(*ends, routes=1)
+    assert in_force(ends[0]) == in_force(ends[1]) == [True]
+
+
+def test_a_peer_that_rekeys_no_ike_sa_is_authenticated_anew_instead(monkeypatch: pytest.MonkeyPatch):
+    """RFC 7296 section 4: it answers NO_ADDITIONAL_SAS."""
+    def never(_session: Ikev2Session) -> None:
+        raise Refusal(NotifyType.NO_ADDITIONAL_SAS, "")
+
+    monkeypatch.setattr(rekey_ike, "_check_proofs", never)
+    before, _after = keys("ikev2")
+    network, ends, traffic = up(before)
+    spi = ends[0].manager.overview.gateways()[0].ike[0].spi_i
+    ends[0].manager.rekey_ike("peer", network.now)
+    traffic.run(12)
+    assert traffic.lost == []
+    agree(*ends, routes=1)
+    assert [row.spi_i for row in ends[0].manager.overview.gateways()[0].ike] != [spi]
+    network.run(25 * 3600)
+    agree(*ends, routes=1)
+    assert ends[0].count(IkeEstablished) <= 4
 
 
 @pytest.mark.parametrize("kind", ["ikev2", "main"])

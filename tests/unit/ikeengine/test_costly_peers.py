@@ -56,13 +56,12 @@ def test_a_message_of_ikev1_that_asks_for_many_answers_draws_one_datagram(payloa
     assert len(one.inbound) == 1 and not one.manager.counters
 
 
-def with_two(version: Any, start: str, refused: bool, further: Any) -> tuple[VirtualNetwork, End, End]:
-    """Two tunnels, the second of which the peer may not have."""
+def with_two(version: Any, start: str, further: Any) -> tuple[VirtualNetwork, End, End]:
+    """Two tunnels, of which the peer has the first."""
     options: dict[str, Any] = {"gateway": {"dead_peer_detection": {"idle": "1s", "retries": 2}}, "further": further}
     routes = (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.1.0/24", "10.2.1.0/24"))
-    network, one, other = pair(
-        version.hq(start=start, routes=routes, tunnels=2, **options),
-        version.branch(start="answer", routes=routes[:1] if refused else routes, tunnels=1 if refused else 2, **options))
+    network, one, other = pair(version.hq(start=start, routes=routes, tunnels=2, **options),
+                               version.branch(start="answer", routes=routes[:1], **options))
     network.start()
     return network, one, other
 
@@ -84,7 +83,7 @@ def under_traffic(network: VirtualNetwork, end: End, seconds: float) -> None:
 def test_a_tunnel_that_the_peer_refuses_delays_no_failover(version, start):
     paths = (HQ, BRANCH), ("192.0.2.66", "198.51.100.66"), ("192.0.2.99", "198.51.100.99")
     further = tuple({"local": {"address": local}, "remote": {"address": remote}} for local, remote in paths[1:])
-    network, one, other = with_two(version, start, True, further)
+    network, one, _other = with_two(version, start, further)
     under_traffic(network, one, 600)
     assert [child.tunnel for child in one.sending.values()] == ["lan"]
     for ends in paths[:2]:
@@ -96,7 +95,7 @@ def test_a_tunnel_that_the_peer_refuses_delays_no_failover(version, start):
 @pytest.mark.parametrize("start", ["boot", "traffic"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_tunnel_that_the_peer_refuses_delays_no_other(version, start):
-    network, one, other = with_two(version, start, True, ())
+    network, one, other = with_two(version, start, ())
     under_traffic(network, one, 600)
     asked = one.count(Failed)
     under_traffic(network, one, 600)

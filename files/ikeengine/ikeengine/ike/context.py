@@ -173,6 +173,9 @@ class Context(Interface):
 
     def established(self, session: IkeSession, now: float) -> None: ...
 
+    def authenticate_anew(self, session: IkeSession, now: float) -> None:
+        """Have another IKE SA made beside it, from scratch, since it cannot be rekeyed. If that fails, it serves on."""
+
     def relocated(self, session: IkeSession, now: float) -> None:
         """It goes on by another endpoint pair."""
 

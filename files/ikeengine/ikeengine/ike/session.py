@@ -193,6 +193,11 @@ class IkeSession(ABC):
             row for version in IkeVersion for row in self.context.candidates(local, remote, version))
         return another_version(others[0], remote, self.version) if others else undeclared(local, remote)
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether both ends have shown that they take each other by what is declared now."""
+        return self.gateway is not None and self.proofs.are_of(self.gateway.credential)
+
     def tunnels(self) -> Sequence[Tunnel]:
         return self.context.tunnels_of(self.name)
 

@@ -16,7 +16,7 @@ from ..ike.children import ChildState
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import State
-from ..negotiation.answers import chose_another, no_transform, refused
+from ..negotiation.answers import chose_another, no_transform, refused, unproven
 from ..negotiation.ikev2_proposals import choose_ike, offer_ike
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_transform
@@ -148,6 +148,10 @@ class RekeyIke(Task):
             session.hand_over(session.rival, now)
             return
         session.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
+        if kind == NotifyType.NO_ADDITIONAL_SAS and session.expires_at is not None:
+            # The peer rekeys none, or not this one: it may take one made anew (RFC 7296 §4). Else it is asked at times.
+            session.rekey_at = max(session.rekey_at, (now + session.expires_at) / 2)
+            session.context.authenticate_anew(session, now)
         if kind != NotifyType.TEMPORARY_FAILURE:
             peer, word = session.remote.address, notify_name(kind)
             reason = (no_transform(session.gateway, peer, word)
@@ -160,6 +164,7 @@ class RekeyIke(Task):
 
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """The other side."""
+    _check_proofs(session)
     _check_time(session)
     offered = require(payloads, SecurityAssociation)
     choice = choose_ike(offered.proposals, _transforms(session))
@@ -185,6 +190,14 @@ def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> l
         _install(session, agreed, b"", now)
         return answer
     return [*answer, await_it(session, kem, partial(_install, session, agreed), now)]
+
+
+def _check_proofs(session: Ikev2Session) -> None:
+    """Raises Refusal where a credential that is declared no more would live on in the new IKE SA. The peer is to make
+    one anew (RFC 7296 §4)."""
+    if not session.is_proven:
+        raise Refusal(NotifyType.NO_ADDITIONAL_SAS, unproven(session.remote.address).at(
+            f"rekey of gateway {session.name}"))
 
 
 def _check_time(session: Ikev2Session) -> None:

@@ -200,7 +200,10 @@ class Ikev2Session(IkeSession):
                 for route in task.routes}
 
     def rekey(self, now: float) -> None:
-        if not self.requests.has(RekeyIke) and not self.requests.has(DeleteIke):
+        """One that came up by a credential which is declared no more ends with its life, if not before."""
+        if not self.is_proven:
+            self.context.authenticate_anew(self, now)
+        elif not self.requests.has(RekeyIke) and not self.requests.has(DeleteIke):
             self.requests.add(RekeyIke(), now)
 
     def rekey_child(self, child: Child, now: float) -> None:

@@ -85,6 +85,13 @@ def ah_through_nat(tunnel: Tunnel, local: Address, remote: Address) -> Reason:
                   f"tunnels[{tunnel.name}].proposals")
 
 
+def unproven(peer: object) -> Reason:
+    """An IKE SA that came up by another credential than is declared now is to be rekeyed."""
+    return Reason("an IKE SA lives on only by the credential that is declared",
+                  "Have the peer authenticate anew, by the credential that is declared here", "credential",
+                  f"the peer {peer} rekeys the IKE SA", "we declare another credential than it came up by")
+
+
 def chose_another(field: str, peer: object) -> Reason:
     """Its answer is none of what we offered, or more than one."""
     return Reason("an answer is one of what was offered (RFC 7296 §2.7)", "Mend the peer", field,
