@@ -563,6 +563,7 @@ class IkeSaManager:
         session.account.succeed(now)
         self.remember(session.account, session.name)
         self._keep_up.established(self._declared.peers[session.name], session, now)
+        self._make_room(session.name, (session,), now)
 
     def authenticate_anew(self, session: IkeSession, now: float) -> None:
         peer = self._declared.peers.get(session.name)
@@ -577,6 +578,7 @@ class IkeSaManager:
         self._sessions.add(new)
         self._sessions.assign(new)
         self._touch(new)
+        self._make_room(new.name, (old, new), now)
 
     def closed(self, session: IkeSession, now: float) -> None:
         self._sessions.remove(session)
@@ -633,6 +635,14 @@ class IkeSaManager:
                 self._touch(session)
             elif session.state is not State.CLOSING:
                 session.close(reason, now)
+
+    def _make_room(self, gateway: str, but: Container[IkeSession], now: float) -> None:
+        """A peer that makes one IKE SA after the other and closes none holds a bounded number."""
+        sessions = self._sessions.of(gateway)
+        if len(sessions) > self.settings.ike_sas_of_gateway:
+            going = [row for row in sessions if row.is_going and row not in but]
+            if going:
+                min(going, key=lambda row: bool(row.children)).drop("the peer has too many IKE SAs", now)
 
     def _delete_children(self, gateway: str, now: float, reason: str, chosen: Callable[[Child], bool]) -> None:
         for session in self._sessions.of(gateway):

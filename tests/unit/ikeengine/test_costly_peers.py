@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from ikeengine.ike.events import Failed, IkeEstablished
 from ikeengine.ike.session import IkeSession
+from ikeengine.ikev1.session import Ikev1Session
 from ikeengine.ikev2 import crash_detection
+from ikeengine.ikev2.informational import DeleteIke
+from ikeengine.ikev2.session import Ikev2Session
 from ikeengine.security_association import Datagram
 from ikeengine.wire import notify
 from ikeengine.wire.constants import ExchangeType, HeaderFlag
@@ -21,7 +24,7 @@ from ikeengine.wire.v1.delete import Delete
 from ikeengine.wire.v1.notify import Notify
 
 from tests.support import ikev1, virtual_network
-from tests.support.virtual_network import BRANCH, HQ, End, VirtualNetwork, pair
+from tests.support.virtual_network import BRANCH, HQ, End, VirtualNetwork, agree, pair
 
 VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
 
@@ -158,3 +161,30 @@ def test_a_peer_that_loses_each_ike_sa_at_once_is_backed_off(start):
     under_traffic(network, one, 200)
     crash()
     assert came_back[-1] == 1 and len(one.sending) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_peer_that_rekeys_its_ike_sa_again_and_again_and_deletes_none_holds_a_few(version, monkeypatch):
+    network, one, other = up(version)
+    mute = [other.manager]
+
+    def silenced(plain: Any) -> Any:
+        return lambda session, reason, now: (
+            session.close(reason, now) if session.context in mute else plain(session, reason, now))
+
+    for kind, name in ((Ikev1Session, "leave"), (Ikev1Session, "drop"), (Ikev2Session, "drop")):
+        monkeypatch.setattr(kind, name, silenced(getattr(kind, name)))
+    request = DeleteIke.request
+    monkeypatch.setattr(DeleteIke, "request", lambda task, session, now: (
+        None if session.context in mute else request(task, session, now)))
+    most = 0
+    for _time in range(100):
+        max(other.manager._sessions.established("peer"), key=lambda row: row.created_at).rekey(network.now)
+        network._collect()
+        network.run(0.05)
+        most = max(most, len(one.manager._sessions))
+    assert most <= 17
+    mute.clear()
+    network.run(120)
+    agree(one, other, routes=1)
+    assert len(one.manager._sessions) == 1

@@ -88,6 +88,8 @@ class Settings:
     doubt_tries: int = 4
     doubt_interval: float = 0.4
     doubt_pause: float = 10.0
+    #: IKE SAs of one gateway, those on their way out included; then the oldest of those goes at once.
+    ike_sas_of_gateway: int = 16
     #: How often a second messages and packets of SAs that we do not know are answered.
     unknown_spi_answers: int = 100
     #: With several endpoint pairs: repetitions of a beginning IKE SA's message before the next pair gets its turn.

@@ -158,6 +158,11 @@ class IkeSession(ABC):
         """It is up, and meant to stay so."""
         return self.state is State.ESTABLISHED and not self._gives_way and not self.superseded
 
+    @property
+    def is_going(self) -> bool:
+        """Another serves in its place, or it is being closed."""
+        return self._gives_way or self.state in (State.REPLACED, State.CLOSING)
+
     def covered(self) -> set[tuple[str, Route]]:
         """The routes, by tunnel, that need no other child SA."""
         if self._gives_way:
@@ -253,6 +258,10 @@ class IkeSession(ABC):
     @abstractmethod
     def leave(self, reason: str, now: float) -> None:
         """Close it with a DELETE."""
+
+    def drop(self, reason: str, now: float) -> None:
+        """Close it with a DELETE whose answer is not waited for."""
+        self.leave(reason, now)
 
     # ---------------------------------------------------------------------------------------------- in and out
 

@@ -231,6 +231,10 @@ class Ikev2Session(IkeSession):
             self.requests.take_waiting()
             self.requests.add(DeleteIke(reason), now)
 
+    def drop(self, reason: str, now: float) -> None:
+        self.say_once([Delete(ProtocolId.IKE, ())], now)
+        self.close(reason, now)
+
     def close(self, reason: Reason | str, now: float, *, failed: bool = False, notify: str | None = None) -> None:
         if self.rival is not None:
             self.hand_over(self.rival, now)  # the peer has gone on there
@@ -591,8 +595,7 @@ class Ikev2Session(IkeSession):
             self.close(silent(self.remote, outstanding.task.exchange.name), now, failed=True)
             return
         if self.expires_at is not None and now >= self.expires_at:
-            self.say_once([Delete(ProtocolId.IKE, ())], now)
-            self.close("rekeyed" if self._replaced else "the lifetime of the IKE SA is over", now)
+            self.drop("rekeyed" if self._replaced else "the lifetime of the IKE SA is over", now)
             return
         self.requests.handle_timer(now)
         reason = self._leaves(now)
