@@ -311,6 +311,7 @@ def a_tunnel_to_everywhere_beside_it_leaves_it_its_networks(bed: Bed) -> None:
         "name": "everywhere", "gateway": "hub", "routes": [{"local": "10.1.0.0/24", "remote": "0.0.0.0/0"},
                                                            {"local": "fd00:1::/64", "remote": "::/0"}]})
     one.declare(declared, hub={"method": "psk", "psk": PSK})
+    assert (found := one.ask("audit")["departures"]) == [], found
     with bed.captured() as clear:
         for far, near in (("10.2.0.1", "10.1.0.1"), ("fd00:2::1", "fd00:1::1")):
             assert (one.ping(far, source=near), other.ping(near, source=far)) == (3, 3)
@@ -318,6 +319,7 @@ def a_tunnel_to_everywhere_beside_it_leaves_it_its_networks(bed: Bed) -> None:
             assert one.ping(elsewhere, 2, 1, source=near) == 0, "which is the other tunnel's, and that is down"
     assert clear() == 0
     one.declare(one.declaration())
+    assert (found := one.ask("audit")["departures"]) == [], found
     assert one.ping("10.2.0.1", source="10.1.0.1") == 3
 
 
