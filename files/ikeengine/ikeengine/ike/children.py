@@ -57,7 +57,7 @@ class Child:
     outbound_due: float | None = None
     #: IKEv1: when one that was replaced goes, unless the peer closes it before.
     retires_at: float | None = None
-    #: Its IKE SA is to be replaced: it serves until another child SA carries its routes.
+    #: It, or its IKE SA, is to go: it serves until then, or until another child SA carries its routes.
     superseded: bool = False
 
     @property

@@ -174,10 +174,13 @@ class CreateChild(Task):
             else:
                 session.activate_outbound(old.replacement)
             return
-        if old.replacement is None:
-            old.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
-        else:
+        if old.replacement is not None:
             old.state = ChildState.REPLACED
+        elif old.state is ChildState.GONE:
+            # The peer deleted it meanwhile, and whoever looked for what is missing saw that we asked for it.
+            session.context.child_lost(session, now)
+        else:
+            old.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
         if notify != NotifyType.TEMPORARY_FAILURE:
             session.fail(reason, notify_name(notify), tunnel=self.tunnel.name)
 

@@ -223,6 +223,7 @@ class Ikev2Session(IkeSession):
         return True
 
     def delete_child(self, child: Child, reason: str, now: float) -> None:
+        child.superseded = True  # its DELETE may have to wait for its turn
         self.requests.add(DeleteChild(child, reason), now)
 
     def leave(self, reason: str, now: float) -> None:

@@ -134,3 +134,54 @@ def test_a_late_delete_brings_no_child_sa_back_that_was_rekeyed_since():
     agree(one, other, routes=1)
     assert second not in [event.child for event in other.events if isinstance(event, ChildOutbound)]
     assert other.count(ChildOutbound) == one.count(ChildOutbound) - 1
+
+
+def kept_up(*, number_lost, exchange):
+    """One end keeps the tunnel up; so many answers of that exchange get lost on their way to it from now on."""
+    network, one, other = pair(hq(start="boot"), branch(start="traffic"))
+    one.manager.start(network.now)
+    network.run(5)
+    agree(one, other, routes=1)
+    lost = []
+
+    def lose_answers(datagram):
+        header = decode_header(datagram.data)
+        is_meant = header.is_response and header.exchange == exchange and str(datagram.remote.address) == HQ
+        if is_meant and len(lost) < number_lost:
+            lost.append(datagram)
+            return None
+        return datagram
+
+    network.tamper = lose_answers
+    return network, one, other
+
+
+def expire_all(network, end):
+    for child in list(end.inbound.values()):
+        end.manager.expire(child.spi_in, network.now, hard=True)
+
+
+def test_a_tunnel_comes_back_whose_child_sas_the_peer_deletes_before_the_answer_to_a_rekey_is_here():
+    """Whoever looks meanwhile for what is missing sees that it is asked for."""
+    network, one, other = kept_up(number_lost=2, exchange=ExchangeType.CREATE_CHILD_SA)
+    one.manager.rekey_child("lan", network.now)
+    network.run(0.1)
+    assert len(other.inbound) == 2
+    expire_all(network, other)
+    network.run(1)
+    assert not one.inbound and not other.inbound
+    network.run(60)
+    agree(one, other, routes=1)
+
+
+def test_a_tunnel_comes_back_of_whose_child_sas_the_last_is_deleted_late():
+    """It waits for the answer to another's DELETE for longer than it takes until somebody looks for what is missing."""
+    network, one, other = kept_up(number_lost=2, exchange=ExchangeType.INFORMATIONAL)
+    other.manager.rekey_child("lan", network.now)
+    network.run(0.025)
+    assert len(one.inbound) == 2
+    expire_all(network, one)
+    network.run(1)
+    assert one.inbound
+    network.run(60)
+    agree(one, other, routes=1)
