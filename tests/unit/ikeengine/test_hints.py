@@ -197,6 +197,19 @@ def test_a_made_up_hint_does_not_make_us_less_patient_than_is_declared(kind: Any
     assert not one.closings and one.sending
 
 
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_a_hint_at_the_beginning_does_not_hide_what_the_peer_says_when_it_has_crashed_soon_after(kind: Any) -> None:
+    network, one, _other = pair(kind.hq(), kind.branch(start="answer"))
+    network.start()
+    one.manager.receive(_hint(BRANCH, _version(kind)), network.now)
+    network.run(1)
+    assert one.sending
+    fresh = network.ends[BRANCH] = network.end(kind.branch(start="answer"))
+    fresh.manager.greet(network.now, ())
+    network.run(4)
+    assert len(one.closings) == 1 and one.sending and fresh.sending
+
+
 def test_a_peer_that_died_is_missed_no_sooner_for_it_than_is_declared() -> None:
     for hinted in (False, True):
         network, one, _other = pair(virtual_network.hq(), virtual_network.branch(start="answer"))

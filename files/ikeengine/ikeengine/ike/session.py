@@ -494,8 +494,10 @@ class IkeSession(ABC):
     # ---------------------------------------------------------------------------------------------- time
 
     def takes_hint(self, now: float) -> bool:
-        """Whether the last one is so long ago that another is heard: whoever can make one up makes us ask."""
-        return now >= self._hinted_at + self.context.settings.doubt_pause
+        """Whether the last one is so long ago that another is heard: whoever can make one up makes us ask. One from
+        before the IKE SA was up was about what the peer had had."""
+        counts = self.established_at is None or self._hinted_at >= self.established_at
+        return not counts or now >= self._hinted_at + self.context.settings.doubt_pause
 
     def hear_hint(self, now: float) -> None:
         """Somebody says who need not know anything of it that the peer has lost it: ask at once whether it lives (RFC
