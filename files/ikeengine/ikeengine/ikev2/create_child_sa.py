@@ -178,7 +178,7 @@ class CreateChild(Task):
             old.state = ChildState.REPLACED
         elif old.state is ChildState.GONE:
             # The peer deleted it meanwhile, and whoever looked for what is missing saw that we asked for it.
-            session.context.child_lost(session, now)
+            session.context.child_lost(session, self.tunnel.name, now)
         else:
             old.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
         if notify != NotifyType.TEMPORARY_FAILURE:
