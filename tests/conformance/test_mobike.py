@@ -13,7 +13,7 @@ import pytest
 
 from tests.conformance.bench import Bench, answered, child_rows, half_open, initiated, scripted
 from tests.conformance.outline import case
-from tests.conformance.peer import IKE, IKE_AUTH, INFORMATIONAL, Message, Peer, Row, notify
+from tests.conformance.peer import IKE, IKE_AUTH, INFORMATIONAL, QUICK_CRASH_DETECTION, Message, Peer, Row, notify
 from tests.support.virtual_network import BRANCH, HQ
 
 MOBIKE_SUPPORTED, ADDITIONAL_IP4, ADDITIONAL_IP6, NO_ADDITIONAL = 16396, 16397, 16398, 16399
@@ -301,7 +301,8 @@ def test_a_declared_address():
 def test_an_update_of_the_daemons():
     bench, peer, _request = roamer()
     (asked,) = roam(bench, peer, CAFE)
-    assert (asked.exchange, asked.notes) == (INFORMATIONAL, [UPDATE, NAT_SOURCE, NAT_DESTINATION, COOKIE2])
+    assert (asked.exchange, asked.notes) == (
+        INFORMATIONAL, [UPDATE, NAT_SOURCE, NAT_DESTINATION, COOKIE2, QUICK_CRASH_DETECTION])
     assert asked.note(UPDATE).data == b"" and 8 <= len(asked.note(COOKIE2).data) <= 64
     assert asked.note(NAT_SOURCE).data == digest(peer, CAFE, 4500)
     assert asked.note(NAT_DESTINATION).data == digest(peer, BRANCH, 4500)
