@@ -174,7 +174,8 @@ class KeepUp:
         one that is up."""
         name = peer.gateway.name
         session = self._sessions.live(name)
-        if session is None or session.pair is None or not session.originator or self._sessions.beginning(name):
+        is_busy = self._sessions.beginning(name) or any(row.trial for row in self._sessions.established(name))
+        if session is None or session.pair is None or not session.originator or is_busy:
             self._plan_probe(peer, now)
             return
         peer.to_probe = peer.to_probe or peer.before(session.pair)
@@ -202,14 +203,65 @@ class KeepUp:
     # ---------------------------------------------------------------------------------------------- what happens
 
     def established(self, peer: Peer, session: IkeSession, now: float) -> None:
-        session.is_probe = False
-        self._take_pair(peer, session, now)
         if peer.wanted:
             self.try_at(peer, now + peer.look_again(self._context.settings, self._context.fraction()))
-        for other in self._sessions.established(session.name):
-            if other is not session:
-                self._settle(session, other, now)
+        others = [row for row in self._sessions.established(session.name) if row is not session and not row.is_going]
+        for other in others:
+            loser, winner = _order(session, other)
+            winner.relieve(loser, now)
+        if session.trial is None:
+            self._serves(peer, session, now)
+        self._settle_all(peer, now)
         self._plan_probe(peer, now)
+
+    def settle(self, peer: Peer, session: IkeSession, now: float, *, at_last: bool = False) -> None:
+        """Of two IKE SAs with one peer one goes, but not before the other has all that it has, at both ends: the peer
+        may be another machine, or have never heard our answer. ``session`` takes the place of those that it is to
+        relieve, if it can; ``at_last`` it goes itself if it cannot. We close what the peer leaves be."""
+        trial = session.trial
+        if trial is None or session.state is not State.ESTABLISHED or session.is_going:
+            return
+        losers = [row for row in self._sessions.established(session.name) if row is not session and not row.is_going
+                  and trial.is_for(row)]
+        if losers and not (session.confirmed and self._needed(peer, session, losers)
+                           <= session.carried(confirmed=not at_last)):
+            if at_last:
+                self._gives_up(peer, session, now)
+            return
+        for loser in losers:
+            anew = _is_anew(session, loser)
+            loser.give_way(session, "its tunnels use other endpoints now" if anew and session.pair != loser.pair
+                           else "a second IKE SA with the same peer stays", now)
+            self._touch(loser)
+        session.relieved()
+        self._serves(peer, session, now)
+        self._plan_probe(peer, now)
+        self._touch(session)
+
+    def _settle_all(self, peer: Peer, now: float) -> None:
+        for session in self._sessions.established(peer.gateway.name):
+            self.settle(peer, session, now)
+
+    def _needed(self, peer: Peer, session: IkeSession, losers: list[IkeSession]) -> set[tuple[str, Route]]:
+        """What it has to carry to take their place."""
+        carried = set[tuple[str, Route]]().union(*(row.carried(confirmed=False) for row in losers
+                                                   if not row.hands_children_to(session)))
+        return carried & {(tunnel.name, route) for tunnel in self._context.tunnels_of(peer.gateway.name)
+                          for route in tunnel.secured}
+
+    def _gives_up(self, peer: Peer, session: IkeSession, now: float) -> None:
+        refused = [str(row.failure) for row in session.account.children.values() if row.failure is not None]
+        if session.is_probe and session.pair is not None:
+            peer.failures[session.pair] = refused[0] if refused else "the tunnels did not come up there"
+        leave = session.leave if session.confirmed else session.drop  # which the peer, it seems, has not
+        leave("it does not carry the tunnels that another IKE SA with the same peer carries", now)
+        self._touch(session)
+
+    def _serves(self, peer: Peer, session: IkeSession, now: float) -> None:
+        """It is what the gateway's tunnels use."""
+        session.is_probe = False
+        self._context.remember(session.account, session.name)
+        self._take_pair(peer, session, now)
 
     def relocated(self, peer: Peer, session: IkeSession, now: float) -> None:
         """The IKE SA has gone over to another pair by itself."""
@@ -229,26 +281,12 @@ class KeepUp:
             why = "they answer again" if back else "the peer is gone there"
         self._context.emit(EndpointsChanged(peer.gateway.name, before, session.pair, back, why))
 
-    def _settle(self, one: IkeSession, other: IkeSession, now: float) -> None:
-        """Two IKE SAs with one peer, of which ``one`` has just come up. If it began when ``other`` was up, the peer
-        authenticates anew, has lost its memory or goes over to other endpoints, and ``other`` goes. Else both ends
-        initiated at once: the one with the lowest nonce goes, closed by whoever created it. We close what the peer
-        leaves be."""
-        assert other.established_at is not None
-        anew = one.created_at > other.established_at
-        loser, winner = (other, one) if anew or other.lowest_nonce < one.lowest_nonce else (one, other)
-        reason = "its tunnels use other endpoints now" if anew and one.pair != other.pair else (
-            "a second IKE SA with the same peer stays")
-        if loser.serves or loser.superseded:
-            loser.give_way(winner, reason, now)
-        self._touch(loser)
-        self._touch(winner)
-
     def closed(self, peer: Peer, session: IkeSession, now: float) -> None:
         """One of the gateway's sessions has gone: go on as is wanted."""
         name = peer.gateway.name
         up, live = self._sessions.established(name), self._sessions.live(name)
         was_up = session.established_at is not None
+        self._settle_all(peer, now)
         if session.failure is not None and session.pair is not None and (session.is_probe or not up):
             peer.failures[session.pair] = str(session.failure)
         if session.is_replaced or not (was_up or session.initiator):
@@ -300,8 +338,25 @@ class KeepUp:
 
     def child_lost(self, peer: Peer, session: IkeSession, tunnel: str, now: float) -> None:
         """The tunnel is asked for again after a pause of its own: what the peer refuses delays nothing else."""
+        if session.is_probe:
+            if session.trial is not None and not session.asked_for():
+                session.trial.end_soon(now)
+            return
         back_off = peer.refusals.setdefault(tunnel, BackOff())
         if now >= back_off.until:
             back_off.lost(self._context.settings, self._context.fraction(), now)
         if peer.wanted and session.state is not State.CLOSED:
             self.try_at(peer, back_off.until)
+
+
+def _is_anew(one: IkeSession, other: IkeSession) -> bool:
+    """Whether ``one`` began when ``other`` was up: the peer authenticates anew, has lost its memory or goes over to
+    other endpoints; else both ends initiated at once."""
+    return other.established_at is not None and one.created_at > other.established_at
+
+
+def _order(one: IkeSession, other: IkeSession) -> tuple[IkeSession, IkeSession]:
+    """Which of two IKE SAs with one peer goes, and which stays; ``one`` has just come up. The later one stays; of two
+    that began at once the one with the lowest nonce goes, closed by whoever created it (RFC 7296 §2.8.1)."""
+    is_later = _is_anew(one, other) or other.lowest_nonce < one.lowest_nonce
+    return (other, one) if is_later else (one, other)

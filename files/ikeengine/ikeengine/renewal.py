@@ -65,7 +65,7 @@ class Renewal:
         """One that was ``up``, or was to be, has gone, and these are left."""
         if peer.replace_by is not None and not any(row.superseded for row in up):
             peer.replace_by = None
-        elif peer.replace_by == math.inf and session.established_at is None and session.initiator:
+        elif peer.replace_by == math.inf and session.initiator and (session.established_at is None or session.trial):
             peer.replace_by = None
             credential = peer.gateway.credential
             if (session.key_refused and peer.key_turn < len(credential.accepted)

@@ -561,7 +561,6 @@ class IkeSaManager:
         half_open.discard(session)
         self._sessions.assign(session)
         session.account.succeed(now)
-        self.remember(session.account, session.name)
         self._keep_up.established(self._declared.peers[session.name], session, now)
         self._make_room(session.name, (session,), now)
 
@@ -569,6 +568,10 @@ class IkeSaManager:
         peer = self._declared.peers.get(session.name)
         if peer is not None and session.serves:
             self._renewal.replace(peer, now, math.inf)
+
+    def settle(self, session: IkeSession, now: float, *, at_last: bool = False) -> None:
+        if session.name in self._declared.peers:
+            self._keep_up.settle(self._declared.peers[session.name], session, now, at_last=at_last)
 
     def relocated(self, session: IkeSession, now: float) -> None:
         if session.name in self._declared.peers:
@@ -640,7 +643,7 @@ class IkeSaManager:
         """A peer that makes one IKE SA after the other and closes none holds a bounded number."""
         sessions = self._sessions.of(gateway)
         if len(sessions) > self.settings.ike_sas_of_gateway:
-            going = [row for row in sessions if row.is_going and row not in but]
+            going = [row for row in sessions if (row.is_going or row.trial is not None) and row not in but]
             if going:
                 min(going, key=lambda row: bool(row.children)).drop("the peer has too many IKE SAs", now)
 

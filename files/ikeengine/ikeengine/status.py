@@ -89,7 +89,7 @@ def gateway_status(peer: Peer, sessions: Sequence[IkeSession]) -> GatewayStatus:
     live = tuple(_ike_sa_status(peer, session) for session in sessions if session.state is State.ESTABLISHED)
     beginning = any(session.state in (State.INITIATING, State.AUTHENTICATING) for session in sessions)
     state = "established" if live else "connecting" if beginning else "down"
-    in_use = {session.pair for session in sessions if session.serves}
+    in_use = {session.pair for session in sessions if session.serves and not session.is_probe}
     endpoints = tuple(EndpointStatus(pair, pair in in_use, peer.failures.get(pair)) for pair in peer.gateway.endpoints)
     return GatewayStatus(peer.gateway.name, state, live, endpoints, peer.last_error)
 

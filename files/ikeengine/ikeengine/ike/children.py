@@ -59,6 +59,8 @@ class Child:
     retires_at: float | None = None
     #: It, or its IKE SA, is to go: it serves until then, or until another child SA carries its routes.
     superseded: bool = False
+    #: The peer has it, too. Our answer that made it may be lost; what the peer asks next shows that it is not.
+    confirmed: bool = True
 
     @property
     def is_live(self) -> bool:

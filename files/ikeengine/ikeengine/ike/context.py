@@ -178,6 +178,9 @@ class Context(Interface):
     def authenticate_anew(self, session: IkeSession, now: float) -> None:
         """Have another IKE SA made beside it, from scratch, since it cannot be rekeyed. If that fails, it serves on."""
 
+    def settle(self, session: IkeSession, now: float, *, at_last: bool = False) -> None:
+        """Have it take the place of those that it is to relieve, if it can; ``at_last`` it goes if it cannot."""
+
     def relocated(self, session: IkeSession, now: float) -> None:
         """It goes on by another endpoint pair."""
 

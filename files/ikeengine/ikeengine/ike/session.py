@@ -23,6 +23,7 @@ from .events import ChildInbound, ChildMoved, ChildOutbound, ChildRemoved, Faile
 from .last_heard import LastHeard
 from .proofs import Proofs
 from .state import IKE_PORT, NAT_TRAVERSAL_PORT, NO_SPI, State
+from .trial import Trial
 
 if TYPE_CHECKING:
     from .context import Context
@@ -61,6 +62,12 @@ class IkeSession(ABC):
         self.established_at: float | None = None
         #: It looks whether an endpoint pair is there again, beside an IKE SA that is up: its failure is no news.
         self.is_probe = False
+        #: The peer has shown to have it up as well: our answer, which makes it so there, may be lost.
+        self.confirmed = initiator
+        #: It is to take the place of others, and it is open whether it can (`relieve`).
+        self.trial: Trial | None = None
+        #: There is another with the peer, and it is open which of them goes.
+        self._contested = False
         #: Repetitions of a message before the IKE SA is up, where they are fewer than usual.
         self.tries: int | None = None
         #: Why it closed, if that was without success or for want of a living peer.
@@ -173,6 +180,19 @@ class IkeSession(ABC):
     def is_covered(self, tunnel: str, route: Route) -> bool:
         return not self._gives_way and any(child.is_live and not child.superseded and child.sa.covers(tunnel, route)
                                            for child in self.children)
+
+    def needs_no_other(self, tunnel: str, route: Route) -> bool:
+        """Whether the route needs no other child SA here: one on trial has to carry what others carry so far."""
+        return self.is_covered(tunnel, route) if self.trial else self.context.is_covered(self.name, tunnel, route)
+
+    def carried(self, *, confirmed: bool) -> set[tuple[str, Route]]:
+        """The routes, by tunnel, of its live child SAs, or of those of them that are known at both ends."""
+        return {(child.sa.tunnel, route) for child in self.children if child.is_live and child.confirmed >= confirmed
+                for route in child.sa.declared}
+
+    def hands_children_to(self, winner: IkeSession) -> bool:
+        """Whether one that takes its place has its child SAs, too, and need not make them anew."""
+        return False
 
     def describe_identities(self) -> tuple[str, str]:
         """(local, remote) as status shows them."""
@@ -292,6 +312,16 @@ class IkeSession(ABC):
         self.came_by = datagram.local, datagram.remote
         if self.came_by != (self.local, self.remote) and self.follows_messages:
             self.move(*self.came_by)
+        if not self.confirmed and self.established_at is not None:
+            self.confirm(now)
+
+    def confirm(self, now: float) -> None:
+        """The peer has shown that it has this IKE SA, and all its child SAs."""
+        self.confirmed = True
+        for child in self.children:
+            child.confirmed = True
+        if self.trial is not None:
+            self.context.settle(self, now)
 
     @property
     def follows_messages(self) -> bool:
@@ -349,9 +379,24 @@ class IkeSession(ABC):
         self.rekey_at = now + life * rekey_fraction(self, self.initiator)
         self.expires_at = now + life
 
+    def relieve(self, other: IkeSession, now: float) -> None:
+        """Take the place of another IKE SA with the peer as soon as both ends have this one and it carries all that the
+        other does. Until then the other serves, and no child SA here sends for a route that another sends for."""
+        self.trial = self.trial or Trial(self, now)
+        self.trial.add(other)
+        self._contested = other._contested = True
+
+    def relieved(self) -> None:
+        """It has taken the place of the others, and sends."""
+        self.trial, self._contested = None, False
+        for child in list(self.children):
+            if child.is_live and child.replaces is not None and child.replaces not in self.children:
+                self.activate_outbound(child)
+
     def leave_at(self, time: float, reason: str) -> None:
         """Close it with a DELETE at that time, if the peer has not; until then it sends nothing more."""
         self._leave_at, self._gives_way = (time, reason), True
+        self.trial = None
         self._leave_by = time + self.context.settings.half_open_timeout
         for child in self.children:
             if child.replaces is not None and child.replaces not in self.children:
@@ -413,6 +458,7 @@ class IkeSession(ABC):
         if self.state is State.CLOSED:
             return
         was_up = self.established_at is not None
+        failed = failed and (self.confirmed or self.trial is None)  # else the peer never went on with it: no news
         self.state, self.failure = State.CLOSED, reason if failed else None
         text = str(reason)
         self._abandon(text, now)
@@ -448,12 +494,16 @@ class IkeSession(ABC):
         losers = [self._settle(child, twin, now) for twin in twins]
         if child.replaces is not None or child in losers or self._gives_way:
             return
-        elsewhere = None if child.created_by_us else self.context.sends_elsewhere(self, child)
+        waits = self._contested or not child.created_by_us
+        elsewhere = self.context.sends_elsewhere(self, child) if waits else None
         if elsewhere is None:
             child.outbound = True
             self.context.emit(ChildOutbound(child.sa))
         else:
-            child.replaces, child.outbound_due = elsewhere, now + self.context.settings.takeover_grace
+            child.replaces = elsewhere
+            child.outbound_due = None if self._contested else now + self.context.settings.takeover_grace
+        if self.trial is not None:
+            self.context.settle(self, now)
 
     def _settle(self, one: Child, other: Child, now: float) -> Child:
         """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed

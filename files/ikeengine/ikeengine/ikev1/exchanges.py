@@ -111,7 +111,7 @@ class Exchanges:
             return False
         if old is not None:
             return old.state is ChildState.REKEYING
-        return not session.context.is_covered(session.name, wish.tunnel.name, wish.route)
+        return not session.needs_no_other(wish.tunnel.name, wish.route)
 
     def next_timer(self) -> float | None:
         return min((row.next_timer() for row in self._by_message_id.values()), default=None)

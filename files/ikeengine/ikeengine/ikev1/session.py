@@ -156,7 +156,7 @@ class Ikev1Session(IkeSession):
 
     def rekey(self, now: float) -> None:
         """A new ISAKMP SA takes over (RFC 2409 has no other way); this one serves until it is up."""
-        if self.state is not State.ESTABLISHED or self._successor is not None:
+        if self.state is not State.ESTABLISHED or self._successor is not None or self._gives_way:
             return
         new = Ikev1Session(self.context, initiator=True, gateway=self.gateway, local=self.local, remote=self.remote,
                            now=now, pair=self.pair, mode=self.mode, predecessor=self)
@@ -403,6 +403,7 @@ class Ikev1Session(IkeSession):
         """Both ends are authenticated: the ISAKMP SA lives for ``life`` seconds."""
         self.step, self.state = Step.UP, State.ESTABLISHED
         self.established_at = now
+        self.confirmed = self.initiator or self.mode is Mode.AGGRESSIVE  # whose last message is the initiator's
         self._half_open_until = None
         self._repeater = None
         self.phase1 = Phase1()
@@ -420,17 +421,27 @@ class Ikev1Session(IkeSession):
             self.expires_at = ends_at
             self.rekey_at = max(now, self.established_at + life * rekey_fraction(self, self.initiator))
 
+    def hands_children_to(self, winner: IkeSession) -> bool:
+        """By another endpoint pair the peer may be another machine, which has none of them."""
+        return isinstance(winner, Ikev1Session) and winner.pair == self.pair
+
     def give_way(self, winner: IkeSession, reason: str, now: float) -> None:
         """``winner`` takes the children. What is under way here may end; the end that made the one to go closes it."""
         if not isinstance(winner, Ikev1Session) or self.state is not State.ESTABLISHED:
             return
         assert self.established_at is not None
         anew = winner.created_at > self.established_at
+        # Nothing answers a DELETE, nor the last message of a Quick Mode: until these have come the peer sends on here.
+        patience = 1.0 if (winner if anew else self).initiator else _PATIENCE
+        leave_at = now + patience * self.context.settings.duplicate_grace
+        if not self.hands_children_to(winner):
+            self.leave_at(leave_at, reason)
+            return
         self.state, self._replaced, self._heir = State.REPLACED, True, winner
-        if anew and winner.pair == self.pair:
+        if anew:
             winner.originator = self.originator
         for child in self.children:
-            if winner.initiator and (child.superseded or winner.pair != self.pair):
+            if winner.initiator and child.superseded:
                 # It is made anew as well, by one end, and not at once with all that is to be done now.
                 child.rekey_at = now + self.context.settings.rekey_retry * self.context.fraction()
             child.superseded = False
@@ -439,8 +450,7 @@ class Ikev1Session(IkeSession):
         self.children.clear()
         winner.exchanges.inherit(self.exchanges)
         self.context.emit(IkeRekeyed(self.name, self.spi_i, winner.spi_i, winner.spi_r))
-        patience = 1.0 if (winner if anew else self).initiator else _PATIENCE
-        self.leave_at(now + patience * self.context.settings.duplicate_grace, "rekeyed" if anew else reason)
+        self.leave_at(leave_at, "rekeyed" if anew else reason)
         winner.exchanges.proceed(now)
 
     def close_for_peer(self, now: float) -> None:
@@ -449,7 +459,7 @@ class Ikev1Session(IkeSession):
             self.close(self._leave_at[1], now)
             return
         other = self.context.sibling(self)
-        if isinstance(other, Ikev1Session):
+        if isinstance(other, Ikev1Session) and self.hands_children_to(other):
             other.stay()
             self.give_way(other, "", now)
         self.close("the peer closed it", now)
@@ -537,7 +547,7 @@ class Ikev1Session(IkeSession):
             self.rekey_at if self.state is State.ESTABLISHED else None, self._keep_alive_due(),
             self.liveness.next_timer(self) if self.liveness is not None and self.state is State.ESTABLISHED else None,
             self.deletions.next_timer(), self.exchanges.next_timer(),
-            self._leave_at[0] if self._leave_at else None) if time is not None]
+            self._leave_at[0] if self._leave_at else None, self.trial.due if self.trial else None) if time is not None]
         times.extend(time for child in self.children if (time := child.next_timer()) is not None)
         return min(times, default=None)
 
@@ -556,6 +566,8 @@ class Ikev1Session(IkeSession):
         if self.expires_at is not None and now >= self.expires_at:
             self.leave("the lifetime of the IKE SA is over", now)
             return
+        if self.trial is not None:
+            self.trial.handle_timer(self, now)
         reason = self._leaves(now)
         if reason is not None:
             self.leave(reason, now)

@@ -57,7 +57,8 @@ class CreateChild(Task):
         """Take in all routes of the tunnel that have no SA yet and can share this one, where that is declared; with an
         interface those that have one, too, as both ends initiating at once would else come to a pair for each."""
         if self.tunnel.shares_sa_pairs and self.tunnel.name not in session.single_pairs:
-            context, at_any_rate = session.context, session.is_probe or self.tunnel.interface is not None
+            context = session.context
+            at_any_rate = session.is_probe or session.trial is not None or self.tunnel.interface is not None
             missing = [route for route in self.tunnel.secured if route in self.routes or (
                 context.is_wanted(self.tunnel, route)
                 and (at_any_rate or not context.is_covered(session.name, self.tunnel.name, route)))]
@@ -75,7 +76,7 @@ class CreateChild(Task):
             self.rekeyed.state = ChildState.REKEYING
             sa = self.rekeyed.sa
             payloads.append(Notify(NotifyType.REKEY_SA, b"", sa.protocol.value, sa.spi_in.to_bytes(4, "big")))
-        elif all(session.context.is_covered(session.name, self.tunnel.name, route) for route in self.routes):
+        elif all(session.needs_no_other(self.tunnel.name, route) for route in self.routes):
             return None
         else:
             self.spread(session)

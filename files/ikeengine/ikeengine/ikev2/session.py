@@ -181,8 +181,8 @@ class Ikev2Session(IkeSession):
 
     @property
     def last_exchange(self) -> tuple[bytes, tuple[bytes, ...]] | None:
-        if self._answered_under is None:
-            return None
+        if self._answered_under is None or (self.established_at is not None and not self.confirmed):
+            return None  # else the peer would come to have what has closed
         return self._last_request, self._last_response
 
     # ---------------------------------------------------------------------------------------------- orders
@@ -225,6 +225,10 @@ class Ikev2Session(IkeSession):
     def delete_child(self, child: Child, reason: str, now: float) -> None:
         child.superseded = True  # its DELETE may have to wait for its turn
         self.requests.add(DeleteChild(child, reason), now)
+
+    def add_child(self, child: Child, now: float) -> None:
+        child.confirmed = child.created_by_us
+        super().add_child(child, now)
 
     def leave(self, reason: str, now: float) -> None:
         self._gives_way = True
@@ -453,6 +457,8 @@ class Ikev2Session(IkeSession):
         if opened is None:
             return
         self.heard(datagram, now)
+        if self.established_at is not None:
+            self.confirm(now)  # a new request comes after the answer to the last one
         refusal: Refusal | None = None
         try:
             payloads = decode_payloads(opened.encrypted.first_payload, opened.plaintext)
@@ -557,8 +563,8 @@ class Ikev2Session(IkeSession):
         self.children.clear()
         new.requests.inherit(self.requests)
         new._leave_at, new._leave_by, new._gives_way = self._leave_at, self._leave_by, self._gives_way
-        new.superseded = self.superseded
-        self._leave_at, self.rival = None, None
+        new.superseded, new.trial, new._contested = self.superseded, self.trial, self._contested
+        self._leave_at, self.trial, self.rival = None, None, None
         self.await_delete(now)
         self.context.emit(IkeRekeyed(self.name, self.spi_i, new.spi_i, new.spi_r))
         self._heir = new
@@ -579,7 +585,7 @@ class Ikev2Session(IkeSession):
             self.requests.next_timer(), None if self.requests.outstanding else self._liveness_due(),
             self._half_open_until, self.expires_at,
             self.rekey_at if self.state is State.ESTABLISHED else None, self._keep_alive_due(),
-            self._leave_at[0] if self._leave_at else None,
+            self._leave_at[0] if self._leave_at else None, self.trial.due if self.trial else None,
         ) if time is not None]
         times.extend(time for child in self.children if (time := child.next_timer()) is not None)
         return min(times, default=None)
@@ -599,6 +605,8 @@ class Ikev2Session(IkeSession):
             self.drop("rekeyed" if self._replaced else "the lifetime of the IKE SA is over", now)
             return
         self.requests.handle_timer(now)
+        if self.trial is not None:
+            self.trial.handle_timer(self, now)
         reason = self._leaves(now)
         if reason is not None:
             self.leave(reason, now)
