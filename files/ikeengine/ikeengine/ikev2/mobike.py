@@ -149,7 +149,9 @@ def leave_from(session: Ikev2Session, source: Address, now: float) -> None:
     """Packets to the peer now leave from that address of ours."""
     move_to(session, SocketAddress(source, session.local.port), session.remote, now)
     if not session.originator:
-        session.requests.add_first(TellAddresses(), now)
+        for row in _known(session):
+            row.requests.take(TellAddresses)
+            row.requests.add_first(TellAddresses(), now)
 
 
 def move_to(session: Ikev2Session, local: SocketAddress, remote: SocketAddress, now: float,
@@ -162,10 +164,18 @@ def move_to(session: Ikev2Session, local: SocketAddress, remote: SocketAddress, 
     session.relocate(local, remote)
     if is_known:
         session.move_children()
-    session.requests.renew(now, tries)
-    if session.originator:
-        session.requests.take(UpdateAddresses)
-        session.requests.add_first(UpdateAddresses(), now)
+    for row in _known(session):
+        row.requests.renew(now, tries)
+        if row.originator:
+            row.requests.take(UpdateAddresses)
+            row.requests.add_first(UpdateAddresses(), now)
+
+
+def _known(session: Ikev2Session) -> list[Ikev2Session]:
+    """By which IKE SAs the peer is to be had: while our answer to its rekey may be lost, by the one before as well, or
+    it would look for us where we were."""
+    before = session.before
+    return [session] if before is None or before.state is not State.REPLACED else [before, session]
 
 
 def try_elsewhere(session: Ikev2Session, now: float) -> bool:
@@ -211,8 +221,8 @@ class UpdateAddresses(Task):
     def response(self, session: Ikev2Session, payloads: Sequence[Payload], now: float) -> None:
         crash_detection.keep(session, payloads)
         notes, mobility = _answer(session, payloads, self._cookie), session.mobility
-        if mobility is None or self._change != mobility.changes:
-            return  # the next one waits already
+        if mobility is None or self._change != mobility.changes or session.is_replaced:
+            return  # the next one waits already, or that of the IKE SA after this one
         error = error_in(payloads)
         if error is not None:
             if not try_elsewhere(session, now):

@@ -97,6 +97,8 @@ class Ikev2Session(IkeSession):
         self.awaited: Awaited | None = None
         #: The IKE SA that has the children still, where the rekey that made this one is not settled yet.
         self.predecessor: Ikev2Session | None = None
+        #: The IKE SA before, until the peer has shown that it knows this one.
+        self.before: Ikev2Session | None = None
 
         #: The peer sent digests for the detection of NATs.
         self.nat_supported = False
@@ -169,8 +171,9 @@ class Ikev2Session(IkeSession):
 
     def relocate(self, local: SocketAddress, remote: SocketAddress) -> None:
         super().relocate(local, remote)
-        if self.rival is not None:
-            self.rival.local, self.rival.remote = local, remote
+        for other in (self.rival, self.before):
+            if other is not None:
+                other.local, other.remote = local, remote
 
     @property
     def takes_no_children(self) -> bool:
@@ -248,7 +251,12 @@ class Ikev2Session(IkeSession):
             self.predecessor.rival = None
         super().close(reason, now, failed=failed, notify=notify)
 
+    def confirm(self, now: float) -> None:
+        self.before = None
+        super().confirm(now)
+
     def _abandon(self, reason: str, now: float) -> None:
+        self.before = None
         for task in self.requests.clear():
             task.abandoned(self, reason, now)
 
@@ -558,7 +566,7 @@ class Ikev2Session(IkeSession):
     def hand_over(self, new: Ikev2Session, now: float) -> None:
         """The surviving IKE SA inherits all child SAs (RFC 7296 §2.8), what was still to be done, and whether it is to
         give way to another; this one only waits for its DELETE."""
-        new.predecessor = None
+        new.predecessor, new.before = None, None if new.confirmed else self
         new.children.extend(self.children)
         self.children.clear()
         new.requests.inherit(self.requests)
@@ -599,7 +607,8 @@ class Ikev2Session(IkeSession):
         outstanding = self.requests.outstanding
         if outstanding is not None and now >= outstanding.due and not (
                 self.requests.retransmit(outstanding, now) or mobike.try_elsewhere(self, now)):
-            self.close(silent(self.remote, outstanding.task.exchange.name), now, failed=True)
+            silence = "rekeyed" if self._replaced else silent(self.remote, outstanding.task.exchange.name)
+            self.close(silence, now, failed=not self._replaced)
             return
         if self.expires_at is not None and now >= self.expires_at:
             self.drop("rekeyed" if self._replaced else "the lifetime of the IKE SA is over", now)

@@ -172,6 +172,57 @@ def test_a_rekey_of_the_ike_sa_inherits_what_was_still_to_be_said(who, after):
     assert at(one) == (TRAIN, False), "whoever rekeyed it, the one that initiated first decides"
 
 
+@pytest.mark.parametrize("after", [0.005, 0.015, 0.025])
+def test_who_moves_right_after_answering_a_rekey_of_the_ike_sa_is_found_though_that_answer_is_lost(after):
+    """The peer knows the old IKE SA only, and repeats its request to where nobody is any more."""
+    network, one, other = roaming()
+    one.manager.rekey_ike("peer", network.now)
+    network.run(after)
+    network.cut(HQ, HOME)  # what is on its way, too
+    network.roam(other, CAFE)
+    network.run(3)
+    agree(one, other, routes=1)
+    assert at(one) == (CAFE, False)
+    network.run(30)
+    assert one.closings == other.closings == ["rekeyed"] and not one.reasons and not other.reasons
+    network.roam(other, TRAIN)
+    network.run(2)
+    assert at(one) == (TRAIN, False)
+    agree(one, other, routes=1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_who_moves_while_the_ike_sa_is_rekeyed_is_found_whatever_is_lost(seed):
+    print("seed", seed)
+    network, one, other = roaming(seed=seed)
+    network.faults = Faults(drop=0.4, until=network.now + 3)
+    for end in ((one,), (other,), (one, other))[seed % 3]:
+        end.manager.rekey_ike("peer", network.now)
+    network.run(0.01 + 0.005 * seed)
+    network.cut(HQ, HOME)
+    network.roam(other, CAFE)
+    network.run(15)
+    agree(one, other, routes=1)
+    assert at(one) == (CAFE, False)
+    network.run(70)
+    assert len(list(one.manager._sessions)) == len(list(other.manager._sessions)) == 1
+
+
+def test_a_responder_that_moves_right_after_answering_a_rekey_is_followed_though_that_answer_is_lost():
+    network, one, other = roaming(hq={"endpoints": [
+        {"local": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "hq.example"}},
+         "remote": {"address": "dynamic", "identifier": {"type": "domain-name", "value": "branch.example"}}}]})
+    other.manager.rekey_ike("peer", network.now)
+    network.run(0.015)
+    network.cut(HQ, HOME)
+    network.roam(one, HQ_2)
+    network.run(3)
+    agree(one, other, routes=1)
+    assert at(other) == (HQ_2, False)
+    network.run(40)
+    assert one.closings == other.closings == ["rekeyed"]
+
+
 def test_both_ends_stay_together_over_a_bad_network():
     seed = 4555
     print("seed", seed)
