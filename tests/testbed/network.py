@@ -50,9 +50,9 @@ class Namespace:
         """Run a command in here. Raises as `command.run` does."""
         return run([*self.entry, *argv], check=check, input=input, timeout=timeout)
 
-    def forward(self) -> None:
-        """Let it forward IPv4, as a router does."""
-        self.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])
+    def forward(self, does: bool = True) -> None:
+        """Let it forward IPv4, as a router does, or not."""
+        self.run(["sysctl", "-q", "-w", f"net.ipv4.ip_forward={does:d}"])
 
     def delete(self) -> None:
         """Kill whoever still runs in it, then remove it and, with it, its links. May be repeated."""

@@ -58,6 +58,8 @@ class Road:
 
     def translate(self, address: str, ports: str) -> None:
         """Show the branch under that address and ports (``20000-29999``), forgetting every mapping of before."""
+        # A packet that came in between would have no mapping, or another, for as long as its flow lasts.
+        self.router.forward(False)
         if self._shown_as is not None:
             # The kernel forgets the mappings of an address that goes.
             self._rule("-D", self._shown_as[1])
@@ -65,6 +67,7 @@ class Road:
         self.router.ip(f"address add {address}/24 dev head")
         self._rule("-A", ports)
         self._shown_as = address, ports
+        self.router.forward()
 
     def plain(self, uplink: int) -> None:
         """No NAT any more; the branch moves to that uplink, since what it had on the other would go on as it was."""
