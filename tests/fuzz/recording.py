@@ -61,7 +61,7 @@ def record(initiator: Side, responder: Side, *, attacked: int, settings: Setting
         for number, datagram in flying:
             heard[number].append(datagram)
             ends[number].receive(datagram, BEGINNING)
-    assert all(row.state == "up" for end in ends for row in end.tunnels())
+    assert all(row.state == "up" for end in ends for row in end.overview.tunnels())
     addresses = [SocketAddress(ip_address(text), _PORTS[0]) for text in (HQ, BRANCH)]
     return Recording((initiator, responder)[attacked], addresses[attacked], addresses[1 - attacked], attacked == 0,
                      settings, heard[attacked])

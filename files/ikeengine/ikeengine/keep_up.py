@@ -232,6 +232,8 @@ class KeepUp:
             anew = _is_anew(session, loser)
             loser.give_way(session, "its tunnels use other endpoints now" if anew and session.pair != loser.pair
                            else "a second IKE SA with the same peer stays", now)
+            if not anew and session.initiator and not loser.initiator:
+                session.probe(now)  # the peer closes the other as soon as it knows that we have this one
             self._touch(loser)
         session.relieved()
         self._serves(peer, session, now)

@@ -34,6 +34,12 @@ PKI = {"hq.pem": HQ.pem, "issuing.pem": ISSUING.pem, "partners-root.pem": PARTNE
        "partners-root.crl": certificates.revocation_list(PARTNERS_ROOT)}
 #: Compares the ends of live tunnels, so the example site is deployed first.
 LIVE = {"tandem.vpn.ipsec_proof"}
+#: Makes the keys of a fleet, which the example site is not.
+OF_FLEETS = {"tandem.vpn.ipsec_keys"}
+FLEET = {"ipsec_psk_file": "{{ inventory_dir }}/psk.yml", "ipsec_fleet": {
+    "sites": {"hq": {"address": "192.0.2.2", "networks": ["10.1.0.0/24"]},
+              "branch": {"address": "198.51.100.2", "networks": ["10.2.0.0/24"]}},
+    "links": [{"pair": ["hq", "branch"]}]}}
 
 SUPERVISOR = """\
 #!/bin/sh -e
@@ -108,6 +114,8 @@ def test_the_examples_run(kind: str, name: str, workplace: Site):
     if name in LIVE:
         deployed = workplace.play()
         assert deployed.returncode == 0, deployed.stdout
+    if name in OF_FLEETS:
+        (workplace.folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(FLEET))
     play = example(workplace, tasks(kind, name), "gateways" if name in LIVE else "hq")
     (workplace.folder / "example.yml").write_text(yaml.safe_dump(play, sort_keys=False))
     done = workplace.play(playbook="example.yml")

@@ -76,7 +76,7 @@ def test_check_mode_on_a_fresh_host_says_what_would_change_and_changes_nothing(f
 def test_the_first_run_ends_with_a_proved_tunnel_and_the_second_changes_nothing(fresh: Site, bed: Bed):
     first = fresh.play()
     assert first.returncode == 0, first.stdout + first.stderr
-    assert proved(first) == 2
+    assert proved(first) >= 2  # each end begins, and for a second there may be the SAs of both
     sas = {host: status(bed, host)["tunnels"][0]["routes"][0]["sas"][0] for host in bed.hosts}
     assert (sas["hq"]["spi_in"], sas["hq"]["spi_out"]) == (sas["branch"]["spi_out"], sas["branch"]["spi_in"])
     assert received(bed) == "5 received"

@@ -270,6 +270,18 @@ def test_a_rekey_of_an_isakmp_sa_whose_last_answer_never_arrives_leaves_the_chil
     assert one.count(IkeRekeyed) == other.count(IkeRekeyed) == 1
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("later", [0.0, 0.01, 0.02])
+def test_of_two_ends_that_begin_at_once_one_ike_sa_is_left_within_a_second(version, later, seed):
+    network, one, other = pair(KINDS[version].hq(), KINDS[version].branch(), seed=seed)
+    one.manager.start(network.now)
+    network.run(later)
+    other.manager.start(network.now)
+    network.run(1)
+    agree(one, other, routes=1)
+    assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_both_ends_that_begin_at_once_over_a_bad_network_end_with_one(version, seed):
     print("seed", seed)
