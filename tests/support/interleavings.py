@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -185,6 +186,8 @@ class _Keeper(pickle.Pickler):
         if isinstance(thing, _TOLD) or (isinstance(thing, FunctionType) and "<lambda>" in thing.__qualname__
                                         and thing.__closure__ is None):
             return _thing, (_number(thing, id(thing)),)
+        if isinstance(thing, weakref.ref):
+            return weakref.ref, (thing(),)
         return NotImplemented
 
 

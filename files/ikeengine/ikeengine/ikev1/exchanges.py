@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
@@ -25,12 +26,18 @@ class Exchanges:
     """A wish waits for the ISAKMP SA to be up, and for its turn; a Quick Mode that is over is kept for a while, for the
     peer that did not get its last message."""
 
-    __slots__ = ("_by_message_id", "_session", "_wishes")
+    __slots__ = ("_by_message_id", "_whose", "_wishes")
 
     def __init__(self, session: Ikev1Session) -> None:
-        self._session = session
+        self._whose = weakref.ref(session)  # a session that has closed is gone at once, with its keys
         self._wishes: deque[Wish] = deque()
         self._by_message_id: dict[int, QuickMode] = {}
+
+    @property
+    def _session(self) -> Ikev1Session:
+        session = self._whose()
+        assert session is not None
+        return session
 
     def find(self, message_id: int) -> QuickMode | None:
         return self._by_message_id.get(message_id)

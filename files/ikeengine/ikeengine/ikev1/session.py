@@ -402,7 +402,7 @@ class Ikev1Session(IkeSession):
     def establish(self, life: int, now: float) -> None:
         """Both ends are authenticated: the ISAKMP SA lives for ``life`` seconds."""
         self.step, self.state = Step.UP, State.ESTABLISHED
-        self.established_at = now
+        self.established_at, self._predecessor = now, None
         self.confirmed = self.initiator or self.mode is Mode.AGGRESSIVE  # whose last message is the initiator's
         self._half_open_until = None
         self._repeater = None
@@ -472,7 +472,7 @@ class Ikev1Session(IkeSession):
     def _abandon(self, reason: str, now: float) -> None:
         self.exchanges.abandon(now)
         predecessor, self._predecessor = self._predecessor, None
-        if predecessor is not None and self.established_at is None:
+        if predecessor is not None:
             predecessor._successor = None
             predecessor.rekey_at = now + self.context.settings.rekey_retry * (0.5 + self.context.fraction())
 

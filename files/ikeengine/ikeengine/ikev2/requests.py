@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -47,14 +48,20 @@ class Outstanding:
 class Requests:
     """The window is 1: a request begins when the one before it has been answered."""
 
-    __slots__ = ("_next_id", "_postponed", "_queue", "_session", "outstanding")
+    __slots__ = ("_next_id", "_postponed", "_queue", "_whose", "outstanding")
 
     def __init__(self, session: Ikev2Session) -> None:
-        self._session = session
+        self._whose = weakref.ref(session)  # a session that has closed is gone at once, with its keys
         self._queue: deque[Task] = deque()
         self._postponed: list[tuple[float, Task]] = []
         self._next_id = 0
         self.outstanding: Outstanding | None = None
+
+    @property
+    def _session(self) -> Ikev2Session:
+        session = self._whose()
+        assert session is not None
+        return session
 
     @property
     def current(self) -> Task | None:
