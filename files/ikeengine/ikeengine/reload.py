@@ -25,12 +25,14 @@ class ReloadResult:
 @dataclass(frozen=True, slots=True)
 class Change:
     """Gateways whose IKE SAs must go at once, those whose IKE SAs serve until new ones are up, those that have nothing
-    else to show than that both ends still take each other, and routes whose child SAs must go on IKE SAs that stay."""
+    else to show than that both ends still take each other, routes whose child SAs must go on IKE SAs that stay, and
+    gateways that are new or other ones, or have such tunnels."""
 
     gateways_to_close: tuple[str, ...]
     gateways_to_replace: tuple[str, ...]
     gateways_to_prove: tuple[str, ...]
     routes_to_close: tuple[tuple[Tunnel, Route], ...]
+    gateways_touched: frozenset[str]
     result: ReloadResult
 
 
@@ -49,7 +51,9 @@ def difference(old: Side, new: Side) -> Change:
     after = {("gateway", row.name): row for row in new.gateways} | {("tunnel", row.name): row for row in new.tunnels}
     both = after.keys() & before.keys()
     changed = {key for key in both if after[key] != before[key]}
-    return Change(closing, replacing, proving, routes, ReloadResult(
+    touched = frozenset(row.name if isinstance(row := after[key], Gateway) else row.gateway
+                        for key in (after.keys() - before.keys()) | changed)
+    return Change(closing, replacing, proving, routes, touched, ReloadResult(
         added=_names(after.keys() - before.keys()), removed=_names(before.keys() - after.keys()),
         changed=_names(changed), unchanged=_names(both - changed)))
 

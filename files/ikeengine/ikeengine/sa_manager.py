@@ -468,7 +468,8 @@ class IkeSaManager:
         for name in change.gateways_to_prove:
             self._renewal.take_credential(self._declared.peers[name], now)
         for peer in self._declared.peers.values():
-            if peer.wanted and self._keep_up.missing(peer):
+            may_lack = peer.retry_at is not None or peer.gateway.name in change.gateways_touched
+            if peer.wanted and may_lack and self._keep_up.missing(peer):
                 self._keep_up.try_at(peer, now)
         self.handle_timer(now, at_most)
         return change.result

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..vpn.selectors import Address
 
 #: Sessions and gateways that get what is due before the sockets have their turn: each may cost a millisecond.
-_DUE_AT_ONCE = 16
+_DUE_AT_ONCE = 8
 _SHUTDOWN_LIMIT = 1.0  # seconds that peers get to acknowledge our DELETE
 
 

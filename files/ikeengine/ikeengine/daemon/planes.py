@@ -55,9 +55,9 @@ class Plan:
     #: The planes of each gateway's tunnels.
     of_gateway: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def placed(self) -> set[tuple[str, Protection]]:
-        """Every protection with the name of the plane that it stands on."""
-        return {(self.planes[item.tunnel], item) for item in self.protections.values()}
+    def placed(self) -> dict[tuple[str, int], Protection]:
+        """Every protection by the name of the plane that it stands on and its reqid, which is its route's."""
+        return {(self.planes[item.tunnel], item.reqid): item for item in self.protections.values()}
 
     def placed_devices(self) -> set[tuple[str, Device]]:
         """Every device with the name of the plane that it is of."""
@@ -176,8 +176,9 @@ class DataPlanes:
             undo.append(partial(self._take_devices_back, plan))
             for step in self._changes_of_devices(self._plan, plan):
                 step()
-            standing = {(name, each.reqid): each for name, each in self._plan.placed()}
-            for name, protections in _by_plane(plan.placed() - self._plan.placed()):
+            standing = self._plan.placed()
+            for name, protections in _by_plane({key: item for key, item in plan.placed().items()
+                                                if standing.get(key) != item}):
                 plane = self._plane(name)
                 replaced = [standing[key] for each in protections if (key := (name, each.reqid)) in standing]
                 undo.append(partial(plane.unprotect, *(row for row in protections
@@ -226,9 +227,8 @@ class DataPlanes:
         A route that only changed its outer addresses has its policies replaced in place by ``protect``. A policy that
         an old and a new route share is left alone by the data plane.
         """
-        standing = {(self._plan.planes[tunnel], tunnel, route) for tunnel, route in self._plan.protections}
-        gone = {(name, protection) for name, protection in before.placed()
-                if (name, protection.tunnel, protection.route) not in standing}
+        standing = self._plan.placed()
+        gone = {key: item for key, item in before.placed().items() if key not in standing}
         errors: list[DataPlaneError] = []
         for name, protections in _by_plane(gone):
             try:
@@ -397,10 +397,9 @@ class DataPlanes:
         return errors
 
 
-def _by_plane(placed: set[tuple[str, Protection]]) -> list[tuple[str, list[Protection]]]:
-    """The protections of each plane, by its name."""
-    return [(name, sorted((item for of, item in placed if of == name), key=lambda item: item.reqid))
-            for name in sorted({name for name, _item in placed})]
+def _by_plane(placed: Mapping[tuple[str, int], Protection]) -> list[tuple[str, list[Protection]]]:
+    """The protections of each plane, by its name, in the order of their reqids."""
+    return [(name, [placed[key] for key in keys]) for name, keys in groupby(sorted(placed), key=itemgetter(0))]
 
 
 def _version(pair: EndpointPair) -> int:

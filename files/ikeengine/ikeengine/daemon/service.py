@@ -36,6 +36,8 @@ from .udp import PortTaken, UdpSockets
 
 #: Seconds after which a thread that reads a declaration lets the event loop go on.
 _SWITCH_INTERVAL = 0.0005
+#: Of the collector of cycles: a full look comes after some twenty thousand new objects, which takes ten milliseconds.
+_THRESHOLDS = 700, 10, 3
 
 
 def serve(options: Options) -> None:
@@ -135,6 +137,8 @@ def _set_heap_apart() -> None:
     daemon lets go of is free without the collector, closed sessions too."""
     gc.collect()
     gc.freeze()
+    gc.collect()  # which begins its count anew: how soon it looks again depends on how much there was
+    gc.set_threshold(*_THRESHOLDS)
     gc.callbacks.append(_set_survivors_apart)
 
 

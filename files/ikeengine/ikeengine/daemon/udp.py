@@ -44,7 +44,7 @@ _SO_RCVBUFFORCE = 33  # absent from the socket module
 _RECEIVE_BUFFER = 1 << 20  # octets: most of a thousand datagrams, that come while another process has the CPU
 #: Datagrams, and IKE messages among them, taken from one socket before all else gets its turn: a message may cost a
 #: millisecond.
-_BOUND, _MESSAGES = 128, 16
+_BOUND, _MESSAGES = 128, 8
 _SEND_BUFFER = 1 << 20  # octets: some batches of ESP that a network card has not sent yet
 _ANCILLARY_SIZE = 128
 #: What a kernel says that cannot cut what it is given for that path: a smaller MTU, no checksums, another reason.
