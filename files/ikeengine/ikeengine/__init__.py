@@ -3,4 +3,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ikeengine: the IKE daemon of tandem.vpn."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
