@@ -45,7 +45,8 @@ def test_whatever_is_changed_it_is_found_beside_alike_links(monkeypatch, network
     unlike(monkeypatch)
     for fleet, findings in zip(varied, quick, strict=True):
         assert findings == rules.validate(fleet).findings
-    assert len({finding.code for findings in quick for finding in findings}) > 30
+    # Of 25 seeds the poorest had 32; it only has to be about many rules.
+    assert len({finding.code for findings in quick for finding in findings}) > 20
 
 
 def vary_link(mesh, draw):
