@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -24,6 +22,7 @@ from ikeengine.wire.v1 import message as v1_message
 from ikeengine.wire.v1.notify import Notify as V1Notify
 
 from tests.support import ikev1, virtual_network
+from tests.support.calls import calls_of
 from tests.support.virtual_network import BRANCH, HQ, PROPOSAL, PSK, TRANSFORM, End, VirtualNetwork, pair
 
 VERSIONS = [pytest.param(ikev1, id="IKEv1"), pytest.param(virtual_network, id="IKEv2")]
@@ -67,21 +66,6 @@ def _dynamic(number: int) -> Side:
                       "transforms": ["p1"], "start": "answer"} for each in range(number)]})
 
 
-def _calls(act: Callable[[], None]) -> int:
-    calls = 0
-
-    def note(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(note)
-    try:
-        act()
-    finally:
-        sys.setprofile(None)
-    return calls
-
-
 @pytest.mark.parametrize("what", ["IKE message", "ESP", "hint"])
 def test_what_strangers_send_costs_no_more_beside_many_gateways_that_may_be_anywhere(what: str) -> None:
     costs = []
@@ -96,7 +80,7 @@ def test_what_strangers_send_costs_no_more_beside_many_gateways_that_may_be_anyw
 
         act()  # what is cached for good is cached from here on
         manager.datagrams_to_send()
-        costs.append(_calls(act))
+        costs.append(calls_of(act))
         assert len(manager.datagrams_to_send()) == (what != "hint"), "whoever it is may be one of them"
     print(f"{what}: {costs} calls")
     assert costs[1] < costs[0] + 20

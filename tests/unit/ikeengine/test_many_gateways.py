@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-
 from ikeengine.vpn import declaration
 
 from bench import hub
+from tests.support.calls import calls_of
 from tests.support.virtual_network import VirtualNetwork
 
 SPOKES = 300
@@ -49,21 +47,6 @@ def _calls_of_a_handshake(spokes: int) -> int:
         initiator.manager.initiate(f"spoke{spokes}", network.now)
         network.run(0.5)
 
-    calls = _counted(handshake)
+    calls = calls_of(handshake)
     assert len(initiator.outbound) == len(network.ends[hub.HUB].outbound) == 1
-    return calls
-
-
-def _counted(act: Callable[[], None]) -> int:
-    calls = 0
-
-    def note(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(note)
-    try:
-        act()
-    finally:
-        sys.setprofile(None)
     return calls

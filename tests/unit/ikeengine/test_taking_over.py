@@ -209,6 +209,17 @@ def test_the_end_that_did_not_begin_it_goes_back_though_the_pair_before_is_dead(
 
 # ------------------------------------------------------------------------------------------------ made anew, rekeyed
 
+def is_made_anew(watch: Watch, begins: End, before: tuple[set[int], set[int]]) -> None:
+    """Once the network is itself again, with nothing lost on the way."""
+    network, (one, other) = watch.network, watch.ends
+    network.tamper = lambda datagram: datagram
+    assert begins.manager.replace("peer", network.now)
+    watch.run(30)
+    assert watch.down == []
+    agree(one, other, routes=watch.routes)
+    assert not before[0] & set(one.inbound)
+
+
 @pytest.mark.parametrize("replaces", ["initiator", "responder"])
 def test_what_is_made_anew_takes_over_at_both_ends_or_at_none(version, replaces):
     kind = KINDS[version]
@@ -222,12 +233,7 @@ def test_what_is_made_anew_takes_over_at_both_ends_or_at_none(version, replaces)
     watch = Watch(network, one, other, routes=2)
     watch.run(200)
     assert watch.down == [] and (set(one.inbound), set(other.inbound)) == before
-    network.tamper = lambda datagram: datagram
-    assert begins.manager.replace("peer", network.now)
-    watch.run(30)
-    assert watch.down == []
-    agree(one, other, routes=2)
-    assert not before[0] & set(one.inbound)
+    is_made_anew(watch, begins, before)
 
 
 @pytest.mark.parametrize("replaces", ["initiator", "responder"])
@@ -244,12 +250,7 @@ def test_what_is_made_anew_and_cannot_carry_all_goes_again(replaces):
     watch.run(200)
     assert watch.down == [] and (set(one.inbound), set(other.inbound)) == before
     assert len(one.manager.overview.gateways()[0].ike) == len(other.manager.overview.gateways()[0].ike) == 1
-    network.tamper = lambda datagram: datagram
-    assert begins.manager.replace("peer", network.now)
-    watch.run(30)
-    assert watch.down == []
-    agree(one, other, routes=2)
-    assert not before[0] & set(one.inbound)
+    is_made_anew(watch, begins, before)
 
 
 @pytest.mark.parametrize("who", ["initiator", "responder"])
