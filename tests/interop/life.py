@@ -37,7 +37,7 @@ def live(site: Site, suite: Suite, initiator: str, version: int) -> None:
     with site.traffic():
         for child in CHILDREN:
             site.theirs.rekey(child=child)
-        eventually(lambda: not site.settled().spis & ours.spis, site.logs, seconds=20)
+        eventually(lambda: not site.settled().spis & ours.spis, site.logs)
     theirs = site.carries()
     assert theirs.ike == begun.ike
 
@@ -48,7 +48,7 @@ def live(site: Site, suite: Suite, initiator: str, version: int) -> None:
 
     with site.traffic():
         site.theirs.rekey(ike="tandem")
-        eventually(lambda: site.settled().ike != ours.ike, site.logs, seconds=20)
+        eventually(lambda: site.settled().ike != ours.ike, site.logs)
     theirs = site.carries()
     assert theirs.spis == ours.spis
 

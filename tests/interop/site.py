@@ -26,7 +26,8 @@ OURS, THEIRS = "192.0.2.1", "192.0.2.2"
 PSK = "correct horse battery staple 3390"
 PINGS = 3
 START_SECONDS = 60
-SETTLE_SECONDS = 10
+SETTLE_SECONDS = 30
+"""strongSwan keeps an IKEv1 SA that it has replaced for ten."""
 
 Json = dict[str, Any]
 

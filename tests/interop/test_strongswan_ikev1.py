@@ -104,7 +104,7 @@ def test_a_dead_peer_is_noticed_at_either_end(site: Site, initiator: str) -> Non
     site.carries()
     before = site.ours.log.count("SA removed")
     site.theirs.kill()
-    eventually(lambda: "Dead Peer Detection" in site.ours.log, site.logs, seconds=20)
+    eventually(lambda: "Dead Peer Detection" in site.ours.log, site.logs)
     assert site.ours.log.count("SA removed") == before + 2
 
 
@@ -112,7 +112,7 @@ def test_peers_that_idle_ask_each_other_and_stay(site: Site) -> None:
     begin(site, CBC, MAIN, dead_peer_detection={"idle": 1, "retries": 2})
     up_from_ours(site)
     before = site.carries()
-    eventually(lambda: site.theirs.log.count("HASH N(DPD_ACK)") >= 6, site.logs, seconds=20)
+    eventually(lambda: site.theirs.log.count("HASH N(DPD_ACK)") >= 6, site.logs)
     after = site.carries()
     assert (after.ike, after.spis) == (before.ike, before.spis)
     assert "generating INFORMATIONAL_V1 request" in site.theirs.log and OURS in site.theirs.log

@@ -116,10 +116,6 @@ def _both(endpoint: Endpoint) -> Hashable:
     return endpoint.reached, identities.key(endpoint.identity)
 
 
-def _whatever(_endpoint: Endpoint) -> Hashable:
-    return ""
-
-
 def _said(local: Iterable[int], remote: Iterable[int]) -> list[int]:
     """Each two numbers as one; below zero where either is, because a dynamic address says nothing."""
     return list(map(add, map(_FACTOR.__mul__, local), remote))
@@ -129,9 +125,9 @@ _STEPS: tuple[tuple[_Key, _Key], ...] = (
     (_both, _both), (_both, _address), (_address, _both), (_address, _address), (_both, _identity),
     (_identity, _both), (_identity, _identity), (_address, _identity), (_identity, _address))
 """By what is said of the own end and of the peer's: by all, then by less and less."""
-_LAST_STEPS: tuple[tuple[_Key, _Key], ...] = ((_whatever, _both), (_whatever, _address), (_whatever, _identity))
-"""Only one end points at the other: taken where exactly one gateway does, exactly one could be meant, and that one
-has the other's name or a route that mirrors one of its."""
+_LAST_STEPS: tuple[_Key, ...] = (_both, _address, _identity)
+"""By what one end says of its peer, which says nothing of it: taken where it means exactly one of those that this fits,
+by its own name or by a route that mirrors one of its, and no other end means that one."""
 
 
 def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]:
@@ -145,8 +141,8 @@ def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]
     for step in _STEPS:
         others = matching.by(*step, others)
     matching.by_name()
-    for step in _LAST_STEPS:
-        firsts = matching.by(*step, matching.alone(firsts), only=True)
+    for key in _LAST_STEPS:
+        matching.by_pointing(key, matching.alone(firsts))
     return matching.pairs(), matching.leftovers()
 
 
@@ -165,7 +161,7 @@ class _Matching:
         self.gateways = [gateway for side in sides for gateway in side.gateways]
         self._side_of = [side for side in sides for _gateway in side.gateways]
         self._peers: list[int | None] = [None] * len(self.gateways)
-        self._numbers: dict[_Key, _Numbers] = {key: _Numbers(key) for key in (_address, _identity, _both, _whatever)}
+        self._numbers: dict[_Key, _Numbers] = {key: _Numbers(key) for key in (_address, _identity, _both)}
 
     @cached_property
     def _tunnels(self) -> dict[int, dict[str, tuple[Tunnel, ...]]]:
@@ -176,7 +172,7 @@ class _Matching:
         alone = [self._peers[end] is None for end in claims.ends]
         return _Claims(list(compress(claims.ends, alone)), list(compress(claims.pairs, alone)))
 
-    def by(self, local: _Key, remote: _Key, claims: _Claims, *, only: bool = False) -> _Claims:
+    def by(self, local: _Key, remote: _Key, claims: _Claims) -> _Claims:
         """Join ends that say of each other what the other says of itself; what is left are the claims of the others.
 
         All claims are of ends that have no peer yet.
@@ -185,7 +181,7 @@ class _Matching:
         own, of_peer = self._numbers[local], self._numbers[remote]
         here, there = own.of(locals_), of_peer.of(remotes)
         mirrored = (there, here) if own is of_peer else (own.of(remotes), of_peer.of(locals_))
-        self._join(claims.ends, _said(here, there), _said(*mirrored), only)
+        self._join(claims.ends, _said(here, there), _said(*mirrored))
         return self.alone(claims)
 
     def by_name(self) -> None:
@@ -195,10 +191,43 @@ class _Matching:
         numbers: dict[tuple[str, str], int] = {}
         here, there = ([numbers.setdefault(key, len(numbers)) for key in keys]
                        for keys in (own, [(peer, name) for name, peer in own]))
-        self._join(ends, here, there, False)
+        self._join(ends, here, there)
 
-    def _join(self, ends: Sequence[int], here: Sequence[int], there: Sequence[int], only: bool) -> None:
-        """Join the ends whose ``here`` is another's ``there``, the first first; with ``only``, where one each fits.
+    def by_pointing(self, key: _Key, claims: _Claims) -> None:
+        """Join each end that says of its peer what exactly one that it means has, and that no other end means.
+
+        All claims are of ends that have no peer yet.
+        """
+        numbers = self._numbers[key]
+        here = numbers.of([pair.local for pair in claims.pairs])
+        there = numbers.of([pair.remote for pair in claims.pairs])
+        known: dict[tuple[int, Hashable], list[int]] = {}
+        for end, number in zip(claims.ends, here, strict=True):
+            for mark in self._known_by(end):
+                known.setdefault((number, mark), []).append(end)
+        meant: dict[int, int] = {}
+        for end, number in zip(claims.ends, there, strict=True):
+            found = {peer for mark in self._means(end) for peer in known.get((number, mark), ())
+                     if self._side_of[peer] is not self._side_of[end]}
+            if len(found) == 1:
+                meant[end] = found.pop()
+        callers = Counter(meant.values())
+        for end, peer in meant.items():
+            if callers[peer] == 1 and self._peers[end] is self._peers[peer] is None:
+                self._peers[end], self._peers[peer] = peer, end
+
+    def _known_by(self, end: int) -> Iterator[Hashable]:
+        """What tells the end from others of its site to its peer: that it bears the peer's name, and its routes."""
+        yield self.gateways[end].name
+        yield from {(route.remote, route.local) for tunnel in self._tunnels_of(end) for route in tunnel.routes}
+
+    def _means(self, end: int) -> Iterator[Hashable]:
+        """What of that a peer has which it means."""
+        yield self._side_of[end].name
+        yield from {(route.local, route.remote) for tunnel in self._tunnels_of(end) for route in tunnel.routes}
+
+    def _join(self, ends: Sequence[int], here: Sequence[int], there: Sequence[int]) -> None:
+        """Join the ends whose ``here`` is another's ``there``, the first first.
 
         An end that has a negative number there does not know whom it means.
         """
@@ -207,7 +236,6 @@ class _Matching:
         if len(first) < len(ends):  # several are alike
             for end, key in zip(ends, here, strict=True):
                 fitting.setdefault(key, deque()).append(end)
-        callers = Counter(there) if only else None
         peers, side_of = self._peers, self._side_of
         for end, key, peer in zip(ends, there, map(first.get, there), strict=True):
             if peer is None or peers[end] is not None or key < 0:
@@ -216,23 +244,13 @@ class _Matching:
                 others = fitting[key]
                 while others and peers[others[0]] is not None:
                     others.popleft()
-                if not others or (only and len(others) > 1):
+                if not others:
                     continue
                 peer = others[0]
             elif peers[peer] is not None:
                 continue
-            if callers is not None and (callers[key] > 1 or not self._means(end, peer)):
-                continue
             if side_of[peer] is not side_of[end]:
                 peers[end], peers[peer] = peer, end
-
-    def _means(self, end: int, peer: int) -> bool:
-        """Whether an end that points at no declared one means that peer, by the peer's name or a route of its."""
-        if self.gateways[end].name == self._side_of[peer].name:
-            return True
-        mirrored = {(route.remote, route.local) for tunnel in self._tunnels_of(peer) for route in tunnel.routes}
-        return any((route.local, route.remote) in mirrored for tunnel in self._tunnels_of(end)
-                   for route in tunnel.routes)
 
     def _tunnels_of(self, end: int) -> tuple[Tunnel, ...]:
         return self._tunnels[id(self._side_of[end])].get(self.gateways[end].name, ())

@@ -63,6 +63,23 @@ def test_where_one_end_points_at_the_other_that_one_has_its_name_or_a_route_of_i
     assert names([unnamed, side("b", ("hq", *back[1:]))]) == ([], [("hq", "x"), ("b", "hq")])
 
 
+@pytest.mark.parametrize(("name", "tunnels", "back"), [("x", [ROUTE], [("t", "y", *ROUTE[:1:-1])]), ("b", [], [])],
+                         ids=["a route", "the name"])
+def test_of_several_that_it_may_point_at_it_means_the_one_with_a_route_or_the_name_of_its(name, tunnels, back):
+    """Behind a NAT a branch has another address than its peers know, and its identifier is misspelt."""
+    hq = side("hq", ("partner", *HQ[1:3], "203.0.113.7", "p.example"), (name, *HQ[1:]), tunnels=tunnels)
+    branch = side("b", ("y", "172.16.5.1", "b2.example", *HQ[1:3]), tunnels=back)
+    another = side("c", ("z", "172.16.5.2", "c2.example", *HQ[1:3]))
+    assert names([hq, branch, another]) == ([("hq", name, "b", "y")], [("hq", "partner"), ("c", "z")])
+    assert names([another, branch, hq]) == ([("b", "y", "hq", name)], [("c", "z"), ("hq", "partner")])
+
+
+def test_of_two_that_mean_the_same_one_neither_is_it():
+    twins = [side(name, ("y", f"172.16.5.{number}", f"{name}2.example", *HQ[1:3]), tunnels=[("t", "y", *ROUTE[:1:-1])])
+             for number, name in enumerate("bc")]
+    assert names([side("hq", HQ, tunnels=[ROUTE]), *twins])[0] == []
+
+
 def test_a_gateway_to_somebody_else_is_none_back():
     elsewhere = side("b", ("z", "198.51.100.1", "b.example", "203.0.113.9", "z.example"))
     findings = rules.validate([side("hq", ("b", *HQ[1:])), elsewhere]).findings
