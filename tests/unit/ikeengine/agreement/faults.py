@@ -318,6 +318,7 @@ def pairs_in_another_order(draw: random.Random, both: Both, end: Data) -> None:
 
 @_fault("far-end-has-no-gateway", "no gateway is declared")
 def far_end_has_other_peers_only(draw: random.Random, both: Both, end: Data) -> None:
+    """Behind those are other networks, else the two would be taken for peers that differ in their addresses."""
     _with_known_addresses(both)
     (gateway,) = end["gateways"]
     version6 = ":" in _endpoint(end, "local")["address"]
@@ -326,8 +327,10 @@ def far_end_has_other_peers_only(draw: random.Random, both: Both, end: Data) -> 
             "local": gateway["endpoints"][0]["local"],
             "remote": {"address": f"2001:db8:9::{number}" if version6 else f"203.0.113.{number}"}}]}
         for number in (1, 2)]
-    for tunnel in end["tunnels"]:
+    for number, tunnel in enumerate(end["tunnels"]):
         tunnel["gateway"] = "peer1"
+        if "interface" not in tunnel:
+            tunnel["routes"] = [{"local": "10.1.0.0/24", "remote": f"10.9.{number}.0/24"}]
     _gateway(both.other(end))["start"] = "boot"
 
 
