@@ -291,6 +291,7 @@ def agree(one: End, other: End, routes: int, pairs: int | None = None) -> None:
     assert (len(one.inbound), len(other.inbound)) == (pairs, pairs)
     assert (len(one.outbound), len(other.outbound)) == (pairs, pairs)
     assert (len(one.sending), len(other.sending)) == (routes, routes)
+    assert all(sum(len(child.routes) for child in end.inbound.values()) == routes for end in (one, other))
     for spi, child in one.inbound.items():
         theirs = other.outbound[spi]
         assert (theirs.spi_in, theirs.spi_out) == (child.spi_out, child.spi_in)

@@ -182,8 +182,9 @@ class IkeSession(ABC):
                                            for child in self.children)
 
     def needs_no_other(self, tunnel: str, route: Route) -> bool:
-        """Whether the route needs no other child SA here: one on trial has to carry what others carry so far."""
-        return self.is_covered(tunnel, route) if self.trial else self.context.is_covered(self.name, tunnel, route)
+        """Whether the route needs no other child SA here: one on trial, or to be, has to carry what others carry."""
+        alone = self.trial is not None or self.is_probe
+        return self.is_covered(tunnel, route) if alone else self.context.is_covered(self.name, tunnel, route)
 
     def carried(self, *, confirmed: bool) -> set[tuple[str, Route]]:
         """The routes, by tunnel, of its live child SAs, or of those of them that are known at both ends."""

@@ -21,7 +21,7 @@ from ..negotiation.ikev2_proposals import ChildChoice, child_offers, choose_chil
 from ..negotiation.matching import NoMatch
 from ..negotiation.mismatches import no_common_proposal
 from ..negotiation.reasons import Reason
-from ..negotiation.routes_apart import no_route, not_narrowed, proposed
+from ..negotiation.routes_apart import no_route, not_narrowed, proposed, told_of_narrowing
 from ..negotiation.traffic_selectors import Part, agreed, narrow, selectors_of
 from ..security_association import DirectionKeys
 from ..vpn.algorithms import KeyEncapsulation
@@ -192,8 +192,9 @@ def grant(session: Ikev2Session, payloads: Sequence[Payload], *, nonce_i: bytes,
     check_path(session, tunnel)
     choice = choose_child(offered.proposals, tunnel.proposals, group, additional=additional, extended=extended)
     if isinstance(choice, NoMatch):
-        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, no_common_proposal(choice, session.remote.address, tunnel.name),
-                      tunnel=tunnel.name)
+        reason = no_common_proposal(choice, session.remote.address, tunnel.name)
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN,
+                      told_of_narrowing(reason, found, responder.selectors, initiator.selectors), tunnel=tunnel.name)
     key_exchange, shared = None, b""
     if group is not None:
         if require(payloads, wire.KeyExchange).group != group.number:

@@ -54,14 +54,12 @@ class CreateChild(Task):
         return all(session.context.is_wanted(self.tunnel, route) for route in self.routes)
 
     def spread(self, session: Ikev2Session) -> None:
-        """Take in all routes of the tunnel that have no SA yet and can share this one, where that is declared; with an
-        interface those that have one, too, as both ends initiating at once would else come to a pair for each."""
+        """Take in all routes of the tunnel that need an SA here and can share this one, where that is declared; with an
+        interface those that need none, too, as both ends initiating at once would else come to a pair for each."""
         if self.tunnel.shares_sa_pairs and self.tunnel.name not in session.single_pairs:
-            context = session.context
-            at_any_rate = session.is_probe or session.trial is not None or self.tunnel.interface is not None
             missing = [route for route in self.tunnel.secured if route in self.routes or (
-                context.is_wanted(self.tunnel, route)
-                and (at_any_rate or not context.is_covered(session.name, self.tunnel.name, route)))]
+                session.context.is_wanted(self.tunnel, route)
+                and (self.tunnel.interface is not None or not session.needs_no_other(self.tunnel.name, route)))]
             self.routes = together(self.routes[0], missing)
 
     def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:

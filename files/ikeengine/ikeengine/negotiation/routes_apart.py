@@ -1,17 +1,18 @@
 # Copyright: The tandem.vpn authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why tunnel routes and what a peer proposes have nothing in common."""
+"""Why tunnel routes and what a peer proposes have nothing in common, or only a part."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..vpn.model import Route, Tunnel
 from ..vpn.selectors import Selector
 from ..wire.traffic_selectors import TrafficSelector
 from .reasons import Reason
-from .traffic_selectors import ALL_PORTS, from_wire
+from .traffic_selectors import ALL_PORTS, Narrowed, from_wire, joined
 
 _MOST_NAMED = 8
 
@@ -32,6 +33,18 @@ def no_route(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]
     return Reason("no traffic is common to both, so the answer is TS_UNACCEPTABLE", fix[:1].upper() + fix[1:],
                   "tunnel route", f"the peer {peer} proposes {proposed(local, remote)}",
                   f"we have {', '.join(listed + more)}", path)
+
+
+def told_of_narrowing(reason: Reason, found: Narrowed, local: Sequence[TrafficSelector],
+                      remote: Sequence[TrafficSelector]) -> Reason:
+    """A reason why the tunnel of ``found`` would not do, which may not be the tunnel that the peer means where it has
+    but a part of what was proposed."""
+    parts = [part for _route, part in found.parts]
+    if (joined(from_wire(local)), joined(from_wire(remote))) == (
+            joined(part.local for part in parts), joined(part.remote for part in parts)):
+        return reason
+    return replace(reason, rule=f"{reason.rule}; and the tunnel route that the peer proposes, "
+                                f"{proposed(local, remote)}, is only in part one of tunnel {found.tunnel.name}")
 
 
 def _alike(route: Route, local: Sequence[Selector], remote: Sequence[Selector]) -> int:

@@ -170,6 +170,17 @@ def test_the_responder_calls_the_field_as_validation_does(case, code):
     assert {finding.field for finding in found if finding.code == code} == {responder_says.split(": ")[1]}
 
 
+def test_proposals_of_a_tunnel_that_the_peer_may_not_mean_are_told_with_the_route():
+    """An interface of the peer's proposes everything, and a tunnel of ours has a part of everything."""
+    network, _one, other = pair(hq(routes=(("0.0.0.0/0", "0.0.0.0/0"),)),
+                                branch(start="answer", **proposals(encryption="AES-GCM-256")))
+    network.start()
+    network.run(1)
+    assert other.reasons[0].startswith("tunnel lan of peer: phase 2 encryption: the peer 192.0.2.2 offers AES-GCM-128")
+    assert ("; and the tunnel route that the peer proposes, 0.0.0.0/0 <-> 0.0.0.0/0, is only in part one of tunnel "
+            "lan. Set ") in other.reasons[0]
+
+
 def test_different_pfs_shows_at_the_first_rekey_and_the_tunnel_goes_on():
     network, one, other = pair(hq(pfs={"enabled": True, "key_group": 14}),
                                branch(start="answer", pfs={"enabled": True, "key_group": 31}))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from ikeengine.ike.refusal import Refusal
 from ikeengine.ikev2 import child_negotiation
@@ -13,7 +15,7 @@ from ikeengine.wire.constants import NotifyType
 from ikeengine.wire.message import notify
 from ikeengine.wire.traffic_selectors import TrafficSelectorsInitiator
 
-from tests.support.virtual_network import End, VirtualNetwork, agree, branch, hq, pair
+from tests.support.virtual_network import BRANCH, HQ, End, VirtualNetwork, agree, branch, hq, pair
 
 #: Two networks here, two there.
 PRODUCT = tuple((f"10.1.{here}.0/24", f"10.2.{there}.0/24") for here in range(2) for there in range(2))
@@ -86,6 +88,33 @@ def test_both_ends_wanting_one_pair_at_once_keep_one(seed):
     network.start()
     network.run(30)
     agree(one, other, routes=4, pairs=1)
+
+
+#: An IPv4 route can share a pair with the first IPv6 route or with the second; these two cannot share one.
+EITHER = ("fd00:1::/64", "fd00:2::/64"), PRODUCT[0], ("fd01:1::/64", "fd01:2::/64")
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("routes", list(permutations(EITHER)))
+def test_no_route_is_in_two_pairs_where_both_ends_begin_at_once(routes, seed):
+    network, one, other = pair(hq(routes=routes, sa_pairs="per-tunnel"), branch(routes=EITHER, sa_pairs="per-tunnel"),
+                               seed=seed)
+    network.start()
+    network.run(30)
+    agree(one, other, routes=3, pairs=2)
+
+
+def test_no_route_is_in_two_pairs_after_the_way_back_to_the_first_endpoint_pair():
+    further = {"local": {"address": "192.0.2.66"}, "remote": {"address": "198.51.100.66"}}
+    network, one, other = pair(*(end(routes=EITHER, sa_pairs="per-tunnel", further=(further,)) for end in (hq, branch)))
+    network.cut(HQ, BRANCH)
+    network.start()
+    network.run(60)
+    agree(one, other, routes=3, pairs=2)
+    network.mend(HQ, BRANCH)
+    network.run(90)
+    agree(one, other, routes=3, pairs=2)
+    assert {str(child.local.address) for child in one.inbound.values()} == {HQ}
 
 
 @pytest.mark.parametrize("notify_type", [NotifyType.SINGLE_PAIR_REQUIRED, NotifyType.TS_UNACCEPTABLE])
