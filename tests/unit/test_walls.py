@@ -28,11 +28,14 @@ MAY_IMPORT = {
     "ikev2": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "ikev1": {"vpn", "wire", "crypto", "negotiation", "security_association", "ike"},
     "sa_manager": {"vpn", "wire", "security_association", "ike", "ikev1", "ikev2", "sessions", "timers", "keep_up",
-                   "peer", "declared", "senders", "overview", "renewal", "reload", "negotiation.reasons", "hints"},
+                   "peer", "declared", "senders", "overview", "renewal", "reload", "negotiation.reasons", "hints",
+                   "losses"},
     "declared": {"vpn", "ike.rate", "peer", "reload"},
     "senders": {"ike", "security_association", "sessions"},
     "overview": {"vpn", "ike", "declared", "sessions", "status", "explanation"},
     "hints": {"vpn", "wire", "security_association"},
+    "losses": {"vpn", "wire.header", "wire.errors", "ike", "security_association", "sessions", "declared", "keep_up",
+               "hints"},
     "sessions": {"vpn", "ike", "wire.header"},
     "timers": set(),
     "peer": {"vpn", "ike", "security_association"},
@@ -52,7 +55,7 @@ WORLD = {"asyncio", "socket", "select", "selectors", "time", "subprocess", "fcnt
          "ctypes"}
 SANS_IO = ("vpn", "asn1", "wire", "crypto", "negotiation", "ike", "ikev1", "ikev2", "sa_manager", "sessions", "timers",
            "peer", "declared", "senders", "keep_up", "renewal", "reload", "status", "overview", "explanation", "hints",
-           "security_association")
+           "losses", "security_association")
 
 
 def _sources(directory: Path) -> list[Path]:

@@ -19,15 +19,16 @@ from .ike.account import Account, Accounts
 from .ike.children import Child, ChildState
 from .ike.context import Settings
 from .ike.events import ChildInbound, ChildRemoved, Event, Failed
-from .ike.rate import AnswerRate, Rate, Whereabouts
+from .ike.rate import Whereabouts
 from .ike.refusal import Refusal
 from .ike.session import IkeSession
-from .ike.state import BEGINNING, IKE_PORT, State
+from .ike.state import BEGINNING, State
 from .ikev1.acceptor import Acceptor as Ikev1Acceptor
 from .ikev1.session import Ikev1Session
 from .ikev2.acceptor import Acceptor
 from .ikev2.session import Ikev2Session
 from .keep_up import KeepUp
+from .losses import Losses
 from .overview import Overview
 from .peer import Peer
 from .reload import ReloadResult, difference, takes
@@ -80,8 +81,6 @@ class IkeSaManager:
         self._ikev1_acceptor = Ikev1Acceptor(self, self._adopt_session)
         self._sessions = Sessions()
         self._timers: Timers[IkeSession | Peer | Greetings] = Timers()
-        self._hints_taken = Rate(self.settings.unknown_spi_answers)
-        self._hints_said = AnswerRate(self.settings.unknown_spi_answers)
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._senders = Senders(self._sessions)
@@ -90,6 +89,7 @@ class IkeSaManager:
         self._renewal = Renewal(self, self._sessions, self._keep_up, self._touch)
         self._accounts = Accounts()
         self._declared = Declared(side.name)
+        self._losses = Losses(self, self._declared, self._sessions, self._keep_up, self._touch)
         #: For whoever wants to see how it is.
         self.overview = Overview(self._declared, self._sessions, self._accounts)
         self._adopt(side)
@@ -106,23 +106,9 @@ class IkeSaManager:
     def greet(self, now: float, lost: Iterable[Path]) -> None:
         """Tell those whom we do not call that we have no SA with them, at the paths of SAs that an earlier run ``lost``
         as well."""
-        greetings = Greetings(self._to_greet(lost))
+        greetings = self._losses.greetings(lost)
         if greetings.said:
             self._timers.note(greetings, now)
-
-    def _to_greet(self, lost: Iterable[Path]) -> dict[Path, IkeVersion]:
-        paths: dict[Path, IkeVersion] = {}
-        for peer in self._declared.peers.values():
-            for pair in () if peer.wanted else peer.gateway.endpoints:
-                remote = pair.remote.address
-                local = pair.local.address or (self._source(remote) if remote is not None else None)
-                if remote is not None and local is not None:
-                    paths[SocketAddress(local, IKE_PORT), SocketAddress(remote, IKE_PORT)] = peer.gateway.version
-        for local_end, remote_end in lost:
-            gateway = next(self._declared.may_be(local_end.address, remote_end.address), None)
-            if gateway is not None:
-                paths[local_end, remote_end] = gateway.version
-        return paths
 
     def receive(self, datagram: Datagram, now: float) -> None:
         """A datagram from an IKE port, without the non-ESP marker. Whatever its octets, nothing is raised."""
@@ -142,7 +128,7 @@ class IkeSaManager:
             session.receive(datagram, now)
             self._touch(session)
         elif hints.is_hint(header):
-            self._take_hint(header, datagram, now)
+            self._losses.take_hint(header, datagram, now)
         elif header.major == Ikev1Session.version.value:
             self._ikev1_acceptor.receive(header, datagram, now)
         elif header.major != Ikev2Session.version.value:
@@ -151,46 +137,8 @@ class IkeSaManager:
             self._acceptor.receive(header, datagram, now)
 
     def receive_unknown(self, spi: bytes, local: SocketAddress, remote: SocketAddress, now: float) -> None:
-        """A packet came whose SPI, 4 octets, is no SA's. Where we have no IKE SA with the peer it has one that we lost:
-        it hears INVALID_SPI, at a bounded rate (RFC 7296 §1.5)."""
-        if self._knows(remote) or not self._hints_said.allows(self.whereabouts(remote.address), now):
-            return
-        gateway = next(self._declared.may_be(local.address, remote.address), None)
-        if gateway is not None:
-            self.send(Datagram(local, remote, hints.invalid_spi(gateway.version, spi, self._random)))
-
-    def _knows(self, remote: SocketAddress) -> bool:
-        """Whether there is an IKE SA with a peer at that address."""
-        return any(session.state is State.ESTABLISHED for session in self._sessions.at(remote.address))
-
-    def _take_hint(self, header: Header, datagram: Datagram, now: float) -> None:
-        """The peer, or whoever says to be it, has no SA of that SPI: ask it whether it lives. One that we try to reach,
-        and that was not there, is there now."""
-        remote = datagram.remote.address
-        sessions = [row for row in self._sessions.at(remote) if row.takes_hint(now)]
-        waiting = [row for row in self._declared.expected_at(remote)
-                   if row.wanted and now >= row.hinted_at + self.settings.doubt_pause
-                   and all(session.remote.address != remote for session in self._sessions.of(row.gateway.name))]
-        if not (sessions or waiting):
-            self.count("needless_hint")  # of a stranger, or one more
-            return
-        try:
-            spi = hints.spi_in(header, datagram.data)
-        except WireError:
-            self.count("malformed")
-            return
-        if spi != hints.NO_SPI:
-            sessions = [row for row in sessions if any(child.sa.spi_out.to_bytes(4, "big") == spi
-                                                       for child in row.children)]
-        if not (sessions or waiting) or not self._hints_taken.allows(now):
-            self.count("too_many_hints" if sessions or waiting else "needless_hint")
-            return
-        for session in sessions:
-            session.hear_hint(now)
-            self._touch(session)
-        for peer in waiting:
-            peer.hinted_at = now
-            self._keep_up.hear_of(peer, remote, now)
+        """A packet came whose SPI, 4 octets, is no SA's: `Losses.tell`."""
+        self._losses.tell(spi, local, remote, now)
 
     def _answer_for_closed(self, header: Header, datagram: Datagram) -> bool:
         """The peer did not get the last answer of an IKE SA that has closed since."""
@@ -231,7 +179,7 @@ class IkeSaManager:
             self._renewal.handle_timer(timed, now)
             self._keep_up.handle_timer(timed, now)
         elif isinstance(timed, Greetings):
-            for datagram in timed.datagrams(self._random, self._knows):
+            for datagram in timed.datagrams(self._random, self._losses.knows):
                 self.send(datagram)
             self._timers.note(timed, timed.next(now))
         else:

@@ -61,6 +61,8 @@ class Child:
     superseded: bool = False
     #: The peer has it, too. Our answer that made it may be lost; what the peer asks next shows that it is not.
     confirmed: bool = True
+    #: How often the peer has refused to rekey it.
+    refusals: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -111,3 +113,16 @@ def rekey_fraction(session: IkeSession, created_by_us: bool) -> float:
     settings = session.context.settings
     earliest, latest = settings.rekey_creator if created_by_us else settings.rekey_other
     return earliest + (latest - earliest) * session.context.fraction()
+
+
+def rekey_later(session: IkeSession, sa: Child | IkeSession, now: float, *, refused: bool) -> None:
+    """Ask again to rekey ``sa``, of that session or that itself: soon, or where the peer ``refused`` it ever more
+    seldom, but several times before the SA's life is over."""
+    settings = session.context.settings
+    pause = settings.rekey_retry
+    if refused:
+        pause = min(pause * settings.retry_factor ** min(sa.refusals, 30), settings.retry_longest)
+        sa.refusals += 1
+        if sa.expires_at is not None:
+            pause = max(settings.rekey_retry, min(pause, (sa.expires_at - now) / 4))
+    sa.rekey_at = now + pause * (0.5 + session.context.fraction())

@@ -53,7 +53,7 @@ class Settings:
     rekey_other: tuple[float, float] = (0.90, 0.96)
     #: How long the responder of a rekey waits for the peer's DELETE before it sends on the new SA all the same.
     replaced_grace: float = 5.0
-    #: A rekey that failed, or was answered TEMPORARY_FAILURE, is tried again after this.
+    #: A rekey that was answered TEMPORARY_FAILURE is tried again after this; one that was refused more and more seldom.
     rekey_retry: float = 5.0
     #: Bringing a gateway up again: first pause, factor, longest pause.
     retry_first: float = 1.0

@@ -86,6 +86,8 @@ class IkeSession(ABC):
         self.account = Account(self.version, initiator, now, local, remote, pair)
         self.children: list[Child] = []
         self.rekey_at: float | None = None
+        #: How often the peer has refused to rekey it.
+        self.refusals = 0
         self.expires_at: float | None = None
         self._half_open_until: float | None = None if initiator else now + context.settings.half_open_timeout
         self._last_heard = LastHeard(now)

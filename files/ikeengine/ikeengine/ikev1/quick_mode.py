@@ -15,7 +15,7 @@ from ..crypto.errors import CryptoError, IntegrityError, InvalidKeyExchange
 from ..crypto.isakmp_keys import quick_mode_keys
 from ..crypto.key_exchange import KeyExchange
 from ..ike.account import ChildAccount
-from ..ike.children import Child, ChildState, check_path, make_child
+from ..ike.children import Child, ChildState, check_path, make_child, rekey_later
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..negotiation import ikev1_identities
@@ -258,7 +258,7 @@ class Initiated(QuickMode):
         old = self.wish.rekeyed
         self.abandon(session, now)
         if old is not None and old.is_live:
-            old.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
+            rekey_later(session, old, now, refused=True)
         session.fail(reason, notify_name(notify) if notify else None, tunnel=self.wish.tunnel.name)
         self.end(session, now)
         if old is None:

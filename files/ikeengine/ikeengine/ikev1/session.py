@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ..crypto.errors import CryptoError, IntegrityError
-from ..ike.children import Child, ChildState, rekey_fraction
+from ..ike.children import Child, ChildState, rekey_fraction, rekey_later
 from ..ike.context import Context
 from ..ike.events import IkeEstablished, IkeRekeyed
 from ..ike.pace import Pace
@@ -474,7 +474,7 @@ class Ikev1Session(IkeSession):
         predecessor, self._predecessor = self._predecessor, None
         if predecessor is not None:
             predecessor._successor = None
-            predecessor.rekey_at = now + self.context.settings.rekey_retry * (0.5 + self.context.fraction())
+            rekey_later(self, predecessor, now, refused=True)
 
     # ---------------------------------------------------------------------------------------------- child SAs
 

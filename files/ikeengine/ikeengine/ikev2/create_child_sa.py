@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..ike.children import Child, ChildState
+from ..ike.children import Child, ChildState, rekey_later
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..negotiation.reasons import Reason
@@ -179,7 +179,7 @@ class CreateChild(Task):
             # The peer deleted it meanwhile, and whoever looked for what is missing saw that we asked for it.
             session.context.child_lost(session, self.tunnel.name, now)
         else:
-            old.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
+            rekey_later(session, old, now, refused=notify != NotifyType.TEMPORARY_FAILURE)
         if notify != NotifyType.TEMPORARY_FAILURE:
             session.fail(reason, notify_name(notify), tunnel=self.tunnel.name)
 

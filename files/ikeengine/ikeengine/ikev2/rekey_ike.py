@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..crypto.key_derivation import rekeyed_skeyseed
 from ..crypto.key_exchange import KeyExchange
-from ..ike.children import ChildState
+from ..ike.children import ChildState, rekey_later
 from ..ike.context import NONCE_SIZE
 from ..ike.refusal import Refusal
 from ..ike.state import State
@@ -147,10 +147,10 @@ class RekeyIke(Task):
         if session.rival is not None:
             session.hand_over(session.rival, now)
             return
-        session.rekey_at = now + session.context.settings.rekey_retry * (0.5 + session.context.fraction())
+        rekey_later(session, session, now, refused=kind != NotifyType.TEMPORARY_FAILURE)
         if kind == NotifyType.NO_ADDITIONAL_SAS and session.expires_at is not None:
             # The peer rekeys none, or not this one: it may take one made anew (RFC 7296 §4). Else it is asked at times.
-            session.rekey_at = max(session.rekey_at, (now + session.expires_at) / 2)
+            session.rekey_at = max(session.rekey_at or now, (now + session.expires_at) / 2)
             session.context.authenticate_anew(session, now)
         if kind != NotifyType.TEMPORARY_FAILURE:
             peer, word = session.remote.address, notify_name(kind)
