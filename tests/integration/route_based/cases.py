@@ -49,6 +49,28 @@ def both_families_pass_through_one_sa_pair(bed: Bed) -> None:
     assert other.sas[0]["packets_in"] >= 24
 
 
+def ipv6_outside_carries_both_families(bed: Bed) -> None:
+    before = {end.number: (end.link() or {})["mtu"] for end in bed.ends}
+    for end in reversed(bed.ends):
+        declared = end.declaration()
+        (peer,) = declared["gateways"]
+        peer["endpoints"] = [{"local": {"address": f"fd00:9::{end.number}"},
+                              "remote": {"address": f"fd00:9::{end.other}"}}]
+        end.declare(declared)
+    bed.settle()
+    with bed.captured() as clear:
+        for end in bed.ends:
+            link = end.link() or {}
+            assert link["linkinfo"]["info_kind"] == {"vti": "vti6"}.get(bed.kind, bed.kind)
+            assert before[end.number] - 40 <= link["mtu"] <= before[end.number], "its header has twenty octets more"
+            assert end.addresses() == {f"169.254.7.{end.number}/30", f"fd00:7::{end.number}/126"}
+            for target in (f"169.254.7.{end.other}", f"10.{end.other}.0.1", f"fd00:{end.other}::1"):
+                assert (answered := end.ping(target)) == 3, (target, answered, end.log)
+            assert (found := end.ask("audit")["departures"]) == [], found
+        a_packet_as_large_as_the_device_takes_passes(bed)
+    assert clear() == 0
+
+
 def a_packet_as_large_as_the_device_takes_passes(bed: Bed) -> None:
     one = bed.ends[0]
     mtu = (one.link() or {})["mtu"]
@@ -345,7 +367,8 @@ def a_flush_leaves_nothing(bed: Bed) -> None:
 
 
 CASES: tuple[Case, ...] = (
-    what_is_declared_is_there, both_families_pass_through_one_sa_pair, a_packet_as_large_as_the_device_takes_passes,
+    what_is_declared_is_there, both_families_pass_through_one_sa_pair, ipv6_outside_carries_both_families,
+    a_packet_as_large_as_the_device_takes_passes,
     what_a_narrow_path_carries_is_told_and_the_device_keeps_its_mtu,
     the_hosts_other_traffic_does_not_go_there, multicast_of_routing_protocols_passes,
     routing_daemons_learn_their_routes_over_it, without_an_sa_nothing_leaves,
