@@ -249,6 +249,11 @@ def what_somebody_changes_by_hand_is_told_and_mended(bed: Bed) -> None:
                     "route to fd00:2::/64, unreachable"}
     one.ask("mend")
     what_is_declared_is_there(bed)
+    one.namespace.ip(f"address add 169.254.9.1/30 dev {DEVICE}")
+    assert one.ask("audit")["departures"] == [{"what": f"address 169.254.9.1/30 of {DEVICE}", "expected": "not there",
+                                               "found": "there"}]
+    one.ask("mend")
+    what_is_declared_is_there(bed)
     mtu = (one.link() or {})["mtu"]
     one.namespace.ip(f"link set {DEVICE} mtu {mtu - 100}")
     assert one.ask("audit")["departures"] == [{"what": f"device {DEVICE}", "expected": f"MTU {mtu}",

@@ -234,6 +234,8 @@ class Links:
             for text in device.addresses:
                 if ipaddress.ip_interface(text) not in there:
                     yield Departure(f"address {text} of {device.name}", "there", "not there")
+            for more in _needless(device, there):
+                yield Departure(f"address {more} of {device.name}", "not there", "there")
         for way, device in self._wanted().items():
             if way not in routes:
                 kind = "unreachable" if not way.index else f"into {device.name}"
@@ -248,8 +250,7 @@ class Links:
         others (promote_secondaries): so what is new comes before the old goes, and then all is looked at again."""
         wanted = [ipaddress.ip_interface(text) for text in device.addresses]
         self._add_missing(device, index, wanted)
-        needless = [old for old in self._addresses(index)
-                    if old not in wanted and not (old.version == 6 and old.is_link_local)]
+        needless = _needless(device, self._addresses(index))
         for old in needless:
             self._unless_gone(f"taking {old} from {device.name}", _address(_RTM_DELADDR, index, old))
         if needless:
@@ -420,6 +421,12 @@ def _link(message: nlmsg) -> Link:
         offset += (length + 3) & ~3
     return Link(message.get_attr("IFLA_IFNAME"), message["index"], kind, data, bool(message["flags"] & _IFF_UP),
                 message.get_attr("IFLA_MTU") or 0)
+
+
+def _needless(device: Device, there: Iterable[_Address]) -> list[_Address]:
+    """What it is not to have; a link-local address is the kernel's."""
+    wanted = {ipaddress.ip_interface(text) for text in device.addresses}
+    return [each for each in there if each not in wanted and not (each.version == 6 and each.is_link_local)]
 
 
 def _address(request: int, index: int, address: _Address) -> ifaddrmsg:
