@@ -33,7 +33,7 @@ def test_a_tunnel_comes_up_and_carries_pings_from_lan_to_lan(site: Site) -> None
 
 def test_both_ends_starting_at_once_agree_on_one_pair(site: Site) -> None:
     site.start(start="boot")
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while len(site.hq.sas()) != 1 or len(site.branch.sas()) != 1:
         assert time.monotonic() < deadline, site.hq.logged() + site.branch.logged()
         time.sleep(0.1)
@@ -109,7 +109,7 @@ def test_flush_leaves_nothing_behind_running_or_stopped(site: Site) -> None:
     refused = site.hq.run_daemon("--flush")
     assert refused.returncode == 1 and "ikectl flush" in refused.stderr
     assert site.hq.ask("flush")["removed"] == ["gateway branch", "tunnel lan"]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while site.branch.sas():
         assert time.monotonic() < deadline
         time.sleep(0.05)

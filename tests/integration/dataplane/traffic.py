@@ -106,8 +106,8 @@ def mtu_heard(net: Net, name: str, target: str, source: str | None = None) -> in
 
 
 def eventually(seen: Callable[[], _T]) -> _T:
-    """What it gives when that is true, or after three seconds."""
-    deadline = time.monotonic() + 3
+    """What it gives when that is true, or after thirty seconds."""
+    deadline = time.monotonic() + 30
     while not (found := seen()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found

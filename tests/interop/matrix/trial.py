@@ -20,7 +20,7 @@ from tests.interop.matrix.stage import Stage
 from tests.interop.site import Lan, eventually
 
 PINGS = 2
-SETTLE_SECONDS = 15
+SETTLE_SECONDS = 30
 QUICK_MODE_SECONDS = 0.5
 """After which the initiator of an IKEv1 rekey sends on the new SA (`Settings.quick_mode_grace`)."""
 EXCHANGES = {V2: "IKE_AUTH", MAIN: "ID_PROT", AGGRESSIVE: "AGGRESSIVE", FALLBACK: "AGGRESSIVE"}
