@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     add("audit", _audit, "say what somebody changed by hand of what the daemon has installed or was told to do")
     add("mend", _audit, "bring all of that back as it was declared")
     add("abilities", _abilities, "show what this host's kernel and userspace can do")
-    add("flush", _flush, "close everything and remove every policy; nothing is declared afterwards")
+    add("flush", _flush, "close every SA and remove every policy; nothing is declared afterwards, and traffic to the "
+                         "tunnels' networks goes unprotected until ikectl reload or a restart of the service brings "
+                         "all back")
     return parser
 
 
@@ -129,6 +131,9 @@ def _reload(options: argparse.Namespace) -> None:
 
 def _flush(options: argparse.Namespace) -> None:
     _print_changes(options, _ask(options, "flush"))
+    if not options.json:
+        print("Nothing is declared now and no policies stand, so traffic to the tunnels' networks goes unprotected. "
+              "ikectl reload, or a restart of the service, brings all back.")
 
 
 def _audit(options: argparse.Namespace) -> None:

@@ -153,6 +153,28 @@ def test_reload_hands_over_both_files_and_prints_every_finding(daemon: Any, tmp_
                                        "  gateways[branch].start is 'bot'\n  tunnels[lan].gateway is missing\n")
 
 
+def test_flush_says_what_follows_and_what_brings_all_back(daemon: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path, asked = daemon(_result({"added": [], "changed": [], "removed": ["gateway branch", "tunnel lan"],
+                                  "unchanged": []}))
+    assert cli.main(["--control", path, "flush"]) == 0
+    assert asked == [{"version": 1, "command": "flush"}]
+    assert capsys.readouterr().out == (
+        "removed: gateway branch, tunnel lan\n"
+        "Nothing is declared now and no policies stand, so traffic to the tunnels' networks goes unprotected. ikectl "
+        "reload, or a restart of the service, brings all back.\n")
+
+
+@pytest.mark.parametrize(("command", "told"), [
+    ("flush", "traffic to the tunnels' networks goes unprotected until ikectl reload or a restart of the service "
+              "brings all back"),
+])
+def test_the_help_of_a_command_says_what_it_needs_and_what_follows(command: str, told: str,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
 def test_log_follows_until_the_daemon_ends(daemon: Any, capsys: pytest.CaptureFixture[str]) -> None:
     entries = [{"time": 0, "level": "info", "message": f"line {number}", "tunnel": "lan"} for number in range(3)]
     path, _ = daemon(*(_result({"entries": [entry]}) for entry in entries))

@@ -122,7 +122,7 @@ class Commands:
         try:
             found = manager.overview.explain_address(ip_address(str(name)), unix)
         except ValueError:
-            raise _unknown("gateway", name, [item.name for item in self._declared.side.gateways]) from None
+            raise self._unknown("gateway", name) from None
         if not found:
             strangers = ", ".join(str(row) for row in reversed(manager.overview.strangers())) or "none"
             raise CommandError("not_found", f"no gateway is declared with {name}, and nothing came from there lately; "
@@ -244,7 +244,7 @@ class Commands:
         if tunnel is not None:
             declared = next((item for item in side.tunnels if item.name == tunnel), None)
             if declared is None:
-                raise _unknown("tunnel", tunnel, [item.name for item in side.tunnels])
+                raise self._unknown("tunnel", tunnel)
             if gateway not in (None, declared.gateway):
                 raise CommandError("not_found", f"tunnel {tunnel} belongs to gateway {declared.gateway}, "
                                                 f"not to {gateway!r:.80}")
@@ -253,8 +253,17 @@ class Commands:
             if any(item.name == gateway for item in side.tunnels):
                 raise CommandError("not_found",
                                    f"{gateway} is a tunnel, not a gateway: name it as one (--tunnel {gateway})")
-            raise _unknown("gateway", gateway, [item.name for item in side.gateways])
+            raise self._unknown("gateway", gateway)
         return str(gateway), None
+
+    def _unknown(self, kind: str, name: Any) -> CommandError:
+        """Nothing is declared after a flush, too, of which whoever asks may not know."""
+        side = self._declared.side
+        names = ", ".join(item.name for item in (side.gateways if kind == "gateway" else side.tunnels))
+        known = f"there are {names}" if names else "there is none"
+        if not side.gateways:
+            known = "nothing is declared: ikectl reload takes what this host's files declare"
+        return CommandError("not_found", f"no {kind} {name!r:.80} is declared; {known}")
 
     def _gateway_state(self, name: str) -> str:
         return self._engine.manager.overview.gateway(name).state
@@ -307,11 +316,6 @@ def _failure_of(gateway: str, tunnel: str | None) -> Callable[[Event], None]:
 
 def _label(gateway: str, tunnel: str | None) -> str:
     return f"gateway {gateway}" if tunnel is None else f"tunnel {tunnel}"
-
-
-def _unknown(kind: str, name: Any, known: list[str]) -> CommandError:
-    return CommandError("not_found", f"no {kind} {name!r:.80} is declared; " +
-                        (f"there are {', '.join(known)}" if known else "nothing is declared"))
 
 
 def _timeout(request: Json) -> float:

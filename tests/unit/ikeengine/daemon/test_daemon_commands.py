@@ -271,6 +271,29 @@ def test_flush_closes_everything_and_removes_every_policy(pair: Pair) -> None:
     pair.run(test)
 
 
+def test_where_nothing_is_declared_any_more_it_is_said_what_brings_all_back(pair: Pair) -> None:
+    async def test() -> None:
+        await pair.hq.ask("flush")
+        for command, arguments in (("up", {"gateway": "peer"}), ("rekey", {"tunnel": "lan"}),
+                                   ("explain", {"gateway": "peer"})):
+            with pytest.raises(CommandError) as refused:
+                await pair.hq.ask(command, **arguments)
+            [(kind, name)] = arguments.items()
+            assert str(refused.value) == (f"no {kind} {name!r} is declared; nothing is declared: ikectl reload takes "
+                                          "what this host's files declare")
+
+    pair.run(test, joined=False)
+
+
+def test_a_gateway_without_tunnels_is_not_nothing(pair: Pair, declare: Callable[..., Json], secrets: Json) -> None:
+    async def test() -> None:
+        await pair.hq.ask("reload", declaration=declare("hq") | {"tunnels": []}, secrets=secrets)
+        with pytest.raises(CommandError, match=r"^no tunnel 'lan' is declared; there is none$"):
+            await pair.hq.ask("up", tunnel="lan")
+
+    pair.run(test, joined=False)
+
+
 def test_the_log_tells_the_story_and_follows(pair: Pair) -> None:
     async def test() -> None:
         await pair.hq.ask("up", gateway="peer")
