@@ -68,18 +68,19 @@ def _parser() -> argparse.ArgumentParser:
                        ("down", "take a gateway or tunnel down, until the next up"),
                        ("rekey", "replace the keys of a gateway or tunnel and wait for the new SA")):
         command = add(name, _steer, text)
-        command.add_argument("gateway", nargs="?", help="the gateway's name")
+        command.add_argument("gateway", nargs="?", help="the gateway's name; it or --tunnel is needed")
         command.add_argument("--tunnel", help="a tunnel's name")
         if name == "rekey":
             command.add_argument("--reauthenticate", action="store_true",
                                  help="authenticate anew: a new IKE SA beside the one that is up, with SAs of its own")
         if name != "down":
-            command.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="default: %(default)g")
+            command.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS",
+                                 help=f"more than 0 and at most {layout.LONGEST_TIMEOUT:g}; default: %(default)g")
     command = add("reload", _reload, "give the daemon the declaration of this host's files")
-    command.add_argument("--declaration", metavar="FILE", default=f"{layout.DIRECTORY}/{layout.DECLARATION}")
-    command.add_argument("--secrets", metavar="FILE", default=f"{layout.DIRECTORY}/{layout.SECRETS}")
+    for option, file in (("--declaration", layout.DECLARATION), ("--secrets", layout.SECRETS)):
+        command.add_argument(option, metavar="FILE", default=f"{layout.DIRECTORY}/{file}", help="default: %(default)s")
     command = add("log", _log, "show the daemon's log")
-    command.add_argument("--lines", "-n", type=int, default=100, help="default: %(default)d")
+    command.add_argument("--lines", "-n", type=_count, default=100, help="default: %(default)d")
     command.add_argument("--follow", "-f", action="store_true", help="go on with what comes")
     add("audit", _audit, "say what somebody changed by hand of what the daemon has installed or was told to do")
     add("mend", _audit, "bring all of that back as it was declared")
@@ -88,6 +89,24 @@ def _parser() -> argparse.ArgumentParser:
                          "tunnels' networks goes unprotected until ikectl reload or a restart of the service brings "
                          "all back")
     return parser
+
+
+def _seconds(text: str) -> float:
+    """What the daemon takes, too; said here, it is wrong usage and names what was written."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= layout.LONGEST_TIMEOUT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds that is more than 0 and at most "
+                                         f"{layout.LONGEST_TIMEOUT:g}")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number that is 0 or more")
+    return int(text)
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -114,6 +133,9 @@ def _explain(options: argparse.Namespace) -> None:
 def _steer(options: argparse.Namespace) -> None:
     if not options.gateway and not options.tunnel:
         raise Failure(f"{options.command} needs a gateway's name or --tunnel; ikectl status shows them", USAGE)
+    if options.tunnel and getattr(options, "reauthenticate", False):
+        raise Failure("--reauthenticate makes the IKE SA of a gateway anew, with all its tunnels: name the gateway "
+                      f"alone, without --tunnel {options.tunnel}", USAGE)
     named = {key: value for key in ("gateway", "tunnel", "timeout", "reauthenticate")
              if (value := getattr(options, key, None))}
     result = _ask(options, options.command, **named)

@@ -167,6 +167,12 @@ def test_flush_says_what_follows_and_what_brings_all_back(daemon: Any, capsys: p
 @pytest.mark.parametrize(("command", "told"), [
     ("flush", "traffic to the tunnels' networks goes unprotected until ikectl reload or a restart of the service "
               "brings all back"),
+    ("up", "the gateway's name; it or --tunnel is needed"),
+    ("down", "the gateway's name; it or --tunnel is needed"),
+    ("rekey", "the gateway's name; it or --tunnel is needed"),
+    ("rekey", "more than 0 and at most 3600; default: 30"),
+    ("reload", "default: /etc/ikeengine/declaration.json"),
+    ("reload", "default: /etc/ikeengine/secrets.json"),
 ])
 def test_the_help_of_a_command_says_what_it_needs_and_what_follows(command: str, told: str,
                                                                    capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +197,33 @@ def test_what_to_do_is_said_with_status_two(words: list[str], told: str, tmp_pat
                                             capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--control", str(tmp_path / "nobody"), *words]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "rekey"])
+@pytest.mark.parametrize("value", ["0", "-3", "abc", "3601", "nan", "inf", ""])
+def test_a_timeout_that_is_none_is_named_with_the_rule(command: str, value: str,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main([command, "branch", "--timeout", value])
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"ikectl {command}: error: argument --timeout: {value!r} is no number of seconds that is more than 0 and at "
+        "most 3600")
+
+
+@pytest.mark.parametrize("value", ["-1", "abc", "1.5"])
+def test_a_number_of_lines_that_is_none_is_named_with_the_rule(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(["log", "--lines", value])
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"ikectl log: error: argument --lines/-n: {value!r} is no whole number that is 0 or more")
+
+
+@pytest.mark.parametrize("words", [["--tunnel", "lan"], ["branch", "--tunnel", "lan"]])
+def test_reauthenticating_is_for_gateways(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--control", str(tmp_path / "nobody"), "rekey", *words, "--reauthenticate"]) == 2
+    assert capsys.readouterr().err == (
+        "ikectl: --reauthenticate makes the IKE SA of a gateway anew, with all its tunnels: name the gateway alone, "
+        "without --tunnel lan\n")
 
 
 def test_it_loads_nothing_heavy() -> None:

@@ -12,13 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from .. import __version__
+from .. import __version__, layout
 from ..dataplane.capabilities import Capabilities
 from ..dataplane.interface import DataPlaneError, Departure
 from ..ike.events import Event, Failed
 from ..reload import ReloadResult
 from ..vpn import declaration
 from ..vpn.declaration import DeclarationError
+from ..vpn.model import Tunnel
+from ..vpn.reading import shown
 from .control import CommandError, Json
 from .declared import NOTHING, Declared, parse
 from .engine import Engine
@@ -28,7 +30,6 @@ from .status import StatusWriter, abilities_as_json, availability_as_json
 from .supervisor import notify, notify_reloading
 
 _UP_TIMEOUT = 30.0
-_LONGEST_TIMEOUT = 3600.0
 _FOLLOWER_BACKLOG = 1000
 _AT_ONCE = 50  # gateways of a status
 
@@ -122,7 +123,10 @@ class Commands:
         try:
             found = manager.overview.explain_address(ip_address(str(name)), unix)
         except ValueError:
-            raise self._unknown("gateway", name) from None
+            tunnel = self._tunnel(name)
+            if tunnel is None:
+                raise self._unknown("gateway", name) from None
+            raise _no_gateway(tunnel, f"ikectl explain {tunnel.gateway} tells of both") from None
         if not found:
             strangers = ", ".join(str(row) for row in reversed(manager.overview.strangers())) or "none"
             raise CommandError("not_found", f"no gateway is declared with {name}, and nothing came from there lately; "
@@ -238,23 +242,25 @@ class Commands:
     def _named(self, request: Json) -> tuple[str, str | None]:
         """The gateway, and the tunnel where one is named. Raises CommandError for unknown names."""
         gateway, tunnel = request.get("gateway"), request.get("tunnel")
-        side = self._declared.side
         if gateway is None and tunnel is None:
             raise CommandError("bad_request", f"{request['command']} needs a gateway or a tunnel")
         if tunnel is not None:
-            declared = next((item for item in side.tunnels if item.name == tunnel), None)
+            declared = self._tunnel(tunnel)
             if declared is None:
                 raise self._unknown("tunnel", tunnel)
             if gateway not in (None, declared.gateway):
                 raise CommandError("not_found", f"tunnel {tunnel} belongs to gateway {declared.gateway}, "
                                                 f"not to {gateway!r:.80}")
             return declared.gateway, declared.name
-        if not any(item.name == gateway for item in side.gateways):
-            if any(item.name == gateway for item in side.tunnels):
-                raise CommandError("not_found",
-                                   f"{gateway} is a tunnel, not a gateway: name it as one (--tunnel {gateway})")
-            raise self._unknown("gateway", gateway)
+        if not any(item.name == gateway for item in self._declared.side.gateways):
+            declared = self._tunnel(gateway)
+            if declared is None:
+                raise self._unknown("gateway", gateway)
+            raise _no_gateway(declared, f"name it as one (--tunnel {declared.name})")
         return str(gateway), None
+
+    def _tunnel(self, name: Any) -> Tunnel | None:
+        return next((item for item in self._declared.side.tunnels if item.name == name), None)
 
     def _unknown(self, kind: str, name: Any) -> CommandError:
         """Nothing is declared after a flush, too, of which whoever asks may not know."""
@@ -318,15 +324,20 @@ def _label(gateway: str, tunnel: str | None) -> str:
     return f"gateway {gateway}" if tunnel is None else f"tunnel {tunnel}"
 
 
+def _no_gateway(tunnel: Tunnel, fix: str) -> CommandError:
+    return CommandError("not_found", f"{tunnel.name} is a tunnel of gateway {tunnel.gateway}, not a gateway: {fix}")
+
+
 def _timeout(request: Json) -> float:
-    timeout = request.get("timeout", _UP_TIMEOUT)
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= _LONGEST_TIMEOUT:
-        raise CommandError("bad_request", f"timeout is seconds, more than 0 and at most {_LONGEST_TIMEOUT:g}")
+    timeout, longest = request.get("timeout", _UP_TIMEOUT), layout.LONGEST_TIMEOUT
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= longest:
+        raise CommandError("bad_request", f"timeout is {shown(timeout)}: it takes seconds, more than 0 and at most "
+                                          f"{longest:g}")
     return float(timeout)
 
 
 def _lines(request: Json) -> int:
     lines = request.get("lines", 100)
     if isinstance(lines, bool) or not isinstance(lines, int) or lines < 0:
-        raise CommandError("bad_request", "lines is a whole number, 0 or more")
+        raise CommandError("bad_request", f"lines is {shown(lines)}: it takes a whole number, 0 or more")
     return lines
