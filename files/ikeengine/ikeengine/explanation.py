@@ -24,12 +24,15 @@ _METHODS = {CredentialMethod.PSK: "pre-shared key", CredentialMethod.HEX_PSK: "p
 
 
 def of_gateway(gateway: Gateway, status: GatewayStatus, tunnels: Sequence[tuple[Tunnel, TunnelStatus]],
-               accounts: Sequence[Account], *, refused: bool, unix: Callable[[float], float]) -> Json:
-    """``accounts``: the latest first. ``refused``: an operator took it down. ``unix`` makes Unix seconds of the
-    sessions' clock."""
+               accounts: Sequence[Account], failed: Account | None, *, refused: bool,
+               unix: Callable[[float], float]) -> Json:
+    """``accounts``: the latest first. ``failed``: the last that came to no IKE SA. ``refused``: an operator took it
+    down. ``unix`` makes Unix seconds of the sessions' clock."""
     since = min((row.established_at for row in status.ike), default=None)
     return {"gateway": gateway.name, "state": status.state, "since": None if since is None else unix(since),
-            "summary": _summary(gateway, status, accounts, refused), "declared": _declared(gateway, status, tunnels),
+            "summary": _summary(gateway, status, accounts, refused),
+            "failed_attempt": _failed_attempt(failed, status, unix),
+            "declared": _declared(gateway, status, tunnels),
             "negotiations": [_negotiation(row, unix, gateway) for row in accounts]}
 
 
@@ -37,7 +40,7 @@ def of_stranger(account: Account, *, unix: Callable[[float], float]) -> Json:
     """Of a peer that is no gateway of ours, or did not come so far as to be one."""
     return {"gateway": None, "state": "unknown", "since": None,
             "summary": str(account.failure) if account.failure else "its negotiation is under way",
-            "declared": None, "negotiations": [_negotiation(account, unix)]}
+            "failed_attempt": None, "declared": None, "negotiations": [_negotiation(account, unix)]}
 
 
 def _summary(gateway: Gateway, status: GatewayStatus, accounts: Sequence[Account], refused: bool) -> str:
@@ -54,6 +57,13 @@ def _summary(gateway: Gateway, status: GatewayStatus, accounts: Sequence[Account
         return "a negotiation is under way"
     return {Start.BOOT: "it is tried again before long", Start.TRAFFIC: "it comes up when traffic wants it",
             Start.ANSWER: "it comes up when the peer asks for it"}[gateway.start]
+
+
+def _failed_attempt(failed: Account | None, status: GatewayStatus, unix: Callable[[float], float]) -> Json | None:
+    """To make anew what is up, while nothing has come up or been rekeyed since."""
+    if failed is None or not status.ike or any(row.established_at > failed.began_at for row in status.ike):
+        return None
+    return {"role": _role(failed.initiator), "began_at": unix(failed.began_at), "message": str(failed.failure)}
 
 
 def _declared(gateway: Gateway, status: GatewayStatus, tunnels: Sequence[tuple[Tunnel, TunnelStatus]]) -> Json:

@@ -41,7 +41,7 @@ class Overview:
         peer = self._declared.peers[gateway]
         rows = zip(self._declared.tunnels[gateway], self.tunnels_at(gateway), strict=True)
         return explanation.of_gateway(peer.gateway, self.gateway(gateway), list(rows), self._accounts.of(gateway),
-                                      refused=peer.refused, unix=unix)
+                                      self._accounts.failed(gateway), refused=peer.refused, unix=unix)
 
     def explain_address(self, address: Address, unix: Callable[[float], float]) -> list[dict[str, Any]]:
         """The same of every gateway that is, or was met, at the address, and of the last that was none; empty where

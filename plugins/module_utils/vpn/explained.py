@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any, TypeAlias
@@ -20,14 +20,15 @@ _COLUMN = 16  # where the text of a labelled line begins
 def lines(explanation: Mapping[str, Any], now: float, *, everything: bool = False) -> Iterator[str]:
     """``now`` is Unix seconds. Where all is well the negotiations are left out, unless ``everything`` is wanted."""
     yield from _headline(explanation, now)
-    declared = explanation["declared"]
+    declared, failed = explanation["declared"], _failed_attempt(explanation)
+    said = {explanation["summary"], failed and failed["message"]}
     if declared is not None:
         yield ""
-        yield from _declared(declared, explanation["summary"])
+        yield from _declared(declared, said)
     if everything or not _is_well(explanation):
         for negotiation in explanation["negotiations"]:
             yield ""
-            yield from _negotiation(negotiation, now, explanation["summary"])
+            yield from _negotiation(negotiation, now, said)
 
 
 def _is_well(explanation: Mapping[str, Any]) -> bool:
@@ -41,27 +42,37 @@ def _headline(explanation: Mapping[str, Any], now: float) -> Iterator[str]:
     state = explanation["state"] if since is None else f"established since {_moment(since, now)}"
     yield from _paragraph(f"{subject}: {state}")
     yield from _paragraph(explanation["summary"], indent=2)
+    failed = _failed_attempt(explanation)
+    if failed is not None:
+        yield from _paragraph(f"the last attempt to make it anew failed, as {failed['role']}, "
+                              f"{_moment(failed['began_at'], now)}: {failed['message']}", indent=2)
 
 
-def _declared(declared: Json, said: str) -> Iterator[str]:
+def _failed_attempt(explanation: Mapping[str, Any]) -> Json | None:
+    """None from a daemon of an earlier release."""
+    found: Json | None = explanation.get("failed_attempt")
+    return found
+
+
+def _declared(declared: Json, said: Collection[str | None]) -> Iterator[str]:
     mode = f", {declared['mode']} mode" if declared["mode"] else ""
     yield f"declared: IKEv{declared['ike_version']}{mode}, {declared['credential']}, start {declared['start']}"
     for pair in declared["endpoints"]:
         in_use = ", in use" if pair["in_use"] and len(declared["endpoints"]) > 1 else ""
         yield from _item("local", pair["local"])
         yield from _item("remote", f"{pair['remote']}{in_use}")
-        if pair["last_failure"] not in (None, said):
+        if pair["last_failure"] not in {None, *said}:
             yield from _item("", pair["last_failure"])
     for transform in declared["transforms"]:
         yield from _item("transform", f"{transform['name']}: {transform['suite']}")
     for tunnel in declared["tunnels"]:
         yield from _item("tunnel", f"{tunnel['name']}, {tunnel['state']}: {', '.join(tunnel['routes'])}; "
                                    f"{tunnel['offers']}")
-        if tunnel["last_error"] not in (None, said):
+        if tunnel["last_error"] not in {None, *said}:
             yield from _item("", tunnel["last_error"])
 
 
-def _negotiation(row: Json, now: float, said: str) -> Iterator[str]:
+def _negotiation(row: Json, now: float, said: Collection[str | None]) -> Iterator[str]:
     arrow = "->" if row["role"] == "initiator" else "<-"
     reached = f"came as far as {row['reached']}" if row["reached"] else "the peer said nothing"
     yield from _paragraph(
@@ -76,7 +87,7 @@ def _negotiation(row: Json, now: float, said: str) -> Iterator[str]:
         yield from _child(child, now, said)
 
 
-def _child(row: Json, now: float, said: str) -> Iterator[str]:
+def _child(row: Json, now: float, said: Collection[str | None]) -> Iterator[str]:
     subject = f"tunnel {row['tunnel']}" if row["tunnel"] else "no tunnel"
     yield from _paragraph(f"{subject}, as {row['role']}: {_moment(row['at'], now)}", indent=2)
     yield from _failure(row["failure"], said)
@@ -85,10 +96,10 @@ def _child(row: Json, now: float, said: str) -> Iterator[str]:
     yield from _beside("selectors", row["role"], [theirs] if theirs else [], ours)
 
 
-def _failure(failure: Json | None, said: str) -> Iterator[str]:
+def _failure(failure: Json | None, said: Collection[str | None]) -> Iterator[str]:
     """What was ``said`` before is not said again."""
     if failure is not None:
-        message = "for what is said above" if failure["message"] == said else failure["message"]
+        message = "for what is said above" if failure["message"] in said else failure["message"]
         yield from _item("failed", message + (f" ({failure['notify']})" if failure["notify"] else ""))
 
 

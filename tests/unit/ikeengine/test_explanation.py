@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 from ikeengine.ike.account import Accounts
 from ikeengine.vpn import explained
+from ikeengine.wire.constants import ExchangeType
+from ikeengine.wire.header import decode_header
 
-from tests.support.virtual_network import PROPOSAL, PSK, TRANSFORM, End, branch, hq, pair
+from tests.support import ikev1, virtual_network
+from tests.support.virtual_network import BRANCH, HQ, PROPOSAL, PSK, TRANSFORM, End, branch, hq, pair
 
+KINDS = {"ikev2": (virtual_network, {}), "main": (ikev1, {"mode": "main"}),
+         "aggressive": (ikev1, {"mode": "aggressive"})}
 OTHER_PSK = "quite another secret 4212"
 HOUR = 1_700_000_000.0
 
@@ -121,6 +126,48 @@ def test_what_failed_is_forgotten_once_it_works():
         assert explanation(end)["state"] == "established" and last(end)["failure"] is None
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_failed_attempt_beside_what_is_up_is_told_at_both_ends_until_one_succeeds(kind):
+    (support, gateway), wrong = KINDS[kind], {"credential": {"method": "psk", "psk": OTHER_PSK}}
+    network, *ends = pair(support.hq(gateway=gateway), support.branch(gateway=gateway, start="answer"))
+    network.start()
+    network.run(100)
+    assert [explanation(end)["failed_attempt"] for end in ends] == [None, None]
+    ends[1].manager._adopt(support.branch(gateway={**gateway, **wrong}, start="answer"))  # and proves nothing by itself
+    ends[0].manager.replace("peer", network.now)
+    network.run(100)
+    for end, role in zip(ends, ("initiator", "responder"), strict=True):
+        found = explanation(end)
+        assert (found["state"], found["failed_attempt"]["role"]) == ("established", role)
+        # Of Aggressive Mode only the initiator can know.
+        assert ("pre-shared key" in found["failed_attempt"]["message"]) is ((kind, role) != ("aggressive", "responder"))
+        page = " ".join(line.strip() for line in explained.lines(found, HOUR + 161))
+        assert f"the last attempt to make it anew failed, as {role}, " in page and "(1 min ago): " in page
+        assert page.count(found["failed_attempt"]["message"]) == 1 and "last negotiation" not in page
+        page = " ".join(line.strip() for line in explained.lines(found, HOUR + 161, everything=True))
+        assert page.count(found["failed_attempt"]["message"]) == 1 and "for what is said above" in page
+    network.cut(HQ, BRANCH)
+    ends[0].manager.replace("peer", network.now)
+    network.run(3)
+    assert last(ends[0])["outcome"] == "under way" and explanation(ends[0])["failed_attempt"] is not None
+    network.mend(HQ, BRANCH)
+    ends[1].manager._adopt(support.branch(gateway=gateway, start="answer"))
+    network.run(100)
+    assert [explanation(end)["failed_attempt"] for end in ends] == [None, None]
+
+
+def test_a_rekey_after_a_failed_attempt_shows_that_all_is_well():
+    network, one, _other = after({}, {}, seconds=100)
+    init = ExchangeType.IKE_SA_INIT
+    network.tamper = lambda datagram: None if decode_header(datagram.data).exchange == init else datagram
+    one.manager.replace("peer", network.now)
+    network.run(300)
+    assert "silent" in explanation(one)["failed_attempt"]["message"]
+    one.manager.rekey_ike("peer", network.now)
+    network.run(1)
+    assert explanation(one)["failed_attempt"] is None
+
+
 def test_a_peer_that_is_no_gateway_is_explained_by_its_address():
     elsewhere = {"endpoints": [{"local": {"address": "198.51.100.2"}, "remote": {"address": "203.0.113.9"}}]}
     _network, _one, other = after({}, {"gateway": elsewhere}, seconds=0.5)
@@ -148,7 +195,8 @@ def test_only_so_many_strangers_are_remembered():
 def test_a_gateway_that_nobody_tried_yet(start, summary):
     _network, _one, other = pair(hq(start="answer"), branch(start=start))
     assert explanation(other) | {"declared": {}} == {
-        "gateway": "peer", "state": "down", "since": None, "summary": summary, "declared": {}, "negotiations": []}
+        "gateway": "peer", "state": "down", "since": None, "summary": summary, "failed_attempt": None, "declared": {},
+        "negotiations": []}
 
 
 def test_a_gateway_that_an_operator_took_down():

@@ -86,12 +86,15 @@ class Accounts:
 
     def __init__(self) -> None:
         self._of_gateway: dict[str, dict[bool, Account]] = {}
+        self._failed: dict[str, Account] = {}
         self._strangers: OrderedDict[Address, Account] = OrderedDict()
 
     def remember(self, account: Account, gateway: str) -> None:
         """``gateway`` is empty where nobody knows whose it is."""
         if gateway:
             self._of_gateway.setdefault(gateway, {})[account.initiator] = account
+            if account.failure is not None:
+                self._failed[gateway] = account
             return
         address = account.remote.address
         self._strangers[address] = account
@@ -102,10 +105,16 @@ class Accounts:
     def keep(self, gateways: Collection[str]) -> None:
         """Forget what belongs to others."""
         self._of_gateway = {name: rows for name, rows in self._of_gateway.items() if name in gateways}
+        self._failed = {name: row for name, row in self._failed.items() if name in gateways}
 
     def of(self, gateway: str) -> list[Account]:
         """The latest first."""
         return sorted(self._of_gateway.get(gateway, {}).values(), key=lambda row: row.began_at, reverse=True)
+
+    def failed(self, gateway: str) -> Account | None:
+        """The last that came to no IKE SA, whatever is under way since."""
+        account = self._failed.get(gateway)
+        return account if account is not None and account.established_at is None else None
 
     def met_at(self, address: Address) -> list[str]:
         """The gateways whose last negotiation was with that address."""
