@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from secrets import token_hex
@@ -123,20 +123,59 @@ def replace(given: Mapping[str, Any]) -> Edit:
 def override(given: Mapping[str, Any], *, add_tunnels: bool = True) -> Edit:
     """Replace every list that is given; tunnels that are not given go with the gateway they stand on.
 
-    Without ``add_tunnels`` those of the given tunnels that the host does not have are left out.
+    Without ``add_tunnels`` those of the given tunnels that the host does not have are left out, and those that it has
+    and that are not given stay where they can: until what takes their place is added, their traffic is protected, and
+    a credential that changes can be proved.
     """
 
     def edit(data: dict[str, Any]) -> None:
-        known = {tunnel["name"] for tunnel in data.get("tunnels", [])}
+        held = {kind: list(data.get(kind, [])) for kind in ("tunnels", "proposals")}
+        known = {tunnel["name"] for tunnel in held["tunnels"]}
         wanted = _named(given)
         data.update({name: value for name, value in wanted.items() if value is not None})
         if wanted.get("tunnels") is not None:
             data["tunnels"] = [tunnel for tunnel in wanted["tunnels"] if add_tunnels or tunnel.get("name") in known]
+            if not add_tunnels:
+                data.update(_beside_departing(data, held, _names("tunnels", wanted["tunnels"])))
         elif wanted.get("gateways") is not None:
             names = {gateway.get("name") for gateway in data["gateways"] if isinstance(gateway, Mapping)}
             data["tunnels"] = [tunnel for tunnel in data.get("tunnels", []) if tunnel.get("gateway") in names]
 
     return edit
+
+
+def _beside_departing(data: Mapping[str, Any], held: Mapping[str, list[dict[str, Any]]],
+                      given: Container[str]) -> dict[str, Any]:
+    """The lists of tunnels and proposals with those tunnels that are held and not given, but for those that contradict
+    the others or whose gateway goes."""
+    gateways = {gateway.get("name") for gateway in data.get("gateways", [])}
+    departing = [tunnel for tunnel in held["tunnels"] if tunnel["name"] not in given and tunnel["gateway"] in gateways]
+    tunnels, proposals = data["tunnels"], data.get("proposals", [])
+    there = {proposal.get("name") for proposal in proposals}
+    staying = {name for tunnel in tunnels for name in tunnel.get("proposals") or ()}
+    while departing:
+        own = {tunnel["name"]: set(tunnel.get("proposals") or ()) for tunnel in departing}
+        needed = set().union(*own.values()) - there
+        both = {"tunnels": [*tunnels, *departing],
+                "proposals": [*proposals, *(row for row in held["proposals"] if row["name"] in needed)]}
+        wrong = _places_of_errors({**data, **both})
+        in_the_way = {name for name, proposed in own.items() if wrong & {
+            f"tunnels[{name}]", *(f"proposals[{each}]" for each in proposed - staying)}}
+        if not in_the_way:
+            return both
+        departing = [tunnel for tunnel in departing if tunnel["name"] not in in_the_way]
+    return {}
+
+
+def _places_of_errors(data: Mapping[str, Any]) -> set[str]:
+    """The objects of a declaration that its errors are about, as ``tunnels[lan]``."""
+    try:
+        findings = [finding for finding in rules.by_itself(declaration.read(copy.deepcopy(dict(data))))
+                    if finding.is_error]
+    except DeclarationError as error:
+        findings = list(error.findings)
+    return {place[:place.find("]") + 1] for finding in findings
+            for place in (finding.left_path, finding.right_path, finding.field)}
 
 
 def take_out(lists: Mapping[str, Any]) -> Edit:

@@ -61,8 +61,9 @@ options:
     elements: dict
   add_tunnels:
     description: Whether the V(overridden) state adds those of O(tunnels) that the host does not have. With V(false) it
-      brings those up to date that it has and takes out those that are not given, so that a new Phase 1 never meets an
-      old Phase 2.
+      brings those up to date that it has, so that a new Phase 1 never meets an old Phase 2. Those that it has and that
+      are not given stay while they contradict no other and their gateway is given. Their traffic is protected, and a
+      key that changes can be proved, until what takes their place is added.
     version_added: 0.2.0
     type: bool
     default: true

@@ -126,8 +126,7 @@ _STEPS: tuple[tuple[_Key, _Key], ...] = (
     (_identity, _both), (_identity, _identity), (_address, _identity), (_identity, _address))
 """By what is said of the own end and of the peer's: by all, then by less and less."""
 _LAST_STEPS: tuple[_Key, ...] = (_both, _address, _identity)
-"""By what one end says of its peer, which says nothing of it: taken where it means exactly one of those that this fits,
-by its own name or by a route that mirrors one of its, and no other end means that one."""
+"""By what one end says of its peer, which says nothing of it: see `_Matching.by_pointing`."""
 
 
 def pair(sides: Sequence[Side]) -> tuple[tuple[Pair, ...], tuple[Leftover, ...]]:
@@ -194,37 +193,34 @@ class _Matching:
         self._join(ends, here, there)
 
     def by_pointing(self, key: _Key, claims: _Claims) -> None:
-        """Join each end that says of its peer what exactly one that it means has, and that no other end means.
+        """Join each end with the one that it means of those that have what it says of its peer, where no other end
+        means that one and that one means no third.
 
-        All claims are of ends that have no peer yet.
+        It means the one that bears its site's name and has a route that mirrors one of its; else the only one that has
+        such a route; else the only one of that name. All claims are of ends that have no peer yet.
         """
-        numbers = self._numbers[key]
+        numbers, marks = self._numbers[key], _Marks(self._side_of)
         here = numbers.of([pair.local for pair in claims.pairs])
         there = numbers.of([pair.remote for pair in claims.pairs])
-        known: dict[tuple[int, Hashable], list[int]] = {}
-        for end, number in zip(claims.ends, here, strict=True):
-            for mark in self._known_by(end):
-                known.setdefault((number, mark), []).append(end)
+        for end, number, pair in zip(claims.ends, here, claims.pairs, strict=True):
+            if key is _identity or pair.local.reached is not None:
+                marks.add(end, number, self.gateways[end].name, self._mirrored_routes(end))
         meant: dict[int, int] = {}
-        for end, number in zip(claims.ends, there, strict=True):
-            found = {peer for mark in self._means(end) for peer in known.get((number, mark), ())
-                     if self._side_of[peer] is not self._side_of[end]}
-            if len(found) == 1:
-                meant[end] = found.pop()
+        for end, number, pair in zip(claims.ends, there, claims.pairs, strict=True):
+            if key is _identity or pair.remote.reached is not None:
+                peer = marks.meant(end, number, self._side_of[end].name, self._routes(end))
+                if peer is not None:
+                    meant[end] = peer
         callers = Counter(meant.values())
         for end, peer in meant.items():
-            if callers[peer] == 1 and self._peers[end] is self._peers[peer] is None:
+            if callers[peer] == 1 and meant.get(peer, end) == end:
                 self._peers[end], self._peers[peer] = peer, end
 
-    def _known_by(self, end: int) -> Iterator[Hashable]:
-        """What tells the end from others of its site to its peer: that it bears the peer's name, and its routes."""
-        yield self.gateways[end].name
-        yield from {(route.remote, route.local) for tunnel in self._tunnels_of(end) for route in tunnel.routes}
+    def _routes(self, end: int) -> set[tuple[Selector, Selector]]:
+        return {(route.local, route.remote) for tunnel in self._tunnels_of(end) for route in tunnel.routes}
 
-    def _means(self, end: int) -> Iterator[Hashable]:
-        """What of that a peer has which it means."""
-        yield self._side_of[end].name
-        yield from {(route.local, route.remote) for tunnel in self._tunnels_of(end) for route in tunnel.routes}
+    def _mirrored_routes(self, end: int) -> set[tuple[Selector, Selector]]:
+        return {(remote, local) for local, remote in self._routes(end)}
 
     def _join(self, ends: Sequence[int], here: Sequence[int], there: Sequence[int]) -> None:
         """Join the ends whose ``here`` is another's ``there``, the first first.
@@ -283,6 +279,38 @@ class _Matching:
             if claimed is not None and claimed is not side:
                 return Leftover(side, gateway, claimed, at)
         return Leftover(side, gateway, None)
+
+
+class _Marks:
+    """By what ends that the same is said of are told apart: their gateways' names, and their routes from the peer's
+    side. Of ends that are alike in that a few are kept, as more than one are several."""
+
+    _OF_A_SIDE, _SIDES = 2, 3
+
+    def __init__(self, side_of: Sequence[Side]) -> None:
+        self._side_of = side_of
+        self._ends: dict[tuple[int, Hashable], list[int]] = {}
+        self._routes: dict[int, set[tuple[Selector, Selector]]] = {}
+
+    def add(self, end: int, number: int, name: str, routes: set[tuple[Selector, Selector]]) -> None:
+        self._routes[end] = routes
+        for mark in (name, *routes):
+            ends = self._ends.setdefault((number, mark), [])
+            sides = [id(self._side_of[row]) for row in ends]
+            side = id(self._side_of[end])
+            if sides.count(side) < self._OF_A_SIDE and (side in sides or len(set(sides)) < self._SIDES):
+                ends.append(end)
+
+    def meant(self, end: int, number: int, name: str, routes: set[tuple[Selector, Selector]]) -> int | None:
+        named = self._of_others(end, number, name)
+        only = {found.pop() for route in routes if len(found := self._of_others(end, number, route)) == 1}
+        for candidates in ({row for row in named if routes & self._routes[row]}, only, named):
+            if len(candidates) == 1:
+                return candidates.pop()
+        return None
+
+    def _of_others(self, end: int, number: int, mark: Hashable) -> set[int]:
+        return {row for row in self._ends.get((number, mark), ()) if self._side_of[row] is not self._side_of[end]}
 
 
 def pair_tunnels(left: Sequence[Tunnel], right: Sequence[Tunnel],

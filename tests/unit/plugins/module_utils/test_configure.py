@@ -395,7 +395,41 @@ def test_without_add_tunnels_only_those_of_the_host_are_brought_up_to_date(run, 
     more = {**strict, "tunnels": [*strict["tunnels"], {
         "name": "voice", "gateway": "branch", "routes": [{"local": "10.1.1.0/24", "remote": "10.2.1.0/24"}]}]}
     assert not run(override(more, add_tunnels=False))["changed"]
-    assert run(override({**more, "tunnels": []}, add_tunnels=False))["after"]["tunnels"] == []
+
+
+def test_without_add_tunnels_those_that_are_to_go_stay_until_what_takes_their_place_is_there(run, store, declared):
+    """Else their traffic would travel in the clear meanwhile, and a gateway without any could not prove a new key."""
+    run(override(declared))
+    (lan,) = store.load().declaration["tunnels"]
+    renamed = {**declared, "proposals": [{"name": "p9"}],
+               "tunnels": [{**declared["tunnels"][0], "name": "office", "proposals": ["p9"]}]}
+    run(override(renamed, add_tunnels=False))
+    assert store.load().declaration["tunnels"] == [lan]
+    assert [row["name"] for row in store.load().declaration["proposals"]] == ["p9", *lan["proposals"]]
+    run(override(renamed))
+    assert [row["name"] for row in store.load().declaration["tunnels"]] == ["office"]
+    assert [row["name"] for row in store.load().declaration["proposals"]] == ["p9"]
+    run(override({**renamed, "tunnels": []}, add_tunnels=False))
+    assert [row["name"] for row in store.load().declaration["tunnels"]] == ["office"]
+    run(override({**renamed, "gateways": [], "tunnels": []}, add_tunnels=False))
+    assert store.load().declaration["tunnels"] == []
+
+
+def test_without_add_tunnels_one_goes_whose_route_another_takes_over(run, store, declared):
+    (lan,) = declared["tunnels"]
+    voice = {**lan, "name": "voice", "routes": [{"local": "10.1.1.0/24", "remote": "10.2.1.0/24"}]}
+    more = {**lan, "name": "more", "routes": [{"local": "10.1.2.0/24", "remote": "10.2.2.0/24"}]}
+    run(override({**declared, "tunnels": [lan, voice, more]}))
+    taken_over = {**voice, "routes": [*voice["routes"], *lan["routes"]]}
+    run(override({**declared, "tunnels": [taken_over]}, add_tunnels=False))
+    assert [row["name"] for row in store.load().declaration["tunnels"]] == ["voice", "more"]
+
+
+def test_without_add_tunnels_one_goes_that_a_new_policy_forbids(run, store, declared):
+    run(override({**declared, "proposals": [{"name": "p2", "authentication": "SHA1"}],
+                  "tunnels": [{**declared["tunnels"][0], "proposals": ["p2"]}]}))
+    run(override({**declared, "policy": "strict", "tunnels": []}, add_tunnels=False))
+    assert store.load().declaration["tunnels"] == []
 
 
 def test_what_is_taken_out_whole_the_daemon_forgets_too(run, declared, daemon, store, tmp_path):

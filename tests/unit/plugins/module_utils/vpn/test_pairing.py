@@ -4,6 +4,7 @@
 """Who is whose peer, also where the two ends disagree."""
 
 import sys
+from itertools import permutations
 
 import pytest
 from ikeengine.vpn import declaration, rules
@@ -72,6 +73,36 @@ def test_of_several_that_it_may_point_at_it_means_the_one_with_a_route_or_the_na
     another = side("c", ("z", "172.16.5.2", "c2.example", *HQ[1:3]))
     assert names([hq, branch, another]) == ([("hq", name, "b", "y")], [("hq", "partner"), ("c", "z")])
     assert names([another, branch, hq]) == ([("b", "y", "hq", name)], [("c", "z"), ("hq", "partner")])
+
+
+def test_where_several_bear_the_name_a_route_decides_and_the_other_way_round():
+    """Two branches behind one address call the hub by its name; a route was copied to another gateway of the hub."""
+    at = ("hq", "198.51.100.1")
+    branches = [side(name, (*at, f"{name}.example", "203.0.113.8", "x.example"), tunnels=tunnels)
+                for name, tunnels in (("b", [("t", "hq", *ROUTE[:1:-1])]), ("c", []))]
+    assert names([side("hq", ("x", *HQ[1:4], "y.example"), tunnels=[ROUTE]), *branches])[0] == [("hq", "x", "b", "hq")]
+    hq = side("hq", ("b", *HQ[1:]), ("c", *HQ[1:3], "203.0.113.7", "c.example"),
+              tunnels=[("lan", "b", *ROUTE[2:]), ("copy", "c", *ROUTE[2:])])
+    branch = side("b", ("y", "172.16.5.1", "b2.example", *HQ[1:3]), tunnels=[("t", "y", *ROUTE[:1:-1])])
+    assert names([hq, branch])[0] == [("hq", "b", "b", "y")]
+
+
+def test_a_dynamic_address_points_at_nobody():
+    hq = side("hq", ("road", *HQ[1:3], "dynamic", "r.example"), tunnels=[("lan", "road", *ROUTE[2:])])
+    elsewhere = side("c", ("z", "dynamic", "c.example", "203.0.113.9", "p.example"),
+                     tunnels=[("t", "z", *ROUTE[:1:-1])])
+    assert names([hq, elsewhere])[0] == names([elsewhere, hq])[0] == []
+
+
+def test_who_means_a_third_one_is_not_joined_whatever_the_order():
+    chain = [side(name, (there, local, f"{name}.example", remote, f"{there}2.example"),
+                  tunnels=[("t", there, here, away)])
+             for name, there, local, remote, here, away in (
+                 ("a", "b", "192.0.2.1", "192.0.2.2", "10.1.0.0/24", "10.2.0.0/24"),
+                 ("b", "c", "192.0.2.2", "192.0.2.3", "10.2.0.0/24", "10.1.0.0/24"),
+                 ("c", "d", "192.0.2.3", "192.0.2.4", "10.1.0.0/24", "10.2.0.0/24"))]
+    for order in permutations(chain):
+        assert [set(row) & {"a", "b", "c"} for row in names(order)[0]] == [{"b", "c"}]
 
 
 def test_of_two_that_mean_the_same_one_neither_is_it():
@@ -166,6 +197,25 @@ def calls_of(function, *arguments):
     finally:
         sys.setprofile(None)
     return result, count
+
+
+def behind_nat(branches):
+    """Nobody is where the hub reaches for it nor called as it expects, and all have some networks alike."""
+    hub = [(f"b{n}", "192.0.2.1", "hq.example", f"10.200.{n // 250}.{n % 250}", f"b{n}.example")
+           for n in range(branches)]
+    alike = [(f"10.0.{n}.0/24", "192.168.1.0/24") for n in range(4)]
+    sides = [side("hq", *hub, tunnels=[(f"t{n}.{k}", f"b{n}", *route) for n in range(branches)
+                                       for k, route in enumerate(alike)])]
+    return sides + [side(f"b{n}", ("hq", f"172.16.{n // 250}.{n % 250}", f"own{n}.example", "192.0.2.1", "hq.example"),
+                         tunnels=[(f"t{k}", "hq", *reversed(route)) for k, route in enumerate(alike)])
+                    for n in range(branches)]
+
+
+def test_names_tell_apart_what_is_alike_and_the_work_grows_with_the_number():
+    few, many = behind_nat(50), behind_nat(200)
+    found, alone = names(many)
+    assert sorted(found) == sorted(("hq", f"b{n}", f"b{n}", "hq") for n in range(200)) and not alone
+    assert calls_of(pair, many)[1] < 5 * calls_of(pair, few)[1]
 
 
 def test_work_grows_with_the_number_of_tunnels_not_with_its_square():
