@@ -20,7 +20,6 @@ from ..module_utils.vpn import reading
 from ..module_utils.vpn.reading import Fields, Misfit, Misfits
 from .vaulted import decrypted
 
-_MOST = 10  # names in a message
 Spec = Mapping[str, Mapping[str, Any]]
 
 
@@ -68,7 +67,7 @@ def instead(word: str, known: Sequence[str]) -> str:
     near = reading.nearest(word, known)
     if near or not known:
         return f"Did you mean {near}? Write {near}" if near else f"There is none: declare {word} first"
-    return f"Write one of {', '.join(known[:_MOST])}{', ...' if len(known) > _MOST else ''}"
+    return f"Write one of {reading.some(known)}"
 
 
 def _raise(misfits: Misfits) -> None:

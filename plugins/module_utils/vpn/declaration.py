@@ -14,7 +14,7 @@ import hmac
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
@@ -87,18 +87,25 @@ _UNREAD_ADDRESS = ipaddress.IPv4Address(0)
 _UNREAD_IDENTITY = Identity(IdentityKind.IP_ADDRESS, "")
 _UNREAD_SELECTOR = Selector(_UNREAD_ADDRESS, _UNREAD_ADDRESS)
 
-_AUTHENTICATION = reading.row(algorithms.authentication, [row.name for row in algorithms.AUTHENTICATIONS],
-                              "authentication algorithm")
-_ENCRYPTION = reading.row(algorithms.encryption, [row.name for row in algorithms.ENCRYPTIONS],
-                          "encryption algorithm")
-_KEY_GROUP = reading.row(algorithms.key_group, [str(row.number) for row in algorithms.KEY_GROUPS], "key group")
+_Item = TypeVar("_Item", Transform, Proposal)
+_T = TypeVar("_T")
+_Row = TypeVar("_Row", algorithms.Authentication, algorithms.Encryption, algorithms.KeyGroup)
+
+
+def _algorithm(lookup: Callable[[str], _Row], table: Sequence[_Row], name: Callable[[_Row], str],
+               what: str) -> Callable[[object], _Row]:
+    weak = [name(row) for row in table if row.strength is algorithms.Strength.WEAK]
+    return reading.row(lookup, [name(row) for row in table if name(row) not in weak], what, weak)
+
+
+_AUTHENTICATION = _algorithm(algorithms.authentication, algorithms.AUTHENTICATIONS, lambda row: row.name,
+                             "authentication algorithm")
+_ENCRYPTION = _algorithm(algorithms.encryption, algorithms.ENCRYPTIONS, lambda row: row.name, "encryption algorithm")
+_KEY_GROUP = _algorithm(algorithms.key_group, algorithms.KEY_GROUPS, lambda row: str(row.number), "key group")
 _KEY_ENCAPSULATION = reading.or_none(reading.row(
     algorithms.key_encapsulation, [row.name for row in algorithms.KEY_ENCAPSULATIONS], "additional key exchange"))
 
 _PUBLIC = reading.sentence(identities.parse_address, "Write the address that the NAT shows to the outside")
-
-_Item = TypeVar("_Item", Transform, Proposal)
-_T = TypeVar("_T")
 
 
 class DeclarationError(ValueError):
@@ -145,7 +152,7 @@ class _Reader:
                   if self._top.listed("shared_transforms") else ())
         gateways = tuple(read_gateway(fields, transform_of, shared, self._keys)
                          for fields in self._top.sections("gateways", GATEWAY))
-        names = {gateway.name for gateway in gateways}
+        names = dict.fromkeys(gateway.name for gateway in gateways if gateway.name)
         tunnels = tuple(read_tunnel(fields, names, proposal_of) for fields in self._top.sections("tunnels", TUNNEL))
         if self._misfits.findings:
             raise DeclarationError(tuple(self._misfits.findings))
@@ -378,7 +385,7 @@ def _address(value: object) -> Address | None:
     return reading.sentence(identities.parse_address, "Write the gateway's address, or dynamic")(value)
 
 
-def read_tunnel(fields: Fields, gateways: Iterable[str], proposals: Mapping[str, Proposal]) -> Tunnel:
+def read_tunnel(fields: Fields, gateways: Collection[str], proposals: Mapping[str, Proposal]) -> Tunnel:
     """The fields of TUNNEL. ``proposals`` has the built-in one, too."""
     pfs = fields.section("pfs", ("enabled", "key_group", "additional_key_exchange"))
     group = pfs.take("key_group", _KEY_GROUP, DEFAULT_PFS)
@@ -436,14 +443,11 @@ def _once(parse: Callable[[object], str]) -> Callable[[object], str]:
     return read
 
 
-def _reference(known: Iterable[str], what: str) -> Callable[[object], str]:
+def _reference(known: Collection[str], what: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         word = reading.name(value)
         if word not in known:
-            near = reading.nearest(word, known)
-            raise Misfit(f"no {what} of that name is declared",
-                         f"Did you mean {near}? Write it, or declare {word}" if near else f"Declare {word}",
-                         code="unknown-reference")
+            raise reading.unknown_name(word, known, what)
         return word
 
     return read

@@ -12,8 +12,9 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import islice
 from typing import TypeVar
 
 from .findings import Finding, Severity
@@ -27,6 +28,7 @@ _MEANT = dict.fromkeys(("presharedkey", "sharedkey", "sharedsecret", "secret", "
 """What people call a field that has another name, in small letters only."""
 _TRUE = frozenset({"yes", "true", "on", "1"})
 _FALSE = frozenset({"no", "false", "off", "0"})
+_MOST_NAMED = 10
 
 CODES = {
     "declaration-duplicate-name": "Names are unique in their list",
@@ -186,6 +188,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return folded[matches[0]] if matches else None
 
 
+def some(names: Iterable[str]) -> str:
+    """The first of the names, as a message has them."""
+    first = list(islice(names, _MOST_NAMED + 1))
+    return ", ".join(first[:_MOST_NAMED] + ["..."] * (len(first) > _MOST_NAMED))
+
+
+def unknown_name(word: str, known: Collection[str], what: str, declare: str = "declare") -> Misfit:
+    """For a name that refers to none of those that are ``known``."""
+    near = nearest(word, known)
+    fix = f"Did you mean {near}? Write it" if near else f"Write {'one of ' if len(known) > 1 else ''}{some(known)}"
+    return Misfit(f"no {what} of that name is {declare}d",
+                  f"{fix}, or {declare} {word}" if known else f"{declare.capitalize()} {word}",
+                  code="unknown-reference")
+
+
 def shown(value: object) -> str:
     """A value as an error message quotes it: short, and the kind only where it is no scalar."""
     if isinstance(value, (str, int, float)):
@@ -290,17 +307,20 @@ def or_none(parse: Callable[[object], _T]) -> Callable[[object], _T | None]:
     return lambda value: None if isinstance(value, str) and value.strip().lower() == "none" else parse(value)
 
 
-def row(lookup: Callable[[str], _T], names: Sequence[str], what: str) -> Callable[[object], _T]:
-    """A parser of a table's row by name; ``lookup`` raises KeyError."""
+def row(lookup: Callable[[str], _T], names: Sequence[str], what: str,
+        weak: Sequence[str] = ()) -> Callable[[object], _T]:
+    """A parser of a table's row by name; ``lookup`` raises KeyError. Nobody is told to write one of the ``weak``."""
+    any_of = f"Write one of {', '.join(names)}" + (f", or, though weak, one of {', '.join(weak)}" if weak else "")
 
     def read(value: object) -> _T:
         if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise Misfit(f"it is no {what}", f"Write one of {', '.join(names)}", code="wrong-type")
+            raise Misfit(f"it is no {what}", any_of, code="wrong-type")
+        given = str(value)
         try:
-            return lookup(str(value))
+            return lookup(given)
         except KeyError:
-            near = nearest(str(value), names)
-            raise Misfit(f"it is no {what}", f"Write {near}" if near else f"Write one of {', '.join(names)}") from None
+            near = None if given.isdecimal() else nearest(given, names)  # that numbers look alike means nothing
+            raise Misfit(f"it is no {what}", f"Write {near}" if near else any_of) from None
 
     return read
 

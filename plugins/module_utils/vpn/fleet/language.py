@@ -274,9 +274,7 @@ class _Reader:
         """A parser of one site's name."""
         word = reading.name(value)
         if word not in self._sites:
-            near = reading.nearest(word, self._sites)
-            raise Misfit("no site of that name is defined", f"Did you mean {near}? Write it, or define {word}" if near
-                         else f"Define {word}", code="unknown-reference")
+            raise reading.unknown_name(word, self._sites, "site", "define")
         return word
 
 

@@ -354,8 +354,7 @@ def test_all_errors_are_named_at_once(hq):
     (("version",), 2, "version is 2: it is not between 1 and 1"),
     (("transforms", 0, "encryption"), "AES-265",
      "transforms[p1].encryption is 'AES-265': it is no encryption algorithm. Write AES-256"),
-    (("transforms", 0, "key_group"), 17, "transforms[p1].key_group is 17: it is no key group"),
-    (("transforms", 0, "key_group"), True, "transforms[p1].key_group is True: it is no key group"),
+    (("transforms", 0, "key_group"), True, "transforms[p1].key_group is True: it is no key group. Write one of 14, 15"),
     (("transforms", 0, "sa_life"), "24 parsecs",
      "transforms[p1].sa_life is '24 parsecs': 'parsecs' is no unit of time"),
     (("transforms", 0, "sa_life"), 0, "transforms[p1].sa_life is 0: it is not between 10s and 8760h"),
@@ -378,7 +377,12 @@ def test_all_errors_are_named_at_once(hq):
     (("tunels",), [], "tunels is unknown: the fields here are version, site, policy, transforms, shared_transforms, "
                       "proposals, gateways, tunnels. Did you mean tunnels?"),
     (("policy",), "strickt", "policy is 'strickt': it is none of standard, strict. Write strict."),
-    (("shared_transforms",), ["p7"], "shared_transforms[0] is 'p7': no transform of that name is declared"),
+    (("shared_transforms",), ["x"], "shared_transforms[0] is 'x': no transform of that name is declared. Write one of "
+                                    "default, p1, or declare x."),
+    (("gateways", 0, "transforms"), ["p9x"], "gateways[branch].transforms[0] is 'p9x': no transform of that name is "
+                                             "declared. Write one of default, p1, or declare p9x."),
+    (("tunnels", 0, "gateway"), "paris", "tunnels[lan].gateway is 'paris': no gateway of that name is declared. Write "
+                                         "branch, or declare paris."),
     (("transforms", 0, "additional_key_exchange"), "ML-KEM-512",
      "transforms[p1].additional_key_exchange is 'ML-KEM-512': it is no additional key exchange. Write ML-KEM-1024."),
     (("gateways", 0, "credential", "certificate"), "MIIC",
@@ -390,6 +394,40 @@ def test_each_misfit_names_field_value_rule_and_fix(hq, path, value, message):
         at = at[step]
     at[path[-1]] = value
     assert any(line.removeprefix("hq: ").startswith(message) for line in refused(hq)), refused(hq)
+
+
+WEAK_GROUPS = "or, though weak, one of 1, 2, 5."
+WEAK_ENCRYPTIONS = "or, though weak, one of DES, 3DES."
+
+
+@pytest.mark.parametrize(("place", "value", "fix"), [
+    ("tunnels.0.pfs.key_group", 22, f"Write one of 14, 15, 16, 19, 20, 21, 31, 32, {WEAK_GROUPS}"),
+    ("tunnels.0.pfs.key_group", 3, f"Write one of 14, 15, 16, 19, 20, 21, 31, 32, {WEAK_GROUPS}"),
+    ("transforms.0.key_group", "group 24", f"Write one of 14, 15, 16, 19, 20, 21, 31, 32, {WEAK_GROUPS}"),
+    ("transforms.0.key_group", "modp1042", f"Write one of 14, 15, 16, 19, 20, 21, 31, 32, {WEAK_GROUPS}"),
+    ("transforms.0.encryption", "AES-265", "Write AES-256."),
+    ("transforms.0.encryption", "DES3", "Write one of AES-128, AES-192, AES-256, AES-GCM-128, AES-GCM-192, "
+                                        f"AES-GCM-256, ChaCha20-Poly1305, {WEAK_ENCRYPTIONS}"),
+    ("proposals.0.authentication", "SHA", "Write one of SHA2-256, SHA2-384, SHA2-512, or, though weak, one of MD5, "
+                                          "SHA1."),
+    ("proposals.0.authentication", "SHA2-265", "Write SHA2-256."),
+])
+def test_what_is_weak_is_never_what_somebody_is_told_to_write(hq, place, value, fix):
+    *way, last = place.split(".")
+    at = hq
+    for step in way:
+        at = at[int(step)] if isinstance(at, list) else at.setdefault(step, {})
+    at[last] = value
+    [message] = refused(hq)
+    assert message.endswith(f". {fix}"), message
+
+
+def test_of_many_that_are_declared_the_first_are_named(hq):
+    hq["transforms"] += [{"name": f"other{number}"} for number in range(12)]
+    hq["gateways"][0]["transforms"] = ["x"]
+    [message] = refused(hq)
+    assert message.endswith("Write one of default, p1, other0, other1, other2, other3, other4, other5, other6, other7, "
+                            "..., or declare x.")
 
 
 def test_a_name_stands_only_once(hq):
