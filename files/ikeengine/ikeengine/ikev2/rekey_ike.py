@@ -154,7 +154,7 @@ class RekeyIke(Task):
             session.context.authenticate_anew(session, now)
         if kind != NotifyType.TEMPORARY_FAILURE:
             peer, word = session.remote.address, notify_name(kind)
-            reason = (no_transform(session.gateway, peer, word)
+            reason = (no_transform(session.gateway, peer, word, begins=False)
                       if kind == NotifyType.NO_PROPOSAL_CHOSEN and session.gateway else refused(peer, word))
             session.fail(reason.at(f"rekey of gateway {session.name}"), word)
 

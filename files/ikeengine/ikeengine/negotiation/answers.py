@@ -16,10 +16,15 @@ from .reasons import Reason, listed
 _WHO_KNOWS = "its log names what differs, and so does ikectl explain where it is ikeengine"
 
 
-def no_transform(gateway: Gateway, peer: object, answer: str) -> Reason:
-    """It takes none of our Phase 1 transforms. ``answer`` is the wire's word."""
-    path = f"gateways[{gateway.name}].transforms"
-    return Reason("it has no transform like these", f"Hold {path} against the peer's: {_WHO_KNOWS}",
+def no_transform(gateway: Gateway, peer: object, answer: str, *, begins: bool = True) -> Reason:
+    """It takes none of our Phase 1 transforms. ``answer`` is the wire's word, which is the same for whom the peer does
+    not expect, where the IKE SA ``begins`` and is not rekeyed."""
+    path = paths = f"gateways[{gateway.name}].transforms"
+    rule = "it has no transform like these"
+    if begins:
+        paths = f"{path} and gateways[{gateway.name}].endpoints"
+        rule += ", or its gateway for us is taken down or not declared between these addresses"
+    return Reason(rule, f"Hold {paths} against the peer's: {_WHO_KNOWS}",
                   "phase 1 transform", f"the peer {peer} answered {answer}",
                   f"we offered {' or '.join(map(suite, gateway.transforms))}", path)
 

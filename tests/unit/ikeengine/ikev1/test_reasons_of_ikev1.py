@@ -30,7 +30,8 @@ def transform(**changes):
 
 def phase1(offered):
     return (f"gateway peer: phase 1 transform: {ANSWERED} NO_PROPOSAL_CHOSEN, we offered {offered}: it has no "
-            f"transform like these. Hold gateways[peer].transforms against the peer's: {KNOWS}")
+            "transform like these, or its gateway for us is taken down or not declared between these addresses. Hold "
+            f"gateways[peer].transforms and gateways[peer].endpoints against the peer's: {KNOWS}")
 
 
 def phase2(offered):
@@ -142,6 +143,16 @@ def test_the_responder_calls_the_field_as_validation_does(case, code):
     left, right, _initiator_says, responder_says = CASES[case]
     found = rules.validate([hq(**left), branch(**right)]).findings
     assert {finding.field for finding in found if finding.code == code} == {responder_says.split(": ")[1]}
+
+
+@pytest.mark.parametrize("mode", [MAIN, AGGRESSIVE])
+def test_a_peer_that_its_operator_took_down_is_named_beside_a_mismatch(mode):
+    network, one, other = pair(hq(gateway=mode), branch(gateway=mode))
+    other.manager.terminate("peer", network.now)
+    network.start()
+    network.run(0.5)
+    assert one.reasons[0] == phase1("AES-256/SHA2-256/group 14")
+    assert other.reasons[0].endswith(", or bring up the one that was taken down.")
 
 
 def test_the_other_version():

@@ -8,13 +8,18 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from ikeengine.ike.refusal import Refusal
+from ikeengine.ikev2 import rekey_ike
 from ikeengine.vpn import declaration, rules
+from ikeengine.wire.constants import NotifyType
 
 from tests.support.virtual_network import PROPOSAL, PSK, TRANSFORM, agree, branch, hq, pair
 
 OTHER_PSK = "quite another secret 4212"
 KNOWS = "its log names what differs, and so does ikectl explain where it is ikeengine."
-LOOK_AT_TRANSFORMS = (": it has no transform like these. Hold gateways[peer].transforms against the peer's: " + KNOWS)
+LOOK_AT_TRANSFORMS = (": it has no transform like these, or its gateway for us is taken down or not declared between "
+                      "these addresses. Hold gateways[peer].transforms and gateways[peer].endpoints against the "
+                      "peer's: " + KNOWS)
 ANSWERED = "the peer 198.51.100.2 answered"
 NEAREST = "no common transform; proposal 1 of the peer and our transform p1 are nearest."
 NEAREST_PROPOSAL = "no common proposal; proposal 1 of the peer and our proposal p2 are nearest."
@@ -236,6 +241,31 @@ def test_an_unknown_peer_is_refused_and_counted():
         "peer 192.0.2.2: endpoint address: the peer 192.0.2.2 asks for 198.51.100.2, we expect nobody there: no "
         "gateway is declared, or up to answer, between these addresses. Declare one with endpoints {local: {address: "
         "198.51.100.2}, remote: {address: 192.0.2.2}}, or bring up the one that was taken down.")
+
+
+def test_a_peer_that_its_operator_took_down_is_named_beside_a_mismatch():
+    network, one, other = pair(hq(), branch(start="answer"))
+    other.manager.terminate("peer", network.now)
+    network.start()
+    network.run(0.5)
+    assert one.reasons[0] == phase1("AES-256/SHA2-256/group 31")
+    assert other.reasons[0].endswith(", or bring up the one that was taken down.")
+
+
+def test_a_refused_rekey_is_of_a_gateway_that_the_peer_has(monkeypatch):
+    def refuse(_session):
+        raise Refusal(NotifyType.NO_PROPOSAL_CHOSEN, "not these")
+
+    network, one, _other = pair(hq(), branch(start="answer"))
+    network.start()
+    network.run(1)
+    monkeypatch.setattr(rekey_ike, "_check_time", refuse)
+    one.manager.rekey_ike("peer", network.now)
+    network.run(1)
+    assert one.reasons[0] == (
+        f"rekey of gateway peer: phase 1 transform: {ANSWERED} NO_PROPOSAL_CHOSEN, we offered "
+        f"AES-256/SHA2-256/group 31: it has no transform like these. Hold gateways[peer].transforms against the "
+        f"peer's: {KNOWS}")
 
 
 def test_a_suite_that_only_another_gateway_between_the_same_addresses_has():
