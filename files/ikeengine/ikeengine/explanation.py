@@ -30,7 +30,7 @@ def of_gateway(gateway: Gateway, status: GatewayStatus, tunnels: Sequence[tuple[
     down. ``unix`` makes Unix seconds of the sessions' clock."""
     since = min((row.established_at for row in status.ike), default=None)
     return {"gateway": gateway.name, "state": status.state, "since": None if since is None else unix(since),
-            "summary": _summary(gateway, status, accounts, refused),
+            "summary": _summary(gateway, status, accounts, refused, bool(tunnels)),
             "failed_attempt": _failed_attempt(failed, status, unix),
             "declared": _declared(gateway, status, tunnels),
             "negotiations": [_negotiation(row, unix, gateway) for row in accounts]}
@@ -43,7 +43,8 @@ def of_stranger(account: Account, *, unix: Callable[[float], float]) -> Json:
             "failed_attempt": None, "declared": None, "negotiations": [_negotiation(account, unix)]}
 
 
-def _summary(gateway: Gateway, status: GatewayStatus, accounts: Sequence[Account], refused: bool) -> str:
+def _summary(gateway: Gateway, status: GatewayStatus, accounts: Sequence[Account], refused: bool,
+             has_tunnels: bool) -> str:
     if status.ike:
         ike = status.ike[0]
         account = next((row for row in accounts if row.initiator is ike.initiator), None)
@@ -55,6 +56,8 @@ def _summary(gateway: Gateway, status: GatewayStatus, accounts: Sequence[Account
         return f"taken down by an operator, until ikectl up {gateway.name}"
     if status.state == "connecting":
         return "a negotiation is under way"
+    if not has_tunnels:
+        return "no tunnel is declared under it, so there is nothing to bring up"
     return {Start.BOOT: "it is tried again before long", Start.TRAFFIC: "it comes up when traffic wants it",
             Start.ANSWER: "it comes up when the peer asks for it"}[gateway.start]
 

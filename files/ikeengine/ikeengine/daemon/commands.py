@@ -143,10 +143,16 @@ class Commands:
                 return states[tunnel] == "up"
             return self._gateway_state(gateway) == "established" and all(state == "up" for state in states.values())
 
+        def begin() -> None:
+            self._engine.manager.initiate(gateway, self._engine.now(), tunnel)
+            if not self._engine.manager.overview.tunnels_at(gateway):  # it is not held down any more, but that is all
+                raise CommandError("not_found", f"no tunnel is declared under gateway {gateway}, so there is nothing "
+                                                f"to bring up: declare one in tunnels, with gateway: {gateway}")
+
         if not is_up():
             subject = _label(gateway, tunnel)
-            await self._until(is_up, lambda: self._engine.manager.initiate(gateway, self._engine.now(), tunnel),
-                              _failure_of(gateway, tunnel), timeout, f"{subject} is not up after {timeout:g} s")
+            await self._until(is_up, begin, _failure_of(gateway, tunnel), timeout,
+                              f"{subject} is not up after {timeout:g} s")
         return {"up": [_label(gateway, tunnel)]}
 
     async def _down(self, request: Json) -> Json:

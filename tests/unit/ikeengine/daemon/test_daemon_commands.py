@@ -102,6 +102,22 @@ def test_up_says_when_nobody_answers(pair: Pair) -> None:
     pair.run(test, joined=False)
 
 
+def test_up_of_a_gateway_without_tunnels_says_at_once_that_there_is_nothing_to_bring_up(pair: Pair) -> None:
+    pair.hq_declares["tunnels"] = []
+
+    async def test() -> None:
+        await pair.hq.ask("down", gateway="peer")
+        with pytest.raises(CommandError) as refused:
+            await pair.hq.ask("up", gateway="peer", timeout=3600)
+        assert (refused.value.code, str(refused.value)) == (
+            "not_found", "no tunnel is declared under gateway peer, so there is nothing to bring up: declare one in "
+                         "tunnels, with gateway: peer")
+        [explained] = (await pair.hq.ask("explain", gateway="peer"))["explanations"]
+        assert explained["summary"] == "no tunnel is declared under it, so there is nothing to bring up"
+
+    pair.run(test)
+
+
 def test_down_closes_both_ends_and_up_brings_them_back(pair: Pair) -> None:
     async def test() -> None:
         await pair.hq.ask("up", gateway="peer")
