@@ -42,22 +42,18 @@ def unproved(live: Mapping[str, Any], declared: Mapping[str, Any], gateway: str)
     """Why the two ends have not shown that they take each other by what the gateway declares, or nothing.
 
     One that the host keeps up has to be up for that. Where the peer or traffic begins, what is down has shown nothing,
-    and nobody knows when it will: there nothing is asked.
+    and nobody knows when it will: there nothing is asked. Nor is it of one without a tunnel, on which nothing depends.
     """
+    if not any(row["gateway"] == gateway for row in declared.get("tunnels", ())):
+        return ""
     found = next((row for row in live["gateways"] if row["name"] == gateway), {"ike": [], "last_error": None})
     if found["ike"] and all(ike["credential_in_force"] for ike in found["ike"]):
         return ""
     if found["ike"]:
         return f"is up by the old credential still: {found['last_error'] or 'its daemon names no error'}"
-    if _is_kept_up(declared, gateway):
+    if any(row["name"] == gateway and row["start"] == "boot" for row in declared.get("gateways", ())):
         return f"is down, so that nothing is shown: {found['last_error'] or 'its daemon names no error'}"
     return ""
-
-
-def _is_kept_up(declared: Mapping[str, Any], gateway: str) -> bool:
-    """Whether the host begins at boot, and has something to begin for."""
-    return (any(row["name"] == gateway and row["start"] == "boot" for row in declared.get("gateways", ()))
-            and any(row["gateway"] == gateway for row in declared.get("tunnels", ())))
 
 
 def _explained(live: Mapping[str, Any]) -> dict[str, Any]:
