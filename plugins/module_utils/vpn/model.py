@@ -277,6 +277,22 @@ class Route:
         return Route(self.remote, self.local, self.direction.mirrored)
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether its sides are of different address families, which no SA carries."""
+        return self.local.version != self.remote.version
+
+    @property
+    def common(self) -> Selector | None:
+        """What both its sides contain, where neither is everything: such traffic has no one way."""
+        everything = self.local.is_everything or self.remote.is_everything
+        return None if everything else self.local.intersection(self.remote)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it cannot be what was meant, whatever the peer declares."""
+        return self.is_mixed or self.common is not None
+
+    @property
     def is_everything(self) -> bool:
         """Whether both its sides are: what SAs of a tunnel with an interface are for."""
         return self.local.is_everything and self.remote.is_everything

@@ -18,7 +18,7 @@ from operator import add
 from typing import NamedTuple
 
 from . import identities
-from .model import Address, Endpoint, EndpointPair, Gateway, Selector, Side, Tunnel
+from .model import Address, Endpoint, EndpointPair, Gateway, Route, Selector, Side, Tunnel
 
 
 class TunnelPair(NamedTuple):
@@ -62,6 +62,14 @@ class Pair(NamedTuple):
                     (name, (other, at)), *_more = others.items()
                     found.setdefault(name, (TunnelPair(tunnel, other), []))[1].append((index, at))
             yield from found.values()
+
+
+def asking(routes: Iterable[Route], others: Iterable[Route]) -> list[Route]:
+    """Of the routes without mirrors at one end those that ask for one: none that is wrong by itself, and none that a
+    wrong one of the other end was to mirror, as one of its sides shows. What is wrong is told of the wrong one."""
+    wrong = [other for other in others if other.is_wrong]
+    return [route for route in routes if not route.is_wrong
+            and not any(other.local == route.remote or other.remote == route.local for other in wrong)]
 
 
 class Leftover(NamedTuple):

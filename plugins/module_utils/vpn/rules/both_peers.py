@@ -26,7 +26,7 @@ from ..model import (
     Start,
     Tunnel,
 )
-from ..pairing import Pair
+from ..pairing import Pair, asking
 from . import nat
 from .book import ERROR, FIREWARE, GATEWAYS, OWN, SEED, TO_IKEV2, WARNING, Broken
 from .mismatch import listed
@@ -286,10 +286,12 @@ def tunnel_without_counterpart(pair: Pair) -> Iterator[Broken]:
 
 
 def _alone(tunnels: Iterable[Tunnel], peers: Iterable[Tunnel]) -> Iterator[tuple[Tunnel, list[Route]]]:
-    """The tunnels, and of each the routes that no tunnel of the peer's mirrors; none that has only others."""
-    mirrored = {(route.remote, route.local) for peer in peers for route in peer.routes}
+    """The tunnels, and of each the routes that ask for a mirror, which no tunnel of the peer's has; none that has only
+    others."""
+    theirs = [route for peer in peers for route in peer.routes]
+    mirrored = {(route.remote, route.local) for route in theirs}
     for tunnel in tunnels:
-        routes = [route for route in tunnel.routes if (route.local, route.remote) not in mirrored]
+        routes = asking((route for route in tunnel.routes if (route.local, route.remote) not in mirrored), theirs)
         if routes or not tunnel.routes:
             yield tunnel, routes
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..model import Route, Side, Tunnel
-from ..pairing import Pair, TunnelPair
+from ..pairing import Pair, TunnelPair, asking
 from .book import ERROR, SEED, TUNNELS, Broken
 
 
@@ -34,13 +34,17 @@ def missing_mirror(pair: Pair, tunnels: TunnelPair) -> Iterator[Broken]:
     if not _comparable(tunnels):
         return
     _nearby, left, right = _matching(pair, tunnels)
-    for index in left:
-        route = tunnels.left.routes[index]
+    here, there = [tunnels.left.routes[index] for index in left], [tunnels.right.routes[index] for index in right]
+    asking_here, asking_there = asking(here, there), asking(there, here)
+    for index, route in zip(left, here, strict=True):
+        if route not in asking_here:
+            continue
         yield Broken("tunnel route", f"{pair.left.name} has {route}", f"{pair.right.name} has no mirror of it",
                      *_add(route, pair.left, tunnels.left, pair.right, tunnels.right),
                      f"tunnels[{tunnels.left.name}].routes[{index}]", f"tunnels[{tunnels.right.name}].routes")
-    for index in right:
-        route = tunnels.right.routes[index]
+    for index, route in zip(right, there, strict=True):
+        if route not in asking_there:
+            continue
         yield Broken("tunnel route", f"{pair.left.name} has no mirror", f"{pair.right.name} has {route}",
                      *_add(route, pair.right, tunnels.right, pair.left, tunnels.left),
                      f"tunnels[{tunnels.left.name}].routes", f"tunnels[{tunnels.right.name}].routes[{index}]")

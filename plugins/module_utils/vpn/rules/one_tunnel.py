@@ -194,7 +194,7 @@ def _ends(tunnel: Tunnel, index: int) -> tuple[str, str]:
 def route_mixed_families(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """Both sides of a tunnel route are IPv4, or both IPv6."""
     for index, route in enumerate(tunnel.routes):
-        if route.local.version != route.remote.version:
+        if route.is_mixed:
             yield Broken("tunnel route", f"local is {route.local}", f"remote is {route.remote}",
                          "they are of different address families",
                          f"Set tunnels[{tunnel.name}].routes[{index}] to two of one family", *_ends(tunnel, index))
@@ -204,8 +204,8 @@ def route_mixed_families(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterat
 def route_sides_overlap(side: Side, gateway: Gateway, tunnel: Tunnel) -> Iterator[Broken]:
     """The two sides of a tunnel route have no address in common, unless one is everything (0.0.0.0/0, ::/0)."""
     for index, route in enumerate(tunnel.routes):
-        common = route.local.intersection(route.remote)
-        if common is not None and not (route.local.is_everything or route.remote.is_everything):
+        common = route.common
+        if common is not None:
             yield Broken("tunnel route", f"local is {route.local}", f"remote is {route.remote}",
                          f"both contain {common}, so its traffic has no one way",
                          f"Make the two of tunnels[{tunnel.name}].routes[{index}] disjoint", *_ends(tunnel, index))

@@ -90,6 +90,20 @@ def test_a_route_missing_at_the_left_end(branch, messages):
         "hq would answer TS_UNACCEPTABLE")
 
 
+@pytest.mark.parametrize("name", ["lan", "to-headquarters"])
+def test_nobody_is_told_to_mirror_a_route_that_is_wrong_by_itself(hq, branch, findings, name):
+    hq["tunnels"][0]["routes"] = routes(("fd00::/64", "10.2.0.0/24"))
+    branch["tunnels"][0]["name"] = name
+    branch["tunnels"][0]["routes"] = routes(("10.2.0.0/24", "10.1.0.0/24"))
+    assert [finding.code for finding in findings()] == ["route-mixed-families"]
+
+
+def test_beside_a_route_that_is_wrong_another_still_lacks_its_mirror(hq, messages):
+    hq["tunnels"][0]["routes"] = routes(("fd00::/64", "10.2.0.0/24"), ("10.1.9.0/24", "10.2.9.0/24"))
+    [message] = messages("route-missing-mirror")
+    assert "hq has 10.1.9.0/24 <-> 10.2.9.0/24, branch has no mirror of it" in message
+
+
 @pytest.mark.parametrize(("theirs", "code", "relation"), [
     ("10.1.0.0/25", "route-narrower", "branch's is narrower, so the rest of hq's traffic would find no tunnel"),
     ("10.1.0.0/16", "route-narrower", "hq's is narrower, so the rest of branch's traffic would find no tunnel"),

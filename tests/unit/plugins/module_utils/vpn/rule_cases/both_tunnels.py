@@ -85,7 +85,9 @@ CASES = (
          "tunnels[lan].routes[1]", "tunnels[lan].routes",
          ({"hq tunnels.0.routes.+": MORE,
            "branch tunnels.0.routes.+": {"local": MORE["remote"], "remote": "10.1.9.0-10.1.9.255"}},
-          {**ROUTE_BASED, "hq tunnels.0.routes": []})),
+          {**ROUTE_BASED, "hq tunnels.0.routes": []},
+          {"hq tunnels.0.routes.0.local": "fd00::/64"}, {"branch tunnels.0.routes.0.local": "fd00::/64"},
+          {"hq tunnels.0.routes.0.local": "10.2.0.0/24"})),
     Case("route-missing-mirror", {"hq tunnels.0.routes.+": {**MORE, "direction": "local-to-remote"},
                                   "both site.managed": False},
          "tunnel lan of hq<->branch: tunnel route: hq has 10.1.9.0/24 -> 10.2.9.0/24, branch has no mirror of it: "
