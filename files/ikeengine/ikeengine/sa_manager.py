@@ -265,6 +265,7 @@ class IkeSaManager:
         """The data plane has lost that child SA, or a half of it: another takes its place, unless one is about to."""
         found = self._sessions.child(spi_in)
         if found is not None and found[1].state is ChildState.INSTALLED:
+            found[1].rekey_at = None  # a refused one is not to wait for the planned time
             found[0].rekey_child(found[1], now)
             self._touch(found[0])
 
@@ -296,8 +297,10 @@ class IkeSaManager:
         if hard:
             session.delete_child(child, "its traffic limit is reached", now)
             self.child_lost(session, child.sa.tunnel, now)
-        elif child.state is ChildState.INSTALLED:
-            session.rekey_child(child, now)
+        else:
+            child.nearly_spent, child.rekey_at = True, None
+            if child.state is ChildState.INSTALLED:
+                session.rekey_child(child, now)
         self._touch(session)
 
     def moved(self, spi_in: int, local: SocketAddress, remote: SocketAddress, now: float) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .session import IkeSession
 
 
+_SHORTEST_RETRY = 1.0
+
+
 class ChildState(Enum):
     #: IKEv1: it receives, and will be a child SA once the peer confirms its Quick Mode.
     ANSWERED = "answered"
@@ -63,6 +66,8 @@ class Child:
     confirmed: bool = True
     #: How often the peer has refused to rekey it.
     refusals: int = 0
+    #: It has carried nearly all the traffic that it may, so its end may come at any time.
+    nearly_spent: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -117,12 +122,16 @@ def rekey_fraction(session: IkeSession, created_by_us: bool) -> float:
 
 def rekey_later(session: IkeSession, sa: Child | IkeSession, now: float, *, refused: bool) -> None:
     """Ask again to rekey ``sa``, of that session or that itself: soon, or where the peer ``refused`` it ever more
-    seldom, but several times before the SA's life is over."""
+    seldom, but several times before the SA's life is over, and soon where its traffic may be. Where an operator asked
+    ahead of the time at which it is to be rekeyed, that stays."""
     settings = session.context.settings
     pause = settings.rekey_retry
     if refused:
-        pause = min(pause * settings.retry_factor ** min(sa.refusals, 30), settings.retry_longest)
+        if sa.rekey_at is not None and sa.rekey_at > now:
+            return
+        if not (isinstance(sa, Child) and sa.nearly_spent):
+            pause = min(pause * settings.retry_factor ** min(sa.refusals, 30), settings.retry_longest)
         sa.refusals += 1
-        if sa.expires_at is not None:
-            pause = max(settings.rekey_retry, min(pause, (sa.expires_at - now) / 4))
+    if sa.expires_at is not None:
+        pause = min(pause, max(_SHORTEST_RETRY, (sa.expires_at - now) / 4))
     sa.rekey_at = now + pause * (0.5 + session.context.fraction())
