@@ -96,6 +96,29 @@ def test_where_little_of_an_sas_life_is_left_one_refusal_does_not_end_it(version
     agree(one, other, routes=1)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_rekey_for_which_the_data_plane_has_no_spi_is_tried_again(version):
+    network, one, other, (child,) = _up(version)
+    for _session, row in other.manager._sessions.children():
+        row.rekey_at = None  # a peer that leaves it to us
+    allocate, asked = one.manager.allocate_spi, []
+
+    def none_at_first(*wanted):
+        asked.append(network.now)
+        if len(asked) <= 3:
+            raise Refusal(NotifyType.NO_ADDITIONAL_SAS, "the kernel gives no SPI")
+        return allocate(*wanted)
+
+    one.manager.allocate_spi = none_at_first
+    while not asked:
+        network.run(1)
+    network.run(90)
+    assert len(asked) == 4 and asked[1] - asked[0] < 10
+    assert one.count(Failed) == 3
+    agree(one, other, routes=1)
+    assert child not in one.inbound.values()
+
+
 @BY_VERSION
 def test_a_refused_order_to_rekey_a_child_sa_leaves_its_plan_as_it_was(version, module, monkeypatch):
     network, one, other, _inbound = _up(version)

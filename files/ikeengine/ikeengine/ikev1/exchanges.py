@@ -95,10 +95,8 @@ class Exchanges:
             try:
                 exchange = Initiated(session, wish, now)
             except Refusal as refusal:
-                if wish.rekeyed is not None:
-                    wish.rekeyed.state = ChildState.INSTALLED
                 session.fail(refusal.reason, tunnel=wish.tunnel.name)
-                session.context.child_lost(session, wish.tunnel.name, now)
+                wish.fell_through(session, now)
                 continue
             begun += 1
             self.keep(exchange)

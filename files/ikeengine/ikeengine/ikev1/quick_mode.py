@@ -74,6 +74,14 @@ class Wish:
     route: Route
     rekeyed: Child | None = None
 
+    def fell_through(self, session: Ikev1Session, now: float) -> None:
+        """What it was to replace serves on, and is rekeyed later; else its route is left without."""
+        if self.rekeyed is None:
+            session.context.child_lost(session, self.tunnel.name, now)
+        elif self.rekeyed.is_live:
+            self.rekeyed.state = ChildState.INSTALLED
+            rekey_later(session, self.rekeyed, now, refused=True)
+
 
 class QuickMode(ABC):
     """One exchange at one end. It stays for a while after its end, for the peer that did not get its last message."""
@@ -255,14 +263,9 @@ class Initiated(QuickMode):
         return refused(peer, word)
 
     def fail(self, session: Ikev1Session, notify: int | None, reason: Reason | str, now: float) -> None:
-        old = self.wish.rekeyed
-        self.abandon(session, now)
-        if old is not None and old.is_live:
-            rekey_later(session, old, now, refused=True)
         session.fail(reason, notify_name(notify) if notify else None, tunnel=self.wish.tunnel.name)
         self.end(session, now)
-        if old is None:
-            session.context.child_lost(session, self.wish.tunnel.name, now)
+        self.wish.fell_through(session, now)
 
     def abandon(self, session: Ikev1Session, now: float) -> None:
         if self.wish.rekeyed is not None and self.wish.rekeyed.state is ChildState.REKEYING:
