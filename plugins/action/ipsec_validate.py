@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         given = options.given(self, {
-            "sides": {"type": "dict", "no_log": True},
+            "sides": {"type": "dict", "no_log": True, "by_name": ("hosts", "declarations")},
             "hosts": {"type": "list", "elements": "str"},
             "fail_on_findings": {"type": "bool", "default": True},
             "reports": {"type": "list", "elements": "dict", "default": [], "options": {

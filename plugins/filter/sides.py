@@ -91,7 +91,7 @@ def sides(definition: object, keys: Mapping[str, str] | None = None, site: str |
 
 
 def _options(keys: object, site: object) -> dict[str, Any]:
-    spec = {"keys": {"type": "dict"}, "site": {"type": "str"}}
+    spec = {"keys": {"type": "dict", "by_name": ("pairs", "keys")}, "site": {"type": "str"}}
     try:
         given = options.check({"keys": decrypted(keys), "site": site}, spec)
         keyring.check("keys has", given["keys"] or {})

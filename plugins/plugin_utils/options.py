@@ -99,12 +99,21 @@ def _parser(option: Mapping[str, Any], kind: str) -> Callable[[object], Any]:
     def read(value: object) -> Any:
         if value is None:
             raise Misfit("a value is needed here", "Write one, or remove it", state="is empty")
-        found = _PARSERS[kind](value)
+        try:
+            found = _PARSERS[kind](value)
+        except Misfit as misfit:
+            raise _of_names(misfit, *option["by_name"]) if "by_name" in option else misfit from None
         if "choices" in option and found not in option["choices"]:
             raise Misfit(f"it is none of {', '.join(option['choices'])}", instead(found, option["choices"]))
         return found
 
     return read
+
+
+def _of_names(misfit: Misfit, whose: str, what: str) -> Misfit:
+    """The same of a mapping whose keys are no fields but names."""
+    return Misfit(f"a mapping of {whose}' names to their {what} is needed here", f"Write it as names with {what}",
+                  code=misfit.code, state=misfit.state)
 
 
 def _text(value: object) -> str:

@@ -32,7 +32,8 @@ def test_a_group_stands_for_its_hosts(nowhere: Site, module: str):
     ("ipsec_validate", {"hosts": ["hq", "gatways"]}, "hosts[1] is 'gatways': the inventory has no host and no group of "
                                                      "that name. Did you mean gateways?"),
     ("ipsec_keys", {"hosts": "nosuch"}, "hosts[0] is 'nosuch': the inventory has no host"),
-    ("ipsec_validate", {"sides": 5}, "sides is a number: a mapping of fields is needed here."),
+    ("ipsec_validate", {"sides": 5}, "sides is a number: a mapping of hosts' names to their "
+                                     "declarations is needed here."),
     ("ipsec_validate", {"reports": [{"format": "text", "path": ["x"]}]}, "reports[0].path is a list: text is needed"),
     ("ipsec_validate", {"reports": [{"format": "text", "path": "."}]}, "cannot be written: Is a directory. Name a"),
     ("ipsec_keys", {"hosts": {"hq": 1}}, "hosts is a mapping: a list is needed here."),

@@ -38,8 +38,8 @@ def test_what_cannot_be_unfolded_is_an_error_with_every_finding():
      "keys has 'hq<->branch': the names of a pair stand in order, so that no site would have that key. Rename it "
      "branch<->hq."),
     ({"hq<->branch": "marker"} | KEYS, "keys has 'hq<->branch' beside branch<->hq: a pair has one key"),
-    (["marker"], "keys is a list: a mapping of fields is needed here"),
-    ("marker", "keys is text: a mapping of fields is needed here"),
+    (["marker"], "keys is a list: a mapping of pairs' names to their keys is needed here"),
+    ("marker", "keys is text: a mapping of pairs' names to their keys is needed here"),
     ({"branch<->hq": ["marker"]}, "keys has something else than text for branch<->hq"),
     ({"branch<->hq": 5}, "keys has something else than text for branch<->hq"),
 ])

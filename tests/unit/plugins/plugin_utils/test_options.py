@@ -37,7 +37,8 @@ def test_every_unknown_host_is_named_with_what_is_nearest():
 
 
 SPEC = {
-    "sides": {"type": "dict", "no_log": True},
+    "sides": {"type": "dict", "no_log": True, "by_name": ("hosts", "declarations")},
+    "plain": {"type": "dict"},
     "hosts": {"type": "list", "elements": "str"},
     "final": {"type": "bool", "default": True},
     "site": {"type": "str"},
@@ -57,8 +58,12 @@ def test_what_fits_is_left_to_ansible(given):
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({"sides": MARKER}, "sides is text: a mapping of fields is needed here. Write it as fields with values."),
-    ({"sides": [MARKER]}, "sides is a list: a mapping of fields is needed here. Write it as fields with values."),
+    ({"plain": MARKER}, "plain is text: a mapping of fields is needed here. Write it as fields with values."),
+    ({"plain": [MARKER]}, "plain is a list: a mapping of fields is needed here. Write it as fields with values."),
+    ({"sides": MARKER}, "sides is text: a mapping of hosts' names to their declarations is needed here. Write it "
+                        "as names with declarations."),
+    ({"sides": [MARKER]}, "sides is a list: a mapping of hosts' names to their declarations is needed here. Write "
+                          "it as names with declarations."),
     ({"hosts": {"hq": 1}}, "hosts is a mapping: a list is needed here. Write it as a list."),
     ({"hosts": True}, "hosts is yes or no: a list is needed here. Write it as a list."),
     ({"hosts": ["hq", None]}, "hosts[1] is empty: a value is needed here. Write one, or remove it."),
@@ -70,8 +75,8 @@ def test_what_fits_is_left_to_ansible(given):
     ({"site": {"name": "hq"}}, "site is a mapping: text is needed here. Write it as text, in quotes."),
     ({"form": "tex"}, "form is 'tex': it is none of text, json. Did you mean text? Write text."),
     ({"form": 5}, "form is 5: it is none of text, json. Write one of text, json."),
-    ({"hots": MARKER}, "hots is unknown: the fields here are sides, hosts, final, site, form, dest, reports. Did you "
-                       "mean hosts? Write hosts or remove it."),
+    ({"hots": MARKER}, "hots is unknown: the fields here are sides, plain, hosts, final, site, form, dest, reports. "
+                       "Did you mean hosts? Write hosts or remove it."),
     ({"reports": [{"path": "x", MARKER: 1}]}, f"reports[0].{MARKER} is unknown: the fields here are path. Remove "
                                               f"'{MARKER}'."),
     ({"dest": ""}, "dest is empty: text is needed here. Write a value."),
