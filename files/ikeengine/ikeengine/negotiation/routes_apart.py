@@ -12,7 +12,7 @@ from ..vpn.model import Route, Tunnel
 from ..vpn.selectors import Selector
 from ..wire.traffic_selectors import TrafficSelector
 from .reasons import Reason
-from .traffic_selectors import ALL_PORTS, Narrowed, from_wire, joined
+from .traffic_selectors import ALL_PORTS, Narrowed, from_wire, in_common, joined
 
 _MOST_NAMED = 8
 
@@ -38,10 +38,11 @@ def no_route(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]
 def told_of_narrowing(reason: Reason, found: Narrowed, local: Sequence[TrafficSelector],
                       remote: Sequence[TrafficSelector]) -> Reason:
     """A reason why the tunnel of ``found`` would not do, which may not be the tunnel that the peer means where it has
-    but a part of what was proposed."""
-    parts = [part for _route, part in found.parts]
-    if (joined(from_wire(local)), joined(from_wire(remote))) == (
-            joined(part.local for part in parts), joined(part.remote for part in parts)):
+    but a part of what was proposed: counting those of its routes that have an SA, or are to have another."""
+    here, there = joined(from_wire(local)), joined(from_wire(remote))
+    shared = [in_common(route, here, there) for route in found.tunnel.secured]
+    if (joined(each for ours, _theirs in shared for each in ours) == here
+            and joined(each for _ours, theirs in shared for each in theirs) == there):
         return reason
     return replace(reason, rule=f"{reason.rule}; and the tunnel route that the peer proposes, "
                                 f"{proposed(local, remote)}, is only in part one of tunnel {found.tunnel.name}")

@@ -87,9 +87,8 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
     ours = list(ours)
     found = []
     for tunnel, route in ours:
-        shared_local = _intersections(route.local, joined_local)[:_MOST_RANGES]
-        shared_remote = _intersections(route.remote, joined_remote)[:_MOST_RANGES]
-        if shared_local and shared_remote and not _cuts(route, shared_local, shared_remote):
+        shared_local, shared_remote = in_common(route, joined_local, joined_remote)
+        if shared_local:
             rank = _rank(route, offered_local, offered_remote)
             found.append(_Shared(tunnel, route, shared_local, shared_remote, rank, is_covered(tunnel, route)))
     if not found:
@@ -103,6 +102,17 @@ def narrow(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector], 
     return Narrowed(best.tunnel, tuple(part for row in open_ones if row.route in chosen for part in row.parts),
                     more=any(not row.is_covered for row in found
                              if row.tunnel is not best.tunnel or row.route not in chosen))
+
+
+def in_common(route: Route, local: Sequence[Selector], remote: Sequence[Selector]) -> tuple[
+        tuple[Selector, ...], tuple[Selector, ...]]:
+    """What a proposal, of `joined` ranges, has of either side of a route; nothing at both where it has nothing at one,
+    or cuts it."""
+    shared_local = _intersections(route.local, local)[:_MOST_RANGES]
+    shared_remote = _intersections(route.remote, remote)[:_MOST_RANGES]
+    if not shared_local or not shared_remote or _cuts(route, shared_local, shared_remote):
+        return (), ()
+    return shared_local, shared_remote
 
 
 def _meant(found: Sequence[_Shared]) -> list[_Shared]:
