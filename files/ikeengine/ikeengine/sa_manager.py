@@ -9,6 +9,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from . import hints
@@ -151,6 +152,13 @@ class IkeSaManager:
         """All since the last call. One whose data is the single octet 0xFF is a NAT keep-alive (RFC 3948 §2.3)."""
         drained, self._outbox = self._outbox, []
         return drained
+
+    def unsent(self, datagram: Datagram, why: str) -> None:
+        """One of `datagrams_to_send` did not leave this host: what comes of that is not the peer's fault."""
+        with suppress(WireError):  # a NAT keep-alive is no message
+            session = self._sessions.sender(decode_header(datagram.data))
+            if session is not None:
+                session.unsent = why
 
     def events(self) -> list[Event]:
         """All since the last call, in order."""

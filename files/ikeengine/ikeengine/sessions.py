@@ -85,6 +85,10 @@ class Sessions:
                 return session
         return None
 
+    def sender(self, header: Header) -> IkeSession | None:
+        """Whose message of ours it is."""
+        return self._by_spi.get(header.spi_i) or self._by_spi.get(header.spi_r)
+
     def has_spi(self, header: Header) -> bool:
         """Whether an IKE SA has one of these for its own, or is to have it, whatever else the message says."""
         return any(spi in self._by_spi or spi in self.offered for spi in (header.spi_i, header.spi_r))

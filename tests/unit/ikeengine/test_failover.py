@@ -544,3 +544,49 @@ def test_a_pair_that_only_the_peer_can_begin_is_passed_over(version):
     assert "the peer must initiate" in pairs_explained(one)[0]["last_failure"]
 
 
+
+
+def unsent(network: VirtualNetwork, end: End, local: str) -> None:
+    """Nothing leaves the end from that address any more: its host says why."""
+    def refuse(datagram: Datagram) -> Datagram | None:
+        if str(datagram.local.address) != local:
+            return datagram
+        end.manager.unsent(datagram, "Network is unreachable")
+        return None
+
+    network.tamper = refuse
+
+
+NO_WAY = (f"gateway peer: we could not send to the peer {BRANCH}: Network is unreachable, so no answer to {{}} can "
+          f"come. Check this host's links, routes and firewall; ip route get {BRANCH} shows the way.")
+
+
+@pytest.mark.parametrize(("kind", "message"), [(1, "message 1 of Main Mode"), (2, "IKE_SA_INIT")])
+def test_what_did_not_leave_this_host_is_not_the_peers_silence(kind: int, message: str):
+    network, one, _other = pair(KINDS[kind].hq(), KINDS[kind].branch(start="answer"))
+    unsent(network, one, HQ)
+    network.start()
+    network.run(60)
+    assert one.reasons[0] == NO_WAY.format(message) == one.manager.overview.gateway("peer").last_error
+    network.tamper = lambda datagram: datagram
+    network.cut(HQ, BRANCH)
+    network.run(300)
+    assert f"the peer {BRANCH}:500 is silent" in one.reasons[-1]
+
+
+@pytest.mark.parametrize(("kind", "message"), [(1, "Dead Peer Detection"), (2, "INFORMATIONAL")])
+def test_a_failover_names_the_cable_of_this_host(kind: int, message: str):
+    network, one, _other = two_ends(kind)
+    unsent(network, one, HQ)
+    network.run(10)
+    (change,) = changes(one)
+    assert f"gateway peer: {change.reason}" == NO_WAY.format(message)
+
+
+def test_a_quick_mode_that_did_not_leave_this_host_is_not_the_peers_silence():
+    network, one, _other = two_ends(1, further=(), gateway={})
+    unsent(network, one, HQ)
+    one.manager.rekey_child("lan", network.now)
+    network.run(60)
+    assert f"we could not send to the peer {BRANCH}: Network is unreachable, so no answer to Quick Mode" in (
+        one.reasons[0])

@@ -154,7 +154,9 @@ class Engine:
                 for watcher in self._watchers:
                     watcher.put_nowait(event)
         for datagram in self.manager.datagrams_to_send():
-            self.sockets.send_ike(datagram)
+            refused = self.sockets.send_ike(datagram)
+            if refused is not None:
+                self.manager.unsent(datagram, refused.strerror or str(refused))
         due = self.manager.next_timer()
         if self._timer is not None:
             if due is not None and due >= self._timer.when():

@@ -134,13 +134,15 @@ class UdpSockets:
             loop.remove_reader(sock)
         self._messages.clear()
 
-    def send_ike(self, datagram: Datagram) -> None:
-        """Send; on the NAT traversal port the marker goes in front, except of a keep-alive (RFC 3948 §2.3)."""
+    def send_ike(self, datagram: Datagram) -> OSError | None:
+        """Send; on the NAT traversal port the marker goes in front, except of a keep-alive (RFC 3948 §2.3). Returns why
+        it does not leave this host, if so."""
         marked = datagram.local.port == self.nat_traversal_port and datagram.data != KEEP_ALIVE
-        self.send(NON_ESP_MARKER + datagram.data if marked else datagram.data, datagram.local, datagram.remote)
+        return self.send(NON_ESP_MARKER + datagram.data if marked else datagram.data, datagram.local, datagram.remote)
 
-    def send(self, data: bytes, local: SocketAddress, remote: SocketAddress, traffic_class: int = 0) -> None:
-        """Send ``data`` as it is. A failure is counted and told, and then the network's loss like any other."""
+    def send(self, data: bytes, local: SocketAddress, remote: SocketAddress, traffic_class: int = 0) -> OSError | None:
+        """Send ``data`` as it is. A failure is counted, told and returned, and then the network's loss like any
+        other."""
         sock = self._sockets.get((remote.address.version, local.port))
         try:
             if sock is None:
@@ -151,6 +153,8 @@ class UdpSockets:
             self.counters.send_failed += 1
             if self._receiver is not None:
                 self._receiver.send_failed(remote, error)
+            return error
+        return None
 
     def send_esp(
         self, packets: Sequence[bytes], local: SocketAddress, remote: SocketAddress, traffic_class: int = 0

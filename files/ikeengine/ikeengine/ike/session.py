@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from ..negotiation.answers import another_version, undeclared
+from ..negotiation.answers import another_version, not_sent, silent, undeclared
 from ..negotiation.reasons import Reason
 from ..security_association import CoveredRoute, Datagram, Path, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Tunnel
@@ -95,6 +95,8 @@ class IkeSession(ABC):
         self.doubted = False
         self._doubted_at = self._hinted_at = -math.inf
         self._sent_at = now
+        #: Why what was sent last did not leave this host, if it did not.
+        self.unsent = ""
         #: Another is to be made in its place, beside it.
         self.superseded = False
         self._leave_at: tuple[float, str] | None = None
@@ -221,6 +223,10 @@ class IkeSession(ABC):
             row for version in IkeVersion for row in self.context.candidates(local, remote, version))
         return another_version(others[0], remote, self.version) if others else undeclared(local, remote)
 
+    def silence(self, message: str) -> Reason:
+        """Why no answer came to that."""
+        return not_sent(self.remote.address, message, self.unsent) if self.unsent else silent(self.remote, message)
+
     @property
     def is_proven(self) -> bool:
         """Whether both ends have shown that they take each other by what is declared now."""
@@ -305,7 +311,7 @@ class IkeSession(ABC):
         """Do all that is due."""
 
     def transmit(self, data: bytes, now: float, path: Path | None = None) -> None:
-        self._sent_at = now
+        self._sent_at, self.unsent = now, ""
         self.context.send(Datagram(*(path or (self.local, self.remote)), data))
 
     def heard(self, datagram: Datagram, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..ike.pace import Pace
+from ..negotiation.reasons import Reason
 from ..wire.v1.constants import NotifyType
 from ..wire.v1.notify import Notify
 from .retransmission import Repeater
@@ -71,7 +72,7 @@ class Liveness:
             return None
         return self._keep_alive_at
 
-    def handle_timer(self, session: Ikev1Session, now: float) -> str | None:
+    def handle_timer(self, session: Ikev1Session, now: float) -> Reason | None:
         """Ask what is due; the reason to close where the peer is dead."""
         due = self._detection_due(session)
         if due is not None and now >= due:
@@ -86,12 +87,12 @@ class Liveness:
             elif self._only_inquires:
                 self._asked = None
             else:
-                return f"the peer {session.remote} is silent: no answer to Dead Peer Detection"
+                return session.silence("Dead Peer Detection")
         due = self._keep_alive_due(session)
         if due is not None and now >= due:
             assert session.gateway is not None and session.gateway.keep_alive is not None
             if self._keep_alives_unanswered >= session.gateway.keep_alive.failures:
-                return f"the peer {session.remote} is silent: no answer to IKE keep-alive"
+                return session.silence("IKE keep-alive")
             self._keep_alives_unanswered += 1
             self._keep_alive_at = now + session.gateway.keep_alive.interval
             self._ask(session, NotifyType.KEEP_ALIVE, now)

@@ -191,6 +191,8 @@ class Initiated(QuickMode):
         self.nonce_i = session.context.random(NONCE_SIZE)
 
     def silence(self, session: Ikev1Session) -> Reason:
+        if session.unsent:
+            return session.silence("Quick Mode")
         return quick_mode_silent(self.wish.tunnel, [self.wish.route], session.remote.address)
 
     @property

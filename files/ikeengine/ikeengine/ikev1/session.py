@@ -19,7 +19,7 @@ from ..ike.pace import Pace
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI, State
-from ..negotiation.answers import not_authentic, silent
+from ..negotiation.answers import not_authentic
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram, Path, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Mode, Route, Tunnel
@@ -588,6 +588,6 @@ class Ikev1Session(IkeSession):
 
     @property
     def _silence(self) -> Reason:
-        if self.step is Step.MAIN_6 and self.gateway is not None and self.pair is not None:
+        if self.step is Step.MAIN_6 and self.gateway is not None and self.pair is not None and not self.unsent:
             return not_authentic(self.gateway, self.pair, self.remote, "nothing to our identity")
-        return silent(self.remote, self.step.sent)
+        return self.silence(self.step.sent)

@@ -19,7 +19,6 @@ from ..ike.events import IkeEstablished, IkeRekeyed
 from ..ike.refusal import Refusal
 from ..ike.session import IkeSession
 from ..ike.state import NO_SPI, State
-from ..negotiation.answers import silent
 from ..negotiation.reasons import Reason
 from ..security_association import Datagram, Path, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Transform, Tunnel
@@ -607,7 +606,7 @@ class Ikev2Session(IkeSession):
         outstanding = self.requests.outstanding
         if outstanding is not None and now >= outstanding.due and not (
                 self.requests.retransmit(outstanding, now) or mobike.try_elsewhere(self, now)):
-            silence = "rekeyed" if self._replaced else silent(self.remote, outstanding.task.exchange.name)
+            silence = "rekeyed" if self._replaced else self.silence(outstanding.task.exchange.name)
             self.close(silence, now, failed=not self._replaced)
             return
         if self.expires_at is not None and now >= self.expires_at:

@@ -197,6 +197,12 @@ def silent(peer: object, message: str) -> Reason:
                   "pass both ways", theirs=f"the peer {peer} is silent")
 
 
+def not_sent(remote: Address, message: str, why: str) -> Reason:
+    """No answer came because this host could not send: its kernel says ``why``."""
+    return Reason(f"{why}, so no answer to {message} can come", "Check this host's links, routes and firewall; ip "
+                  f"route get {remote} shows the way", ours=f"we could not send to the peer {remote}")
+
+
 def suite(transform: Transform) -> str:
     """``AES-256/SHA2-256/group 14``, as an operator writes it."""
     parts = (transform.encryption.name, transform.authentication.name, f"group {transform.key_group.number}",

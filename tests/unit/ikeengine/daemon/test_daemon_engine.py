@@ -175,6 +175,19 @@ def test_a_start_with_a_tunnel_that_no_plane_carries_says_which(pair: Pair) -> N
     assert pair.hq_plane.calls == []
 
 
+def test_a_datagram_that_does_not_leave_this_host_is_told_to_the_session_whose_it_is(
+        pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        await pair.hq.ask("up", gateway="peer")
+        monkeypatch.setattr(pair.hq.wire, "send_ike", lambda _datagram: OSError(101, "Network is unreachable"))
+        pair.hq.engine.manager.rekey_ike("peer", pair.hq.engine.now())
+        pair.hq.engine.pump()
+        (session,) = pair.hq.engine.manager._sessions
+        assert session.unsent == "Network is unreachable"
+
+    pair.run(test)
+
+
 def test_noise_is_counted_and_told_once_with_its_sender(pair: Pair) -> None:
     async def test() -> None:
         await pair.hq.ask("up", gateway="peer")

@@ -248,7 +248,8 @@ def test_a_datagram_that_cannot_leave_is_counted_and_told() -> None:
     async def test() -> None:
         async with _daemon() as (sockets, heard, ports):
             elsewhere = SocketAddress(ip_address("203.0.113.77"), ports[0])  # not an address of this host
-            sockets.send_ike(Datagram(elsewhere, SocketAddress(ip_address("127.0.0.1"), 9), b"message"))
+            refused = sockets.send_ike(Datagram(elsewhere, SocketAddress(ip_address("127.0.0.1"), 9), b"message"))
+            assert refused is not None and refused is heard.failures[0][1]
             assert sockets.counters.send_failed == 1 and heard.failures[0][0].port == 9
 
     _run(test)
