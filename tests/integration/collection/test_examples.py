@@ -32,8 +32,8 @@ READERS = dict.fromkeys(("vault_psk", "vault_branch_psk", "vault_new_psk", "vaul
 READERS["vault_hq_private_key"] = HQ.key_pem
 PKI = {"hq.pem": HQ.pem, "issuing.pem": ISSUING.pem, "partners-root.pem": PARTNERS_ROOT.pem,
        "partners-root.crl": certificates.revocation_list(PARTNERS_ROOT)}
-#: Compares the ends of live tunnels, so the example site is deployed first.
-LIVE = {"tandem.vpn.ipsec_proof"}
+#: Of running daemons, so the example site is deployed first.
+LIVE = {"tandem.vpn.ipsec_initiate", "tandem.vpn.ipsec_proof"}
 #: Makes the keys of a fleet, which the example site is not.
 OF_FLEETS = {"tandem.vpn.ipsec_keys"}
 FLEET = {"ipsec_psk_file": "{{ inventory_dir }}/psk.yml", "ipsec_fleet": {
