@@ -88,16 +88,34 @@ options:
     type: list
     elements: str
   nat_traversal:
-    description: C(enabled) and C(keep_alive).
+    description:
+      - C(enabled), a boolean, V(true) for a new gateway and always with IKEv2.
+      - C(keep_alive), how often a NAT before this end sees a packet, a duration of V(1s) to V(1h), V(20s) for a new
+        gateway. A duration is a number of seconds, or such as V(90s) or V(1h30m).
     type: dict
   dead_peer_detection:
-    description: C(enabled), C(idle) and C(retries).
+    description:
+      - C(enabled), a boolean, V(true) for a new gateway and always with IKEv2.
+      - C(idle), the silence after which the peer is asked whether it lives, a duration of V(1s) to V(24h), V(20s) for a
+        new gateway.
+      - C(retries), how often it is asked again, at growing pauses, before it is dead, an integer of V(1) to V(100),
+        V(5) for a new gateway. By default a dead peer is noticed after some 41 s, with C(idle=1s) and C(retries=2)
+        after 2.2 s.
     type: dict
   ike_keep_alive:
-    description: C(enabled), C(interval) and C(failures); with IKEv1 only, between two gateways of the same make.
+    description:
+      - With IKEv1 only, between two gateways of the same make.
+      - C(enabled), a boolean, V(false) for a new gateway.
+      - C(interval), how often the peer is asked whether it lives, a duration of V(1s) to V(1h), V(30s) for a new
+        gateway.
+      - C(failures), how many questions without an answer there are before it is dead, an integer of V(1) to V(100),
+        V(5) for a new gateway.
     type: dict
   start:
-    description: V(boot), V(traffic) or V(answer). A new gateway has V(boot).
+    description:
+      - Who brings the tunnels up. V(boot), this end, as soon as they are declared and whenever they are down.
+        V(traffic), this end, when a packet wants one of their routes. V(answer), the peer alone.
+      - A new gateway has V(boot).
     type: str
   state:
     description: Whether it is to be there.

@@ -26,23 +26,25 @@ options:
     type: str
     required: true
   protocol:
-    description: V(ESP) in this release. A new proposal has V(ESP).
+    description: V(ESP) or V(AH). A new proposal has V(ESP).
     type: str
   authentication:
-    description: The hash, for example V(SHA2-256); none with AES-GCM. A new proposal has V(SHA2-256).
+    description: The hash, V(SHA2-256), V(SHA2-384), V(SHA2-512), or the weak V(MD5), V(SHA1); none with AES-GCM and
+      ChaCha20-Poly1305. A new proposal has V(SHA2-256).
     type: str
   encryption:
-    description: The cipher, for example V(AES-256) or V(AES-GCM-256). A new proposal has V(AES-256).
+    description: The cipher, V(AES-128), V(AES-192), V(AES-256), V(AES-GCM-128), V(AES-GCM-192), V(AES-GCM-256),
+      V(ChaCha20-Poly1305), or the weak V(DES), V(3DES); V(none) with AH. A new proposal has V(AES-256).
     type: str
   force_key_expiration:
-    description: When keys are replaced; at least one of the two.
+    description: When keys are replaced; at least one of the two. A new proposal has C(time=8h).
     type: dict
     suboptions:
       time:
-        description: For example V(8h).
+        description: V(10s) to V(8760h), a year.
         type: str
       traffic:
-        description: For example V(128000 kB).
+        description: From V(64 kB), such as V(128000 kB) or V(2 GB).
         type: str
   state:
     description: Whether it is to be there.

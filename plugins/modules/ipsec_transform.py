@@ -26,16 +26,19 @@ options:
     type: str
     required: true
   authentication:
-    description: The hash, for example V(SHA2-256). With AES-GCM it names the PRF. A new transform has V(SHA2-256).
+    description: The hash, V(SHA2-256), V(SHA2-384), V(SHA2-512), or the weak V(MD5), V(SHA1). With AES-GCM and
+      ChaCha20-Poly1305 it names the PRF. A new transform has V(SHA2-256).
     type: str
   encryption:
-    description: The cipher, for example V(AES-256) or V(AES-GCM-256). A new transform has V(AES-256).
+    description: The cipher, V(AES-128), V(AES-192), V(AES-256), V(AES-GCM-128), V(AES-GCM-192), V(AES-GCM-256),
+      V(ChaCha20-Poly1305), or the weak V(DES), V(3DES). A new transform has V(AES-256).
     type: str
   sa_life:
-    description: How long an IKE SA lives, for example V(24h). A new transform has V(24h).
+    description: How long an IKE SA lives, V(10s) to V(8760h), a year. A new transform has V(24h).
     type: str
   key_group:
-    description: The Diffie-Hellman group's number, for example V(14). A new transform has V(14).
+    description: The Diffie-Hellman group's number, V(14), V(15), V(16), V(19), V(20), V(21), V(31), V(32), or the weak
+      V(1), V(2), V(5). A new transform has V(14).
     type: str
   additional_key_exchange:
     description: V(ML-KEM-768), V(ML-KEM-1024) or V(none), a post-quantum exchange beside the key group, with IKEv2. A

@@ -40,8 +40,11 @@ options:
     type: list
     elements: str
   pfs:
-    description: C(enabled), C(key_group) and C(additional_key_exchange). A new tunnel has Perfect Forward Secrecy with
-      group 14.
+    description:
+      - C(enabled), a boolean, V(true) for a new tunnel.
+      - C(key_group), the Diffie-Hellman group's number, V(14), V(15), V(16), V(19), V(20), V(21), V(31), V(32), or the
+        weak V(1), V(2), V(5); V(14) for a new tunnel. IKEv1 has neither V(31) nor V(32).
+      - C(additional_key_exchange), V(ML-KEM-768), V(ML-KEM-1024) or V(none), with IKEv2; V(none) for a new tunnel.
     type: dict
   sa_pairs:
     description: V(per-route), or V(per-tunnel) for a peer that wants all routes of the tunnel in one SA pair (IKEv2). A
@@ -53,9 +56,13 @@ options:
     type: str
   interface:
     description:
-      - C(name), C(addresses) and C(metric) of a virtual interface, which makes the tunnel route-based. It is for
-        whatever is routed into that device, by the remote sides of O(routes) with that metric, or by a routing daemon
-        where O(routes) are left out.
+      - A virtual interface, which makes the tunnel route-based. It is for whatever is routed into that device, by the
+        remote sides of O(routes) with its metric, or by a routing daemon where O(routes) are left out.
+      - C(name), required, of at most 15 characters, and none of the kernel's or ikeengine's own, V(.), V(..), V(all),
+        V(default), V(lo), V(ike0), V(iketest0) and V(iketest1).
+      - C(addresses), a list of addresses with their prefix lengths, such as V(169.254.0.1/30); none by default.
+      - C(metric), an integer of V(0) to V(4294967295). Without it, or with V(0), the routes have what Linux gives them,
+        V(0) in IPv4 and V(1024) in IPv6.
       - The device is an xfrm interface, a VTI where the kernel has none, or a TUN device in userspace. There is one for
         each gateway.
     type: dict
