@@ -269,6 +269,18 @@ def what_somebody_changes_by_hand_is_told_and_mended(bed: Bed) -> None:
     assert one.ping("10.2.0.1") == 3
 
 
+def an_address_with_a_lifetime_is_the_networks_and_stays(bed: Bed) -> None:
+    """As of a router advertisement, or of a client of DHCP."""
+    one = bed.ends[0]
+    leased = {"10.77.0.9/24", "fd00:77::9/64"}
+    one.namespace.ip(*(f"address add {each} dev {DEVICE} valid_lft 300 preferred_lft 300" for each in sorted(leased)))
+    assert (found := one.ask("audit")["departures"]) == [], found
+    one.namespace.ip(f"address add 169.254.9.1/30 dev {DEVICE}")
+    assert {row["what"] for row in one.ask("mend")["mended"]} == {f"address 169.254.9.1/30 of {DEVICE}"}
+    assert one.addresses() == {"169.254.7.1/30", "fd00:7::1/126"} | leased
+    one.namespace.ip(*(f"address delete {each} dev {DEVICE}" for each in sorted(leased)))
+
+
 def a_policy_based_tunnel_beside_it_keeps_its_own_traffic(bed: Bed) -> None:
     one, _other = bed.ends
     networks = {1: "10.101.0.0/24", 2: "10.102.0.0/24"}
@@ -379,7 +391,7 @@ CASES: tuple[Case, ...] = (
     routing_daemons_learn_their_routes_over_it, without_an_sa_nothing_leaves,
     a_rekey_loses_no_packet, other_addresses_and_metric_leave_device_and_sa_alone, another_name_is_another_device,
     a_device_of_another_program_is_left_alone, what_somebody_changes_by_hand_is_told_and_mended,
-    a_policy_based_tunnel_beside_it_keeps_its_own_traffic,
+    an_address_with_a_lifetime_is_the_networks_and_stays, a_policy_based_tunnel_beside_it_keeps_its_own_traffic,
     a_direction_is_about_the_interface_and_no_other_way_to_the_same_networks,
     a_tunnel_to_everywhere_beside_it_leaves_it_its_networks,
     a_crash_leaks_nothing_and_the_next_run_takes_over, what_a_crash_left_and_nobody_declares_goes,

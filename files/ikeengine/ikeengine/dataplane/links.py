@@ -33,7 +33,7 @@ _RTN_UNICAST, _RTN_UNREACHABLE = 1, 7
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _RT_TABLE_MAIN = 254
 _IFF_UP, _IFF_MULTICAST = 0x1, 0x1000
-_IFA_F_NODAD = 0x02
+_IFA_F_NODAD, _IFA_F_PERMANENT = 0x02, 0x80
 _RTAX_MTU = 2
 _IPV6_LEAST_MTU = 1280
 #: What the kernel gives a route without a metric, or with 0.
@@ -264,12 +264,14 @@ class Links:
                 self._routing.change(f"giving {missing} to {device.name}", _address(_RTM_NEWADDR, index, missing),
                                      NLM_F_CREATE | NLM_F_EXCL)
 
-    def _addresses(self, index: int) -> list[_Address]:
+    def _addresses(self, index: int) -> dict[_Address, bool]:
+        """Those of a device, and of each whether it is there for good."""
         query = ifaddrmsg()
         query["header"] = {"type": _RTM_GETADDR}
         query.update({"family": 0, "prefixlen": 0, "flags": 0, "scope": 0, "index": 0})
-        return [ipaddress.ip_interface((row.get_attr("IFA_LOCAL") or row.get_attr("IFA_ADDRESS"), row["prefixlen"]))
-                for row in self._routing.dump("listing addresses", query) if row["index"] == index]
+        return {ipaddress.ip_interface((row.get_attr("IFA_LOCAL") or row.get_attr("IFA_ADDRESS"), row["prefixlen"])):
+                bool(row["flags"] & _IFA_F_PERMANENT)
+                for row in self._routing.dump("listing addresses", query) if row["index"] == index}
 
     def _set_routes(self) -> None:
         """Those of all devices, and no others but leftovers. What is new comes first, in one step where it takes the
@@ -423,10 +425,12 @@ def _link(message: nlmsg) -> Link:
                 message.get_attr("IFLA_MTU") or 0)
 
 
-def _needless(device: Device, there: Iterable[_Address]) -> list[_Address]:
-    """What it is not to have; a link-local address is the kernel's."""
+def _needless(device: Device, there: Mapping[_Address, bool]) -> list[_Address]:
+    """What it is not to have. A link-local address is the kernel's, and one with a lifetime the network's, by a router
+    advertisement or DHCP: both would come again."""
     wanted = {ipaddress.ip_interface(text) for text in device.addresses}
-    return [each for each in there if each not in wanted and not (each.version == 6 and each.is_link_local)]
+    return [each for each, is_permanent in there.items()
+            if each not in wanted and is_permanent and not (each.version == 6 and each.is_link_local)]
 
 
 def _address(request: int, index: int, address: _Address) -> ifaddrmsg:
