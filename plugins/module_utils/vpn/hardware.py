@@ -10,13 +10,13 @@ the firmware in which an ability came.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import algorithms
 from .algorithms import Authentication
-from .model import Proposal
+from .model import Proposal, Protocol
 from .reading import Misfit, nearest, text
 
 _WITHOUT_SHA2 = ("21", "22", "23", "505", "510", "520", "530", "515", "525", "535", "545", "810", "820", "830", "1050",
@@ -83,6 +83,12 @@ class Abilities:
                  (proposal.authentication and proposal.authentication.name, self.authentications))
         return tuple(next((words for words in self.missing if words.startswith(f"{name}: ")), name)
                      for name, able in needs if name and name not in able)
+
+
+def lacking_of_all(missing: Iterable[str], proposals: Iterable[Proposal]) -> tuple[str, ...]:
+    """What a data plane lacks that is not there at all, in words; AH only where a proposal is of that."""
+    has_ah = any(row.protocol is Protocol.AH for row in proposals)
+    return tuple(words for words in missing if has_ah or words.partition(":")[0] != Protocol.AH.name)
 
 
 def read_abilities(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Abilities]:

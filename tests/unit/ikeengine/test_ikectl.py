@@ -31,7 +31,7 @@ STATUS: Json = {
         {"name": "store", "state": "down", "last_error": "gateway store: the peer is silent", "ike": []}],
     "tunnels": [
         {"name": "lan", "gateway": "branch", "dataplane": "userspace", "state": "up", "last_error": None,
-         "dataplane_reason": "the kernel lacks ESP; AH", "interface": None, "routes": [
+         "dataplane_reason": "the kernel lacks ESP", "interface": None, "routes": [
             {"declared": {"local": "10.1.0.0/24", "remote": "10.2.0.0/24", "direction": "both"}, "state": "up", "sas": [
                 {"spi_in": "c0ffee01", "spi_out": "c0ffee02", "esp": "ESP AES-256/SHA2-256", "encapsulation": "udp",
                  "local": "10.1.0.0/24", "remote": "10.2.0.0/24", "packets_in": 5, "octets_in": 420, "packets_out": 6,
@@ -39,7 +39,7 @@ STATUS: Json = {
             {"declared": {"local": "10.3.0.0/24", "remote": "10.4.0.0/24", "direction": "local-to-remote"},
              "state": "connecting", "sas": []}]},
         {"name": "transit", "gateway": "branch", "dataplane": "userspace", "state": "up", "last_error": None,
-         "dataplane_reason": "the kernel lacks ESP; AH", "interface": {"name": "vpn0", "kind": "tun"}, "routes": []}],
+         "dataplane_reason": "the kernel lacks ESP", "interface": {"name": "vpn0", "kind": "tun"}, "routes": []}],
     "counters": {"datagrams_dropped": {"malformed": 0}, "datagrams_unsent": 0},
 }
 
@@ -94,7 +94,7 @@ lan     up          10.1.0.0/24 <-> 10.2.0.0/24  ESP AES-256/SHA2-256 in UDP  c0
 6            1h 2m  7h 30m
 lan     connecting  10.3.0.0/24 -> 10.4.0.0/24
 
-userspace data plane (the kernel lacks ESP; AH): lan, transit by vpn0 (tun)
+userspace data plane (the kernel lacks ESP): lan, transit by vpn0 (tun)
 
 gateway store: the peer is silent
 """

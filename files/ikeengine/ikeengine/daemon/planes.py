@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from itertools import groupby
@@ -30,6 +30,7 @@ _ACROSS_PLANES = (
     "tunnel {tunnel}: data plane: its gateway has endpoints of both address families, of which one is the kernel's "
     "and the other userspace's: a tunnel has one data plane, whichever endpoints are in use. Set dataplane to kernel, "
     "or to userspace, in all tunnels")
+_STAYS = "the kernel can serve it, too, and does once the daemon starts anew"
 _REQIDS = 2**20 - 1  # as many as a kernel data plane sets apart for us
 
 
@@ -143,14 +144,19 @@ class DataPlanes:
 
     def _ports_in_use(self, side: Side) -> dict[int, bool]:
         """By address family: whether the kernel has the NAT traversal port, for tunnels that stay as they are."""
-        old = {tunnel.name: tunnel for tunnel in self._plan.side.tunnels}
+        staying = self._staying(side)
         return {version: self._plan.planes[tunnel.name] == KERNEL
-                for tunnel in side.tunnels
-                if tunnel.name in old and old[tunnel.name].dataplane is tunnel.dataplane
+                for tunnel in side.tunnels if tunnel.name in staying
                 for version in _versions(side.gateway(tunnel.gateway))}
 
+    def _staying(self, side: Side) -> set[str]:
+        """The tunnels whose choice stands."""
+        old = {tunnel.name: tunnel.dataplane for tunnel in self._plan.side.tunnels}
+        return {tunnel.name for tunnel in side.tunnels if old.get(tunnel.name) is tunnel.dataplane}
+
     def _chosen(self, side: Side, ports: Mapping[int, bool]) -> dict[str, Choice]:
-        taken = dict(ports)
+        taken, staying = dict(ports), self._staying(side)
+        users = Counter(version for tunnel in side.tunnels for version in _versions(side.gateway(tunnel.gateway)))
         chosen: dict[str, Choice] = {}
         reasons: list[str] = []
         for tunnel in sorted(side.tunnels, key=lambda tunnel: tunnel.dataplane is DataPlaneChoice.AUTO):
@@ -160,7 +166,9 @@ class DataPlanes:
                 reasons.append(_ACROSS_PLANES.format(tunnel=tunnel.name))
                 continue
             try:
-                chosen[tunnel.name] = self._choose(tunnel, holders.pop() if holders else None)
+                alone = tunnel.name in staying and all(users[version] == 1 for version in versions)
+                choose = self._choose_again if alone else self._choose
+                chosen[tunnel.name] = choose(tunnel, holders.pop() if holders else None)
             except DataPlaneError as error:
                 reasons.append(str(error))
             else:
@@ -168,6 +176,16 @@ class DataPlanes:
         if reasons:
             raise Unservable(tuple(reasons))
         return chosen
+
+    def _choose_again(self, tunnel: Tunnel, kernel_has_port: bool | None) -> Choice:
+        """For one that alone has the port: that is never in its own way, but it stays where it can."""
+        free = self._choose(tunnel, None)
+        if free.name == self._plan.planes[tunnel.name]:
+            return free
+        try:
+            return replace(self._choose(tunnel, kernel_has_port), reason=_STAYS)
+        except DataPlaneError:
+            return free
 
     def protect(self, plan: Plan) -> None:
         """Put up what ``plan`` has and the plan in force has not. Raises DataPlaneError, and then nothing changed."""

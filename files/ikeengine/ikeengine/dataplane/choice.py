@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..vpn.hardware import lacking_of_all
 from ..vpn.model import DataPlaneChoice, Direction, Tunnel
 from .capabilities import Capabilities
 from .interface import DataPlaneError
+
+_PORT = "the NAT traversal port of this address, which a {} tunnel has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Choice:
 def obstacles(tunnel: Tunnel, capabilities: Capabilities) -> tuple[str, ...]:
     """What keeps a data plane from serving the tunnel: every one of its proposals may be the one agreed on."""
     if not capabilities.available:
-        return capabilities.missing
+        return lacking_of_all(capabilities.missing, tunnel.proposals)
     lacking = [f"{word} (proposal {proposal.name})" for proposal in tunnel.proposals
                for word in capabilities.lacks_for(proposal)]
     if any(route.direction is not Direction.BOTH for route in tunnel.routes):
@@ -43,11 +46,13 @@ def choose(tunnel: Tunnel, kernel: Capabilities, userspace: Capabilities, port_e
 
     Raises DataPlaneError where the one that was asked for, or each of the two, cannot serve.
     """
-    against = {"kernel": obstacles(tunnel, kernel), "userspace": obstacles(tunnel, userspace)}
-    if port_encapsulates is False:
-        against["kernel"] += ("the NAT traversal port of this address, which a userspace tunnel has",)
-    elif port_encapsulates is True:
-        against["userspace"] += ("the NAT traversal port of this address, which a kernel tunnel has",)
+    lacking = {"kernel": obstacles(tunnel, kernel), "userspace": obstacles(tunnel, userspace)}
+    ports = {"kernel": (_PORT.format("userspace"),) if port_encapsulates is False else (),
+             "userspace": (_PORT.format("kernel"),) if port_encapsulates is True else ()}
+    against = {name: lacking[name] + ports[name] for name in lacking}
+    # What a data plane lacks says enough: that another one has the port as well mends nothing.
+    said = {name: f"lacks {'; '.join(lacking[name])}" if lacking[name] else f"cannot have {''.join(ports[name])}"
+            for name in lacking}
     if tunnel.dataplane is not DataPlaneChoice.AUTO:
         name = tunnel.dataplane.value
         if against[name]:
@@ -59,6 +64,6 @@ def choose(tunnel: Tunnel, kernel: Capabilities, userspace: Capabilities, port_e
     if not against["kernel"]:
         return Choice("kernel", "the kernel can do all that the tunnel's proposals need")
     if not against["userspace"]:
-        return Choice("userspace", f"the kernel lacks {'; '.join(against['kernel'])}")
-    raise DataPlaneError(f"tunnel {tunnel.name}: no data plane can serve it here: the kernel lacks "
-                         f"{'; '.join(against['kernel'])}; userspace lacks {'; '.join(against['userspace'])}")
+        return Choice("userspace", f"the kernel {said['kernel']}")
+    raise DataPlaneError(f"tunnel {tunnel.name}: no data plane can serve it here: the kernel {said['kernel']}; "
+                         f"userspace {said['userspace']}")

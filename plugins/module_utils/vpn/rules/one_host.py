@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from ..algorithms import KeyEncapsulation
-from ..hardware import Abilities
+from ..hardware import Abilities, lacking_of_all
 from ..model import DataPlaneChoice, Direction, Gateway, Side, Tunnel
 from .book import ERROR, HOST, LIBRARY, OWN, Broken
 
@@ -48,7 +48,7 @@ def library_lacks_key_exchange(side: Side, gateway: Gateway, lacking: Collection
 def _lacking(tunnel: Tunnel, plane: Abilities) -> tuple[str, ...]:
     """What the data plane lacks for the tunnel's proposals, routes and interface, in words."""
     if not plane.available:
-        return plane.missing
+        return lacking_of_all(plane.missing, tunnel.proposals)
     directions = any(route.direction is not Direction.BOTH for route in tunnel.routes)
     return (*dict.fromkeys(f"{word} (proposal {proposal.name})" for proposal in tunnel.proposals
                            for word in plane.lacking(proposal)),

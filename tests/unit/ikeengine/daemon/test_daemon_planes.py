@@ -110,6 +110,22 @@ def test_a_tunnel_keeps_its_plane_when_others_come_and_an_idle_plane_ends(pair: 
     assert userspace.stopped is False and userspace.protections == set()
 
 
+def test_a_tunnel_is_never_in_its_own_way(pair: Any, side: Callable[..., Side]) -> None:
+    def choose(tunnel: Tunnel, kernel_has_port: bool | None) -> Choice:
+        return replace(_choose(tunnel, kernel_has_port), reason=f"the port is {kernel_has_port}")
+
+    kernel, userspace = type(pair.hq_plane)(name="kernel"), pair.hq_plane
+    planes = DataPlanes(choose, {"kernel": lambda: kernel, "userspace": lambda: userspace})
+    plan = planes.plan(side(a=("gcm", "auto")))
+    planes.start(plan, lambda event: None)
+    assert plan.reasons == planes.plan(side(a=("gcm", "auto"))).reasons == {"a": "the port is None"}
+    planes.adopt(both := planes.plan(side(a=("gcm", "auto"), b=("default", "auto"))))
+    assert both.planes["b"] == "userspace" and both.reasons["b"] == "the port is False"
+    stays = planes.plan(side(b=("default", "auto")))
+    assert stays.planes == {"b": "userspace"}
+    assert stays.reasons["b"] == "the kernel can serve it, too, and does once the daemon starts anew"
+
+
 def test_a_reload_that_widens_a_route_never_takes_the_new_protection_down(pair: Any, side: Callable[..., Side]) -> None:
     plane = pair.hq_plane
     planes = DataPlanes(_choose, {"userspace": lambda: plane})

@@ -40,7 +40,7 @@ def test_auto_takes_the_kernel_where_it_can():
 def test_auto_says_why_it_takes_userspace():
     choice = choose(tunnel(), NOTHING, ESP_ONLY)
     assert (choice.name, choice.reason) == (
-        "userspace", "the kernel lacks ESP (ENOSYS): this kernel is built without it; AH")
+        "userspace", "the kernel lacks ESP (ENOSYS): this kernel is built without it")
     chacha = choose(tunnel(encryption="ChaCha20-Poly1305"), WITHOUT_CHACHA, ESP_ONLY)
     assert (chacha.name, chacha.reason) == ("userspace", "the kernel lacks ChaCha20-Poly1305 (proposal p2)")
 
@@ -48,8 +48,10 @@ def test_auto_says_why_it_takes_userspace():
 def test_what_is_asked_for_is_taken_or_refused_with_what_is_missing():
     assert choose(tunnel("userspace"), EVERYTHING, ESP_ONLY).name == "userspace"
     with pytest.raises(DataPlaneError, match=r"^tunnel lan: dataplane: kernel cannot serve it here, for want of ESP "
-                       r"\(ENOSYS\): this kernel is built without it; AH; dataplane: userspace can$"):
+                       r"\(ENOSYS\): this kernel is built without it; dataplane: userspace can$"):
         choose(tunnel("kernel"), NOTHING, ESP_ONLY)
+    with pytest.raises(DataPlaneError, match=r"for want of ESP \(ENOSYS\): this kernel is built without it; AH$"):
+        choose(tunnel("kernel", None, Protocol.AH), NOTHING, ESP_ONLY)
     with pytest.raises(DataPlaneError, match=r"userspace cannot serve it here, for want of AH: packets travel in "
                        r"UDP, and only ESP does \(RFC 3948\) \(proposal p2\)"):
         choose(tunnel("userspace", None, Protocol.AH), EVERYTHING, ESP_ONLY)
@@ -59,6 +61,17 @@ def test_where_neither_can_serve_both_say_why():
     with pytest.raises(DataPlaneError, match=r"no data plane can serve it here: the kernel lacks ESP .*; "
                        r"userspace lacks /dev/net/tun"):
         choose(tunnel(), NOTHING, NO_TUN)
+
+
+def test_the_port_is_named_where_nothing_else_is_in_the_way():
+    assert choose(tunnel(), EVERYTHING, ESP_ONLY, port_encapsulates=False).reason == (
+        "the kernel cannot have the NAT traversal port of this address, which a userspace tunnel has")
+    assert choose(tunnel(), NOTHING, ESP_ONLY, port_encapsulates=False).reason == (
+        "the kernel lacks ESP (ENOSYS): this kernel is built without it")
+    with pytest.raises(DataPlaneError, match=r"^tunnel lan: no data plane can serve it here: the kernel cannot have "
+                       r"the NAT traversal port of this address, which a userspace tunnel has; userspace lacks AH: "
+                       r"packets travel in UDP, and only ESP does \(RFC 3948\) \(proposal p2\)$"):
+        choose(tunnel("auto", None, Protocol.AH), EVERYTHING, ESP_ONLY, port_encapsulates=False)
 
 
 def test_the_two_never_share_a_nat_traversal_port():

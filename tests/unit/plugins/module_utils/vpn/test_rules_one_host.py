@@ -14,7 +14,7 @@ from ikeengine.vpn import declaration, hardware, rules
 from ikeengine.vpn.algorithms import authentication, encryption
 from ikeengine.vpn.model import Protocol
 
-NO_KERNEL = Capabilities(False, ("ESP (ENOSYS): this kernel is built without it",), frozenset(), frozenset(),
+NO_KERNEL = Capabilities(False, ("ESP (ENOSYS): this kernel is built without it", "AH"), frozenset(), frozenset(),
                          frozenset(), False, False)
 NO_TUN = Capabilities(False, ("/dev/net/tun",), frozenset(), frozenset(), frozenset(), False, False)
 CBC_ONLY = Capabilities(True, ("AES-GCM-256",), frozenset({Protocol.ESP}), frozenset({encryption("AES-256")}),
