@@ -4,13 +4,16 @@
 """``python3 -m tests.testbed``: beds from the command line, for people and for molecule."""
 
 import argparse
-import os
+import subprocess
 import sys
+from pathlib import Path
 
 from .command import CommandFailed
 from .host import BootFailed
 from .requirements import missing
 from .topology import Bed, BedExists, NoAddressLeft
+
+_SSH_FAILED = 255
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,10 +67,16 @@ def carry_out(asked: argparse.Namespace) -> int:
     elif asked.command == "ssh-config":
         print(bed.ssh_config.read_text(), end="")
     elif asked.command == "shell":
-        os.execvp("ssh", ["ssh", "-t", "-F", str(bed.ssh_config), asked.host])
+        return shell(bed.ssh_config, asked.host)
     else:
         return status(bed)
     return 0
+
+
+def shell(ssh_config: Path, host: str) -> int:
+    """A shell on a host. It ends with its last command's status, which is no failure of ours; 255 is ssh's own."""
+    ended = subprocess.call(["ssh", "-t", "-F", str(ssh_config), host])
+    return ended if ended == _SSH_FAILED else 0
 
 
 def status(bed: Bed) -> int:
