@@ -14,8 +14,9 @@ author:
 description:
   - Every pair of sites that C(ipsec_fleet) joins has a key of its own, of 32 random octets, made once. It stays the
     same whichever of the two hosts is built anew.
-  - The keys are kept in the file that C(ipsec_psk_file) names, relative to the playbook. It is encrypted with
-    ansible-vault under C(ipsec_psk_vault_id) where that is set, and has mode 0600 in any case.
+  - The keys are kept in the file that C(ipsec_psk_file) names, relative to the playbook, and in an ad-hoc command
+    to the current directory. It is encrypted with ansible-vault under C(ipsec_psk_vault_id) where that is set, and has
+    mode 0600 in any case.
   - A new site adds keys and changes none. The key of a link that is taken out of the fleet stays in the file, so that
     the link has it again when it comes back.
   - Links for which the fleet gives a key, and links with certificates, need none here.
