@@ -16,6 +16,7 @@ from typing import Any
 from . import control
 from .configure import departures
 from .store import Store, StoreError
+from .vpn import by_hand
 
 _POLL = 0.05
 _MOST_EXPLAINED = 20
@@ -106,8 +107,7 @@ def _departures(live: Mapping[str, Any], reason: str) -> list[dict[str, str]]:
     try:
         found += [_departure("daemon", "as the files on the host say", "otherwise", sentence)
                   for sentence in departures(declared)]
-        found += [_departure(row["what"], row["expected"], row["found"],
-                             f"{row['what']}: {row['found']}, where it is to be {row['expected']}",
+        found += [_departure(row["what"], row["expected"], row["found"], by_hand.sentence(row),
                              "Run the playbook again, or ikectl mend") for row in _audited()]
     except control.ControlError as error:
         found.append(_departure("what the daemon installed", "looked at", "not looked at",

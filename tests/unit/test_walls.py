@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "reload": {"vpn"},
     "status": {"vpn", "security_association", "ike", "peer"},
     "dataplane": {"vpn", "crypto", "security_association"},
-    "cli": {"layout", "vpn.explained"},
+    "cli": {"layout", "vpn.explained", "vpn.by_hand"},
     "explanation": {"vpn", "negotiation", "ike", "status"},
     "daemon": {"vpn", "dataplane", "security_association", "crypto.key_encapsulation", "ike.events", "ike.context",
                "ike.certificate_doubts", "sa_manager", "reload", "status", "layout", ""},

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from . import layout
-from .vpn import explained
+from .vpn import by_hand, explained
 
 FAILED, USAGE = 1, 2  # exit statuses
 _ANSWER_LIMIT = 30.0  # seconds, beyond what a command itself may take
@@ -164,8 +164,11 @@ def _audit(options: argparse.Namespace) -> None:
         _print_json(result)
         return
     (found,) = result.values()
+    is_mended = options.command == "mend"
     for row in found:
-        print(f"{row['what']}: {row['found']}, where it is to be {row['expected']}")
+        print("mended: " * is_mended + by_hand.sentence(row, mended=is_mended))
+    if not found:
+        print("nothing departs from what is declared")
 
 
 def _log(options: argparse.Namespace) -> None:

@@ -117,6 +117,51 @@ def test_explain_prints_one_page_for_each_explanation(daemon: Any, capsys: pytes
     assert capsys.readouterr().out == f"{one}\n{one}"
 
 
+BY_HAND = [
+    {"what": "route to 10.2.0.0/24, into the tunnel", "expected": "there", "found": "not there"},
+    {"what": "address 169.254.9.1/30 of vpn0", "expected": "not there", "found": "there"},
+    {"what": "device vpn0", "expected": "there", "found": "another one"},
+    {"what": "device ipsec0", "expected": "MTU 1438", "found": "MTU 1400"},
+    {"what": "tunnel lan: inbound SA c0ffee01", "expected": "in the kernel", "found": "not there"},
+    {"what": "gateway branch", "expected": "as it is declared", "found": "taken down by hand"}]
+
+
+def test_audit_says_what_is(daemon: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _asked = daemon(_result({"departures": BY_HAND}))
+    assert cli.main(["--control", path, "audit"]) == 0
+    assert capsys.readouterr().out == """\
+route to 10.2.0.0/24, into the tunnel is not there
+address 169.254.9.1/30 of vpn0 is there, and is not declared
+device vpn0 is another one
+device ipsec0: MTU 1400, and is to be MTU 1438
+tunnel lan: inbound SA c0ffee01: not there, and is to be in the kernel
+gateway branch: taken down by hand, and is to be as it is declared
+"""
+
+
+def test_mend_says_what_was(daemon: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _asked = daemon(_result({"mended": BY_HAND}))
+    assert cli.main(["--control", path, "mend"]) == 0
+    assert capsys.readouterr().out == """\
+mended: route to 10.2.0.0/24, into the tunnel was not there
+mended: address 169.254.9.1/30 of vpn0 was there, and was not declared
+mended: device vpn0 was another one
+mended: device ipsec0: MTU 1400, and was to be MTU 1438
+mended: tunnel lan: inbound SA c0ffee01: not there, and was to be in the kernel
+mended: gateway branch: taken down by hand, and was to be as it is declared
+"""
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["audit"], "nothing departs from what is declared\n"), (["mend"], "nothing departs from what is declared\n"),
+    (["audit", "--json"], '{\n  "audit": []\n}\n'), (["mend", "--json"], '{\n  "mend": []\n}\n')])
+def test_where_nothing_departs_that_is_said(daemon: Any, words: list[str], said: str,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    path, _asked = daemon(_result({words[0]: []}))
+    assert cli.main(["--control", path, *words]) == 0
+    assert capsys.readouterr().out == said
+
+
 @pytest.mark.parametrize(("words", "request_"), [
     (["up", "branch"], {"command": "up", "gateway": "branch", "timeout": 30.0}),
     (["up", "branch", "--tunnel", "lan", "--timeout", "5"],

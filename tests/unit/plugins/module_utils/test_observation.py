@@ -40,7 +40,7 @@ def test_where_nothing_was_changed_nothing_is_said(look):
 
 def test_what_the_daemon_finds_is_said_with_what_mends_it(look, daemon):
     daemon.by_hand = [GONE]
-    assert look() == [GONE | {"message": f"{GONE['what']}: not there, where it is to be there",
+    assert look() == [GONE | {"message": f"{GONE['what']} is not there",
                               "fix": "Run the playbook again, or ikectl mend"}]
 
 
