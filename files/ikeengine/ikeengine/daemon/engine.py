@@ -286,9 +286,9 @@ class Engine:
                 log.notice(f"gateway failed {'back' if event.back else 'over'}", gateway=event.gateway,
                            before=str(event.before), after=str(event.after), reason=event.reason)
             case Failed():
-                about = {"tunnel": event.tunnel} if event.tunnel else {}
-                log.from_network(f"gateway {event.gateway}", "negotiation failed", **about, notify=event.notify,
-                                 reason=str(event.reason))
+                # Who is no gateway of ours is named by the reason: strangers share one peer's rate.
+                log.from_network(f"gateway {event.gateway}" if event.gateway else "unknown", "negotiation failed",
+                                 tunnel=event.tunnel, notify=event.notify, reason=str(event.reason))
 
 
 def _spis(child: ChildSa) -> dict[str, str]:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The daemon's log: structured entries, kept in a bounded ring for ``ikectl log`` and written to standard error.
 
-A field's value is text or a number that an operator may see; keys and credentials are never given to it.
+A field's value is text or a number that an operator may see; keys and credentials are never given to it. A field that
+is None is left out.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ class Log:
     def _write(self, level: Level, message: str, fields: dict[str, Field]) -> None:
         if level > self.level:
             return
-        entry = Entry(self._clock(), level, message, fields)
+        told: dict[str, Field] = {name: value for name, value in fields.items() if value is not None}
+        entry = Entry(self._clock(), level, message, told)
         self._entries.append(entry)
         if self._journal:
             line = f"<{level.value}>{entry}\n"

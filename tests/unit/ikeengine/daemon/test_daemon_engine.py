@@ -15,6 +15,8 @@ import pytest
 from ikeengine.daemon.log import Level
 from ikeengine.daemon.planes import Unservable
 from ikeengine.dataplane.interface import Acquire, Expired, Moved
+from ikeengine.ike.events import Failed
+from ikeengine.negotiation.reasons import Reason
 
 Json = dict[str, Any]
 Pair = Any
@@ -186,6 +188,29 @@ def test_a_datagram_that_does_not_leave_this_host_is_told_to_the_session_whose_i
         assert session.unsent == "Network is unreachable"
 
     pair.run(test)
+
+
+def test_a_negotiation_with_nobody_that_is_declared_is_told_of_an_unknown_peer(pair: Pair) -> None:
+    pair.branch_declares["gateways"][0]["endpoints"][0]["remote"]["address"] = "203.0.113.9"
+
+    async def test() -> None:
+        with pytest.raises(Exception, match="NO_PROPOSAL_CHOSEN"):
+            await pair.hq.ask("up", gateway="peer")
+        failed = [row.fields for side in (pair.hq, pair.branch) for row in side.log.entries(100)
+                  if row.message == "negotiation failed"]
+        assert [row["peer"] for row in failed] == ["gateway peer", "unknown"]
+        assert failed[1]["reason"].startswith("peer 192.0.2.1: ") and "tunnel" not in failed[1]
+
+    pair.run(test)
+
+
+def test_a_negotiation_without_a_word_of_the_wire_names_none(pair: Pair) -> None:
+    async def test() -> None:
+        pair.hq.engine.manager.emit(Failed("peer", None, None, Reason("it failed")))
+        pair.hq.engine.pump()
+        assert pair.hq.log.entries(1)[0].fields == {"peer": "gateway peer", "reason": "it failed"}
+
+    pair.run(test, joined=False)
 
 
 def test_noise_is_counted_and_told_once_with_its_sender(pair: Pair) -> None:

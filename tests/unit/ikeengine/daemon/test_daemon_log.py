@@ -32,6 +32,13 @@ def test_people_read_the_time_and_the_level() -> None:
     assert (level, rest) == ("notice", "gateway established gateway=branch\n")
 
 
+def test_a_field_that_there_is_nothing_to_say_of_is_left_out() -> None:
+    log = Log(stream=(stream := io.StringIO()), journal=True)
+    log.warning("negotiation failed", tunnel=None, notify=None, lines=0, reason="")
+    assert stream.getvalue() == "<4>negotiation failed lines=0 reason=\n"
+    assert log.entries(1)[0].fields == {"lines": 0, "reason": ""}
+
+
 def test_the_ring_keeps_the_newest() -> None:
     log = Log(stream=io.StringIO(), kept=3)
     for number in range(5):
