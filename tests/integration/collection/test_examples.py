@@ -32,8 +32,10 @@ READERS = dict.fromkeys(("vault_psk", "vault_branch_psk", "vault_new_psk", "vaul
 READERS["vault_hq_private_key"] = HQ.key_pem
 PKI = {"hq.pem": HQ.pem, "issuing.pem": ISSUING.pem, "partners-root.pem": PARTNERS_ROOT.pem,
        "partners-root.crl": certificates.revocation_list(PARTNERS_ROOT)}
-#: Of running daemons, so the example site is deployed first.
-LIVE = {"tandem.vpn.ipsec_initiate", "tandem.vpn.ipsec_proof"}
+#: Compares the ends of live tunnels.
+OF_BOTH = {"tandem.vpn.ipsec_proof"}
+#: Ask running daemons, so the example site is deployed first.
+LIVE = {"tandem.vpn.ipsec_initiate", *OF_BOTH}
 #: Makes the keys of a fleet, which the example site is not.
 OF_FLEETS = {"tandem.vpn.ipsec_keys"}
 FLEET = {"ipsec_psk_file": "{{ inventory_dir }}/psk.yml", "ipsec_fleet": {
@@ -116,7 +118,7 @@ def test_the_examples_run(kind: str, name: str, workplace: Site):
         assert deployed.returncode == 0, deployed.stdout
     if name in OF_FLEETS:
         (workplace.folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(FLEET))
-    play = example(workplace, tasks(kind, name), "gateways" if name in LIVE else "hq")
+    play = example(workplace, tasks(kind, name), "gateways" if name in OF_BOTH else "hq")
     (workplace.folder / "example.yml").write_text(yaml.safe_dump(play, sort_keys=False))
     done = workplace.play(playbook="example.yml")
     assert done.returncode == 0, done.stdout + done.stderr
