@@ -67,7 +67,7 @@ OLD, NEW = int.from_bytes(CHILD_SPI, "big"), int.from_bytes(NEW_SPI, "big")
 def rekeys_child(up=initiated, **declaration):
     """The daemon has asked to rekey its child SA."""
     bench, peer = up(**declaration)
-    bench.manager.rekey_child("lan", bench.now)
+    bench.daemon.come_due(bench.now)
     (data,) = bench.wait(0.1)
     return bench, peer, peer.open(data)
 
@@ -75,7 +75,7 @@ def rekeys_child(up=initiated, **declaration):
 def rekeys_ike(up=initiated, **declaration):
     """The daemon has asked to rekey the IKE SA."""
     bench, peer = up(**declaration)
-    bench.manager.rekey_ike("peer", bench.now)
+    bench.daemon.come_due(bench.now, ike=True)
     (data,) = bench.wait(0.1)
     return bench, peer, peer.open(data)
 

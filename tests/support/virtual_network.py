@@ -113,6 +113,13 @@ class End:
                 self.outbound.pop(event.child.spi_out, None)
                 self.sending = {reqid: child for reqid, child in self.sending.items() if child != event.child}
 
+    def come_due(self, now: float, *, ike: bool = False) -> None:
+        """The time of its child SAs, or of its IKE SAs, to be rekeyed has come. An operator's order is asked once."""
+        for session in list(self.manager._sessions):
+            for sa in (session,) if ike else session.children:
+                sa.rekey_at = now
+            self.manager._touch(session)
+
     @property
     def reasons(self) -> list[str]:
         return [str(event.reason) for event in self.events if isinstance(event, Failed)]

@@ -260,7 +260,7 @@ def test_a_rekey_of_an_isakmp_sa_whose_last_answer_never_arrives_leaves_the_chil
     network.run(10)
     begins, answers = (one, (BRANCH, HQ)) if who == "initiator" else (other, (HQ, BRANCH))
     network.tamper = lost_answers(1, *answers)
-    begins.manager.rekey_ike("peer", network.now)
+    begins.come_due(network.now, ike=True)
     watch = Watch(network, one, other)
     watch.run(120)
     assert watch.down == [] and one.count(IkeRekeyed) == other.count(IkeRekeyed) == 0

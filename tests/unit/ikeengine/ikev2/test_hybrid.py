@@ -315,7 +315,7 @@ def test_a_follow_up_that_nobody_waits_for_is_told_so():
 
     (before,) = one.inbound
     network.tamper = forget
-    one.manager.expire(before, network.now, hard=False)
+    one.come_due(network.now)
     network.run(0.5)
     assert any("STATE_NOT_FOUND" in reason for reason in one.reasons)
     assert set(one.inbound) == {before}

@@ -148,7 +148,7 @@ def test_a_data_plane_without_spis_is_told_and_tried_again(failing):
     agree(one, other, routes=1)
     (before,) = one.inbound
     manager._allocate_spi = refuse
-    one.manager.expire(before, network.now, hard=False)
+    one.come_due(network.now)
     network.run(3)
     assert set(one.inbound) == {before}
     manager._allocate_spi = allocate
