@@ -229,7 +229,7 @@ class KeepUp:
                 self._gives_up(peer, session, now)
             return
         for loser in losers:
-            anew = _is_anew(session, loser)
+            anew = session.began_after(loser)
             loser.give_way(session, "its tunnels use other endpoints now" if anew and session.pair != loser.pair
                            else "a second IKE SA with the same peer stays", now)
             if not anew and session.initiator and not loser.initiator:
@@ -351,14 +351,8 @@ class KeepUp:
             self.try_at(peer, back_off.until)
 
 
-def _is_anew(one: IkeSession, other: IkeSession) -> bool:
-    """Whether ``one`` began when ``other`` was up: the peer authenticates anew, has lost its memory or goes over to
-    other endpoints; else both ends initiated at once."""
-    return other.established_at is not None and one.created_at > other.established_at
-
-
 def _order(one: IkeSession, other: IkeSession) -> tuple[IkeSession, IkeSession]:
     """Which of two IKE SAs with one peer goes, and which stays; ``one`` has just come up. The later one stays; of two
     that began at once the one with the lowest nonce goes, closed by whoever created it (RFC 7296 §2.8.1)."""
-    is_later = _is_anew(one, other) or other.lowest_nonce < one.lowest_nonce
+    is_later = one.began_after(other) or other.lowest_nonce < one.lowest_nonce
     return (other, one) if is_later else (one, other)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+from ikeengine.ike.events import ChildInbound
 from ikeengine.ikev1.session import Ikev1Session
+from ikeengine.ikev2.create_child_sa import CreateChild
 from ikeengine.ikev2.session import Ikev2Session
 
 from tests.support import ikev1, virtual_network
@@ -65,6 +67,41 @@ def test_both_ends_at_once_end_with_one(version, seed):
     assert traffic.lost == []
     agree(one, other, routes=len(ROUTES))
     assert len(_suites(one)) == len(_suites(other)) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("after", [0.25, 0.3, 0.45, 0.7])
+def test_a_replacement_stays_though_the_peer_rekeys_meanwhile_what_it_replaces(after, seed):
+    network, one, other, traffic = _up(virtual_network, seed=seed, latency=0.2)
+    assert one.manager.replace("peer", network.now)
+    traffic.run(after)
+    (new,) = (session for session in one.manager._sessions.of("peer") if not session.superseded)
+    other.manager.rekey_ike("peer", network.now)
+    traffic.run(30)
+    agree(one, other, routes=len(ROUTES))
+    assert [row.spi_i for row in one.manager.overview.gateways()[0].ike] == [new.spi_i]
+    assert one.count(ChildInbound) == 2 * len(ROUTES)
+    assert traffic.lost == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_ike_sa_that_gives_way_asks_for_nothing_more(monkeypatch, seed):
+    asked = []
+
+    def noted(task, session, now):
+        payloads = request(task, session, now)
+        asked.append(payloads is not None and session.is_going)
+        return payloads
+
+    request = CreateChild.request
+    monkeypatch.setattr(CreateChild, "request", noted)
+    routes = tuple((f"10.1.{number}.0/24", f"10.2.{number}.0/24") for number in range(8))
+    network, one, other = pair(*(end(routes=routes, tunnels=4) for end in (virtual_network.hq, virtual_network.branch)),
+                               seed=seed, latency=0.2)
+    network.start()
+    network.run(60)
+    agree(one, other, routes=8)
+    assert len(asked) > 8 and not any(asked)
 
 
 @pytest.mark.parametrize("first", ["initiator", "responder"])

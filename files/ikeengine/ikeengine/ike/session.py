@@ -195,6 +195,12 @@ class IkeSession(ABC):
         return {(child.sa.tunnel, route) for child in self.children if child.is_live and child.confirmed >= confirmed
                 for route in child.sa.declared}
 
+    def began_after(self, other: IkeSession) -> bool:
+        """Whether it began when ``other`` was up: the peer authenticates anew, has lost its memory or goes over to
+        other endpoints; else both ends initiated at once. Rekeying makes neither of them younger."""
+        up = other.account.established_at
+        return up is not None and self.account.began_at > up
+
     def hands_children_to(self, winner: IkeSession) -> bool:
         """Whether one that takes its place has its child SAs, too, and need not make them anew."""
         return False
@@ -439,10 +445,8 @@ class IkeSession(ABC):
     def give_way(self, winner: IkeSession, reason: str, now: float) -> None:
         """Another IKE SA with the same peer stays, and this one goes: closed by whoever created it where both ends
         initiated at once, else by either, should the peer not do it. We close what the peer leaves be."""
-        assert self.established_at is not None
-        anew = winner.created_at > self.established_at
         settings = self.context.settings
-        if anew:
+        if winner.began_after(self):
             pause = settings.takeover_grace if winner.initiator else settings.duplicate_grace
         else:
             pause = settings.takeover_grace if self.initiator else settings.duplicate_grace

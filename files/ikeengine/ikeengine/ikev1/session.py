@@ -429,8 +429,7 @@ class Ikev1Session(IkeSession):
         """``winner`` takes the children. What is under way here may end; the end that made the one to go closes it."""
         if not isinstance(winner, Ikev1Session) or self.state is not State.ESTABLISHED:
             return
-        assert self.established_at is not None
-        anew = winner.created_at > self.established_at
+        anew = winner.began_after(self)
         # Nothing answers a DELETE, nor the last message of a Quick Mode: until these have come the peer sends on here.
         patience = 1.0 if (winner if anew else self).initiator else _PATIENCE
         leave_at = now + patience * self.context.settings.duplicate_grace

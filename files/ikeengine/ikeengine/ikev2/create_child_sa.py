@@ -74,8 +74,8 @@ class CreateChild(Task):
             self.rekeyed.state = ChildState.REKEYING
             sa = self.rekeyed.sa
             payloads.append(Notify(NotifyType.REKEY_SA, b"", sa.protocol.value, sa.spi_in.to_bytes(4, "big")))
-        elif all(session.needs_no_other(self.tunnel.name, route) for route in self.routes):
-            return None
+        elif session.is_going or all(session.needs_no_other(self.tunnel.name, route) for route in self.routes):
+            return None  # what is missing once the IKE SA has gone is asked for on the one that stays
         else:
             self.spread(session)
         self._nonce = session.context.random(NONCE_SIZE)
