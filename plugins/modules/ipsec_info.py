@@ -112,7 +112,7 @@ departures:
     - what: "tunnel lan: inbound SA c0ffee01"
       expected: in the kernel
       found: not there
-      message: "tunnel lan: inbound SA c0ffee01: not there, and is to be in the kernel"
+      message: "tunnel lan: inbound SA c0ffee01 is not there"
       fix: Run the playbook again, or ikectl mend
 drift:
   description: The sentences of RV(departures).

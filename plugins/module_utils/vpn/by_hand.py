@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 
 def sentence(departure: Mapping[str, str], *, mended: bool = False) -> str:
-    """``mended``: it was like that, and is not any more."""
+    """``mended``: it was like that, and is as it is to be now."""
     what, expected, found = (departure[key] for key in ("what", "expected", "found"))
     verb = "was" if mended else "is"
-    if expected == "there":
+    if expected == "there" or found == "not there":
         return f"{what} {verb} {found}"
     if found == "there":
         return f"{what} {verb} there, and {verb} not declared"
-    return f"{what}: {found}, and {verb} to be {expected}"
+    return f"{what}: {found}, {'now' if mended else 'and is to be'} {expected}"

@@ -134,7 +134,7 @@ route to 10.2.0.0/24, into the tunnel is not there
 address 169.254.9.1/30 of vpn0 is there, and is not declared
 device vpn0 is another one
 device ipsec0: MTU 1400, and is to be MTU 1438
-tunnel lan: inbound SA c0ffee01: not there, and is to be in the kernel
+tunnel lan: inbound SA c0ffee01 is not there
 gateway branch: taken down by hand, and is to be as it is declared
 """
 
@@ -146,9 +146,9 @@ def test_mend_says_what_was(daemon: Any, capsys: pytest.CaptureFixture[str]) -> 
 mended: route to 10.2.0.0/24, into the tunnel was not there
 mended: address 169.254.9.1/30 of vpn0 was there, and was not declared
 mended: device vpn0 was another one
-mended: device ipsec0: MTU 1400, and was to be MTU 1438
-mended: tunnel lan: inbound SA c0ffee01: not there, and was to be in the kernel
-mended: gateway branch: taken down by hand, and was to be as it is declared
+mended: device ipsec0: MTU 1400, now MTU 1438
+mended: tunnel lan: inbound SA c0ffee01 was not there
+mended: gateway branch: taken down by hand, now as it is declared
 """
 
 
