@@ -50,14 +50,14 @@ def _summary(gateway: Gateway, status: GatewayStatus, accounts: Sequence[Account
         account = next((row for row in accounts if row.initiator is ike.initiator), None)
         why = _result(account) if account else ""
         return f"{ike.suite}, as {_role(ike.initiator)}" + (f": {why}" if why else "")
+    if not has_tunnels and status.state == "down" and not refused:
+        return "no tunnel is declared under it, so there is nothing to bring up"
     if status.last_error:
         return status.last_error
     if refused:
         return f"taken down by an operator, until ikectl up {gateway.name}"
     if status.state == "connecting":
         return "a negotiation is under way"
-    if not has_tunnels:
-        return "no tunnel is declared under it, so there is nothing to bring up"
     return {Start.BOOT: "it is tried again before long", Start.TRAFFIC: "it comes up when traffic wants it",
             Start.ANSWER: "it comes up when the peer asks for it"}[gateway.start]
 

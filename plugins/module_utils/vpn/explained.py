@@ -61,15 +61,20 @@ def _declared(declared: Json, said: Collection[str | None]) -> Iterator[str]:
         in_use = ", in use" if pair["in_use"] and len(declared["endpoints"]) > 1 else ""
         yield from _item("local", pair["local"])
         yield from _item("remote", f"{pair['remote']}{in_use}")
-        if pair["last_failure"] not in {None, *said}:
+        if _is_news(pair["last_failure"], said):
             yield from _item("", pair["last_failure"])
     for transform in declared["transforms"]:
         yield from _item("transform", f"{transform['name']}: {transform['suite']}")
     for tunnel in declared["tunnels"]:
         yield from _item("tunnel", f"{tunnel['name']}, {tunnel['state']}: {', '.join(tunnel['routes'])}; "
                                    f"{tunnel['offers']}")
-        if tunnel["last_error"] not in {None, *said}:
+        if _is_news(tunnel["last_error"], said):
             yield from _item("", tunnel["last_error"])
+
+
+def _is_news(text: str | None, said: Collection[str | None]) -> bool:
+    """Whether it is anything, and not said before, be that with whose it is in front."""
+    return text is not None and not any(row is not None and row.endswith(text) for row in said)
 
 
 def _negotiation(row: Json, now: float, said: Collection[str | None]) -> Iterator[str]:

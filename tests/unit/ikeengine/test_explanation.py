@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -197,6 +198,18 @@ def test_a_gateway_that_nobody_tried_yet(start, summary):
     assert explanation(other) | {"declared": {}} == {
         "gateway": "peer", "state": "down", "since": None, "summary": summary, "failed_attempt": None, "declared": {},
         "negotiations": []}
+
+
+def test_what_failed_while_there_were_tunnels_hides_not_that_there_are_none():
+    network, one, _other = after({}, {"psk": OTHER_PSK})
+    one.manager.reload(replace(hq(), tunnels=()), network.now)
+    assert explanation(one)["summary"] == "no tunnel is declared under it, so there is nothing to bring up"
+
+
+def test_why_the_only_pair_failed_is_said_once():
+    _network, one, _other = after({}, {"psk": OTHER_PSK})
+    page = " ".join(line.strip() for line in explained.lines(explanation(one), HOUR))
+    assert page.count("it expects another pre-shared key, or other identifiers") == 1
 
 
 def test_a_gateway_that_an_operator_took_down():
