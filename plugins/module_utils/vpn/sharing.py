@@ -44,15 +44,14 @@ def shared(tunnel: Tunnel) -> list[tuple[Route, ...]]:
 
 def _product(route: Route, routes: Sequence[Route]) -> set[Route]:
     """Routes of one family that are all pairs of some local and some remote selectors: the most that are found by
-    beginning with the selectors beside either side of ``route``."""
+    beginning with the selectors beside either side of ``route``; of as many those that the far end takes, too."""
     if len(routes) == 1:
         return {route}
     pairs = {(row.local, row.remote) for row in routes}
     here, there = {row.local for row in routes}, {row.remote for row in routes}
     its_remotes = {each for each in there if (route.local, each) in pairs}
     its_locals = {each for each in here if (each, route.remote) in pairs}
-    sides = max(
+    found = [{row for row in routes if row.local in locals_ and row.remote in remotes} for locals_, remotes in (
         ({each for each in here if all((each, other) in pairs for other in its_remotes)}, its_remotes),
-        (its_locals, {each for each in there if all((other, each) in pairs for other in its_locals)}),
-        key=lambda both: len(both[0]) * len(both[1]))
-    return {row for row in routes if row.local in sides[0] and row.remote in sides[1]}
+        (its_locals, {each for each in there if all((other, each) in pairs for other in its_locals)}))]
+    return min(found, key=lambda rows: (-len(rows), sorted(sorted((str(row.local), str(row.remote))) for row in rows)))
