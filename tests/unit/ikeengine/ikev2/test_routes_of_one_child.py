@@ -207,38 +207,6 @@ def test_what_is_asked_for_anew_and_refused_stays_where_it_is(monkeypatch, notif
     assert not unbroken.broken
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_a_peer_that_closes_no_second_sa_is_let_be_and_its_routes_are_sent(monkeypatch, seed):
-    """One of another make: what of its own loses stays, and what of ours does goes."""
-    network, one, other, unbroken = up_on_one_ike_sa(ANGLE, TURNED, seed=seed)
-    monkeypatch.setattr(other.manager._sessions.live("peer"), "close_second", lambda _child, _now: None)
-    network.run(30)
-    made = [len(end.events) for end in (one, other)]
-    network.run(100)
-    assert made == [len(end.events) for end in (one, other)]
-    assert len(one.sending) == 4
-    assert not unbroken.broken and not one.reasons
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_a_peer_that_grants_one_route_at_a_time_is_no_cause_for_unrest(monkeypatch, seed):
-    def meagre(session, payloads, **options):
-        if session.context is other.manager:
-            monkeypatch.setattr(child_negotiation, "narrow", lambda local, remote, ours, is_covered: narrow(
-                local[:1], remote[:1], ours, is_covered))
-        try:
-            return grant(session, payloads, **options)
-        finally:
-            monkeypatch.setattr(child_negotiation, "narrow", narrow)
-
-    narrow = child_negotiation.narrow
-    network, one, other, unbroken = up_on_one_ike_sa((*ANGLE, SIX), (*TURNED, SIX), seed=seed)
-    monkeypatch.setattr("ikeengine.ikev2.create_child_sa.grant", meagre)
-    network.run(30)
-    at_rest(network, one, other, routes=5)
-    assert not unbroken.broken
-
-
 @pytest.mark.parametrize("seed", range(40))
 def test_each_route_comes_to_rest_in_one_pair_whatever_both_ends_ask_for_at_once(seed):
     """A random walk: sets, orders, losses and rekeys at bad moments."""
