@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..negotiation.answers import another_version, not_sent, silent, undeclared
 from ..negotiation.reasons import Reason
-from ..security_association import Datagram, Path, SocketAddress
+from ..security_association import CoveredRoute, Datagram, Path, SocketAddress
 from ..vpn.model import EndpointPair, Gateway, IkeVersion, Route, Tunnel
 from ..vpn.selectors import Address
 from ..wire.header import Header
@@ -201,13 +201,6 @@ class IkeSession(ABC):
         up = other.account.established_at
         return up is not None and self.account.began_at > up
 
-    def carried_alone(self, child: Child) -> list[Route]:
-        """The routes of that child SA that have no other."""
-        name = child.sa.tunnel
-        others = [row for row in self.children if row is not child and row.is_live and not self.is_to_go(row)]
-        return [route for route in child.sa.declared
-                if not (any(row.sa.covers(name, route) for row in others) or self.needs_no_other(name, route))]
-
     def hands_children_to(self, winner: IkeSession) -> bool:
         """Whether one that takes its place has its child SAs, too, and need not make them anew."""
         return False
@@ -296,10 +289,6 @@ class IkeSession(ABC):
     @abstractmethod
     def delete_child(self, child: Child, reason: str, now: float) -> None:
         """Close the child SA at both ends."""
-
-    def close_second(self, child: Child, now: float) -> None:
-        """Close it at both ends, since another child SA for a route of it stays."""
-        self.delete_child(child, "a second SA for the same route stays", now)
 
     @abstractmethod
     def leave(self, reason: str, now: float) -> None:
@@ -425,7 +414,7 @@ class IkeSession(ABC):
         self.trial = None
         self._leave_by = time + self.context.settings.half_open_timeout
         for child in self.children:
-            if child.replaces not in self.children:
+            if child.replaces is not None and child.replaces not in self.children:
                 child.replaces = child.outbound_due = None
 
     def supersede(self, wanted: bool = True) -> None:
@@ -450,7 +439,7 @@ class IkeSession(ABC):
         if self._gives_way:
             self._leave_at, self._gives_way = None, False
             for child in self.children:
-                if child.is_live and child.replaces is None and not self.is_to_go(child):
+                if child.is_live and child.replaces is None:
                     self.activate_outbound(child)
 
     def give_way(self, winner: IkeSession, reason: str, now: float) -> None:
@@ -507,32 +496,17 @@ class IkeSession(ABC):
         if not all(self.context.is_wanted(child.tunnel, route) for route in child.sa.declared):
             self.delete_child(child, "it is not wanted any more", now)
             return
-        reqids, routes = set(child.sa.reqids), set(child.sa.routes)
+        reqids = set(child.sa.reqids)
         twins = [row for row in self.children if row is not child and row.is_live and row.replacement is not child
-                 and not (reqids.isdisjoint(row.sa.reqids) or routes.isdisjoint(row.sa.routes))]
+                 and not reqids.isdisjoint(row.sa.reqids)
+                 and _one_needless(set(row.sa.routes), set(child.sa.routes))]
         if child not in self.children:
             self.children.append(child)
         child.superseded = self.superseded
         self.install_inbound(child)
-        losers = twins if all(_stays(child, twin) for twin in twins) else [child]
-        for loser in losers:
-            self._settle(loser, now)
-        if child.replaces is not None or self._gives_way:
+        losers = [self._settle(child, twin, now) for twin in twins]
+        if child.replaces is not None or child in losers or self._gives_way:
             return
-        if child in losers:
-            if not child.created_by_us and not routes.issubset(row for twin in twins for row in twin.sa.routes):
-                child.outbound_due = now + self.context.settings.replaced_grace  # where the peer does not close it
-            return
-        before = next((row for row in losers if row.is_live and row.outbound and not child.created_by_us), None)
-        if before is None:
-            self.begin_to_send(child, now)
-        else:  # the answer that makes it so at the peer may be lost
-            child.replaces, child.outbound_due = before, now + self.context.settings.replaced_grace
-        if self.trial is not None:
-            self.context.settle(self, now)
-
-    def begin_to_send(self, child: Child, now: float) -> None:
-        """On the new child SA; where another IKE SA sends for a route of it, that may have to end first."""
         waits = self._contested or not child.created_by_us
         elsewhere = self.context.sends_elsewhere(self, child) if waits else None
         if elsewhere is None:
@@ -541,16 +515,20 @@ class IkeSession(ABC):
         else:
             child.replaces = elsewhere
             child.outbound_due = None if self._contested else now + self.context.settings.takeover_grace
+        if self.trial is not None:
+            self.context.settle(self, now)
 
-    def _settle(self, loser: Child, now: float) -> None:
-        """Another one for a route of it stays: the end that created it closes it (RFC 7296 §2.8.1)."""
-        if loser.created_by_us and loser.state is ChildState.INSTALLED and not self.is_to_go(loser):
-            self.close_second(loser, now)
-
-    def is_to_go(self, child: Child) -> bool:
-        """It, and not all of the IKE SA, is to be closed: that may have to wait for its turn, or for others to carry
-        its routes."""
-        return child.superseded and not self.superseded
+    def _settle(self, one: Child, other: Child, now: float) -> Child:
+        """Both ends made a child SA for one route at once, new or by rekeying: the one with the lowest nonce is closed
+        by the end that created it (RFC 7296 §2.8.1); or the one that carries less, if one does; or of two that one end
+        made, the one that it began first. Returns it."""
+        at_once = one.created_by_us is not other.created_by_us
+        ranks = [(len(set(row.sa.routes)), 0.0 if at_once else row.initiated_at, row.lowest_nonce)
+                 for row in (one, other)]
+        loser = one if ranks[0] < ranks[1] else other
+        if loser.created_by_us and loser.state is ChildState.INSTALLED:
+            self.delete_child(loser, "a second SA for the same route stays", now)
+        return loser
 
     def install_inbound(self, child: Child) -> None:
         """Receive on the new child SA, unless that is so already."""
@@ -647,9 +625,6 @@ class IkeSession(ABC):
                 self.rekey_child(child, now)
 
 
-def _stays(one: Child, other: Child) -> bool:
-    """Which of two child SAs for one route. Both ends made one at once, new or by rekeying: the one that carries more,
-    or else the one without the lowest nonce (RFC 7296 §2.8.1); of two that one end made the one that it began last."""
-    at_once = one.created_by_us is not other.created_by_us
-    mine, its = ((len(set(row.sa.routes)) if at_once else row.initiated_at, row.lowest_nonce) for row in (one, other))
-    return mine > its
+def _one_needless(one: set[CoveredRoute], other: set[CoveredRoute]) -> bool:
+    """Whether one of two SAs carries all that the other does."""
+    return one <= other or other <= one

@@ -504,11 +504,12 @@ class Ikev1Session(IkeSession):
         self.holder.children.append(child)
         self.install_inbound(child)
 
-    def _settle(self, loser: Child, now: float) -> None:
+    def _settle(self, one: Child, other: Child, now: float) -> Child:
         """The peer's DELETE may be lost, or never come: what it leaves be we close."""
-        super()._settle(loser, now)
+        loser = super()._settle(one, other, now)
         if loser.is_live:
             self._retire(loser, _PATIENCE, now)
+        return loser
 
     def _retire(self, child: Child, patience: float, now: float) -> None:
         """What is on its way still comes by it. Whoever did not begin waits longer for the DELETE."""

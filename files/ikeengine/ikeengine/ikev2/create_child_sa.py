@@ -69,7 +69,7 @@ class CreateChild(Task):
         if not self.is_wanted(session):
             return None
         if self.rekeyed is not None:
-            if self.rekeyed.state is not ChildState.INSTALLED or session.is_to_go(self.rekeyed):
+            if self.rekeyed.state is not ChildState.INSTALLED:
                 return None
             self.rekeyed.state = ChildState.REKEYING
             sa = self.rekeyed.sa
@@ -188,45 +188,6 @@ class CreateChild(Task):
             self.rekeyed.state = ChildState.INSTALLED
 
 
-class DeleteSecond(DeleteChild):
-    """Close a child SA beside another that has routes in common with it, which stays.
-
-    So that nothing is lost, what it alone carries is asked for anew before that; where it cannot be made, both stay.
-    And the peer gets time to have the others: it knows those that it asked for once our answer is there.
-    """
-
-    def __init__(self, child: Child) -> None:
-        super().__init__(child, "a second SA for the same route stays")
-        self._asked_for: list[Route] = []
-        self._waits_until: float | None = None
-
-    def request(self, session: Ikev2Session, now: float) -> list[Payload] | None:
-        child, settings = self._child, session.context.settings
-        if child.state is not ChildState.INSTALLED:
-            return super().request(session, now)
-        if self._waits_until is None:
-            self._waits_until = now + settings.replaced_grace
-        alone = session.carried_alone(child)
-        others = [row for row in session.children if row.is_live and not set(row.sa.reqids).isdisjoint(child.sa.reqids)]
-        is_sure = all(row.confirmed for row in others) or now >= self._waits_until
-        if any((child.sa.tunnel, route) in session.asked_for() for route in alone) or not (alone or is_sure):
-            session.requests.postpone(self, now + settings.takeover_grace)
-        elif alone and alone != self._asked_for:
-            self._asked_for = alone
-            session.ask_for([(child.tunnel, route) for route in alone], now)
-            session.requests.add(self, now)
-        elif alone:
-            child.superseded = session.superseded
-            if not (child.outbound or session.is_going):
-                session.begin_to_send(child, now)
-        else:
-            for row in others:
-                if row.replaces is child:
-                    session.activate_outbound(row)
-            return super().request(session, now)
-        return None
-
-
 def respond(session: Ikev2Session, payloads: Sequence[Payload], now: float) -> list[Payload]:
     """A child SA for a route of the peer's choice, or in place of the one that it names."""
     _check_room(session)
@@ -265,8 +226,7 @@ def _check_room(session: Ikev2Session) -> None:
 def _check_time(session: Ikev2Session, rekeyed: Child | None) -> None:
     """Raises Refusal where the peer is to try again later: what it wants replaced, or the IKE SA, is about to go (RFC
     7296 §2.25)."""
-    is_going = rekeyed is not None and (rekeyed.state in (ChildState.DELETING, ChildState.GONE)
-                                        or session.is_to_go(rekeyed))
+    is_going = rekeyed is not None and rekeyed.state in (ChildState.DELETING, ChildState.GONE)
     if is_going or session.takes_no_children:
         raise Refusal(NotifyType.TEMPORARY_FAILURE, "")
 

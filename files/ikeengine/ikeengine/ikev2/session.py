@@ -40,7 +40,7 @@ from ..wire.message import (
     without_encryption,
 )
 from . import crash_detection, mobike, payload_rules, transitions
-from .create_child_sa import CreateChild, DeleteSecond
+from .create_child_sa import CreateChild
 from .exchange import answer as answer_to
 from .exchange import notify_name
 from .followup_ke import Awaited
@@ -227,10 +227,6 @@ class Ikev2Session(IkeSession):
     def delete_child(self, child: Child, reason: str, now: float) -> None:
         child.superseded = True  # its DELETE may have to wait for its turn
         self.requests.add(DeleteChild(child, reason), now)
-
-    def close_second(self, child: Child, now: float) -> None:
-        child.superseded = True
-        self.requests.add(DeleteSecond(child), now)
 
     def add_child(self, child: Child, now: float) -> None:
         child.confirmed = child.created_by_us

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import random
 from itertools import permutations
 
 import pytest
-from ikeengine.ike.events import ChildInbound
 from ikeengine.ike.refusal import Refusal
 from ikeengine.ikev2 import child_negotiation
 from ikeengine.ikev2.child_negotiation import grant
@@ -17,13 +15,11 @@ from ikeengine.wire.constants import NotifyType
 from ikeengine.wire.message import notify
 from ikeengine.wire.traffic_selectors import TrafficSelectorsInitiator
 
-from tests.support.virtual_network import BRANCH, HQ, End, Faults, VirtualNetwork, agree, branch, hq, pair
+from tests.support.virtual_network import BRANCH, HQ, End, VirtualNetwork, agree, branch, hq, pair
 
 #: Two networks here, two there.
 PRODUCT = tuple((f"10.1.{here}.0/24", f"10.2.{there}.0/24") for here in range(2) for there in range(2))
 ANGLE = PRODUCT[:3]
-#: Who begins with its first comes to another set than who begins with that of `ANGLE`.
-TURNED = ANGLE[2], ANGLE[0], ANGLE[1]
 
 
 def joined(routes, *, start: str = "answer", **options) -> tuple[VirtualNetwork, End, End]:
@@ -106,130 +102,6 @@ def test_no_route_is_in_two_pairs_where_both_ends_begin_at_once(routes, seed):
     network.start()
     network.run(30)
     agree(one, other, routes=3, pairs=2)
-
-
-BASE, SIX = ("10.1.9.0/24", "10.2.9.0/24"), ("fd00:1::/64", "fd00:2::/64")
-
-
-class Unbroken:
-    """Looks whether what either end sends for a route comes in at the other, from when it first did."""
-
-    def __init__(self, network: VirtualNetwork, *ends: End) -> None:
-        self.network, self.ends, self.broken = network, ends, set()
-        self._up: set[tuple[int, int]] = set()
-        network.watch = self._look
-
-    def _look(self) -> None:
-        comes = {(number, reqid) for number, end in enumerate(self.ends) for reqid, child in end.sending.items()
-                 if child.spi_out in self.ends[1 - number].inbound}
-        self.broken |= {(round(self.network.now, 3), *row) for row in self._up - comes}
-        self._up |= comes
-
-
-def up_on_one_ike_sa(routes, there=None, *, sa_pairs: tuple[str, str] = ("per-tunnel", "per-tunnel"), apart: float = 0,
-                     **options) -> tuple[VirtualNetwork, End, End, Unbroken]:
-    """An IKE SA is up, and then both ends get these routes by a reload, at once or so many seconds ``apart``."""
-    network, one, other = pair(hq(routes=(BASE,), sa_pairs=sa_pairs[0]), branch(routes=(BASE,), sa_pairs=sa_pairs[1]),
-                               **options)
-    network.start()
-    network.run(20)
-    agree(one, other, routes=1)
-    unbroken = Unbroken(network, one, other)
-    one.manager.reload(hq(routes=(BASE, *routes), sa_pairs=sa_pairs[0]), network.now)
-    network.run(apart)
-    other.manager.reload(branch(routes=(BASE, *(there or routes)), sa_pairs=sa_pairs[1]), network.now)
-    return network, one, other, unbroken
-
-
-def at_rest(network: VirtualNetwork, one: End, other: End, routes: int) -> None:
-    """Each route in one pair, and nothing comes and goes."""
-    made = [len(end.events) for end in (one, other)]
-    network.run(100)
-    agree(one, other, routes, pairs=len(one.inbound))
-    assert made == [len(end.events) for end in (one, other)]
-
-
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("apart", [0, 0.005, 0.015])
-@pytest.mark.parametrize("there", [ANGLE, TURNED])
-def test_no_route_is_in_two_pairs_where_both_ends_ask_at_once_on_one_ike_sa(there, apart, seed):
-    network, one, other, unbroken = up_on_one_ike_sa(ANGLE, there, apart=apart, seed=seed)
-    network.run(20)
-    at_rest(network, one, other, routes=4)
-    assert len(one.inbound) == 3
-    assert not unbroken.broken
-    assert max(end.count(ChildInbound) for end in (one, other)) <= 6
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("routes", list(permutations(EITHER)))
-def test_no_route_is_in_two_pairs_where_the_ends_declare_them_in_another_order(routes, seed):
-    network, one, other, unbroken = up_on_one_ike_sa(EITHER, routes, seed=seed)
-    network.run(20)
-    at_rest(network, one, other, routes=4)
-    assert not unbroken.broken
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("lost", range(3))
-def test_a_route_keeps_its_sa_though_an_answer_is_lost_while_both_ends_ask(lost, seed):
-    network, one, other, unbroken = up_on_one_ike_sa(ANGLE, TURNED, seed=seed)
-    answers = iter(range(1000))
-
-    def tamper(datagram):
-        is_answer = datagram.data[18] == 36 and datagram.data[19] & 0x20  # CREATE_CHILD_SA
-        return None if is_answer and next(answers) == lost else datagram
-
-    network.tamper = tamper
-    network.run(30)
-    assert next(answers) > lost
-    at_rest(network, one, other, routes=4)
-    assert not unbroken.broken
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("notify_type", [NotifyType.NO_PROPOSAL_CHOSEN, NotifyType.TS_UNACCEPTABLE])
-def test_what_is_asked_for_anew_and_refused_stays_where_it_is(monkeypatch, notify_type, seed):
-    def refuse(session, payloads, **options):
-        initiator = next(row for row in payloads if isinstance(row, TrafficSelectorsInitiator))
-        if len(initiator.selectors) == 1 and session.children[1:]:
-            raise Refusal(notify_type, "")
-        return grant(session, payloads, **options)
-
-    network, one, other, unbroken = up_on_one_ike_sa((*ANGLE, SIX), (*TURNED, SIX), seed=seed)
-    monkeypatch.setattr("ikeengine.ikev2.create_child_sa.grant", refuse)
-    network.run(30)
-    made = [len(end.events) for end in (one, other)]
-    network.run(100)
-    assert made == [len(end.events) for end in (one, other)]
-    assert 1 <= len(one.reasons + other.reasons) <= 2
-    assert all(len(end.sending) == 5 and len(end.inbound) == 3 for end in (one, other))
-    assert not unbroken.broken
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_each_route_comes_to_rest_in_one_pair_whatever_both_ends_ask_for_at_once(seed):
-    """A random walk: sets, orders, losses and rekeys at bad moments."""
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    routes = chance.sample((*PRODUCT, *EITHER[::2], ("10.1.2.0/24", "10.2.0.0/24"), ("10.1.2.0/24", "10.2.1.0/24")),
-                           chance.randint(2, 7))
-    there = chance.sample(routes, len(routes)) if chance.random() < 0.5 else routes
-    latency = chance.choice([0.005, 0.05])
-    network, one, other, _unbroken = up_on_one_ike_sa(
-        routes, there, sa_pairs=("per-tunnel", chance.choice(["per-tunnel", "per-tunnel", "per-route"])),
-        apart=latency * chance.choice([0, 0, 0.5, 1.1, 2]), latency=latency, seed=seed)
-    if chance.random() < 0.6:
-        network.faults = Faults(drop=chance.choice([0.1, 0.25]), duplicate=0.2, reorder=0.2,
-                                until=network.now + chance.choice([2, 10, 30]))
-    for _ in range(chance.randint(0, 4)):
-        network.run(chance.choice([1.1, 2.1, 3.1]) * latency)
-        end = chance.choice([one, other])
-        chance.choice([lambda end=end: end.manager.rekey_child("lan", network.now),
-                       lambda end=end: end.manager.rekey_ike("peer", network.now)])()
-        network.run(0)
-    network.run(120)
-    at_rest(network, one, other, routes=1 + len(routes))
 
 
 def test_no_route_is_in_two_pairs_after_the_way_back_to_the_first_endpoint_pair():
