@@ -69,6 +69,8 @@ def test_what_cannot_begin_is_said(begin, gateways: tuple[str, ...], code: str, 
     assert str(refused.value) == said
 
 
-def test_a_daemon_that_does_not_run_begins_nothing(tmp_path):
+def test_a_daemon_that_does_not_run_begins_nothing_and_is_asked_only_where_something_is_to_begin(begin, tmp_path):
+    nobody = {"check_mode": False, "socket": str(tmp_path / "none")}
     with pytest.raises(Refused, match="ikeengine is not running"):
-        initiate(None, check_mode=False, store=Store(tmp_path / "ikeengine"), socket=str(tmp_path / "none"))
+        initiate(None, store=Store(tmp_path / "ikeengine"), **nobody)
+    assert initiate(None, store=Store(tmp_path / "empty"), **nobody) == []
